@@ -1,0 +1,29 @@
+"""Identifiers that sort by time: `req_` + 26 characters of Crockford base 32 (a ULID: 48 bits of time, 80 of chance).
+
+Source of the layout: the ULID specification (github.com/ulid/spec). The text order is the time order, so a ledger can be
+paged by id alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
+
+
+def call_id(time_us: int, random_80: int) -> str:
+    """The id of one exchange. `time_us`: microseconds since 1970; `random_80`: 80 random bits."""
+    value = (time_us // 1000) << 80 | random_80
+    pairs = _PAIRS
+    return "req_" + "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def call_id_time_us(identifier: str) -> int:
+    """The time inside a call id, in microseconds (millisecond resolution). ValueError if it is not one."""
+    if len(identifier) != 30 or not identifier.startswith("req_"):
+        raise ValueError("not a call id")
+    value = 0
+    for character in identifier[4:14]:
+        value = value * 32 + _ALPHABET.index(character)
+    return value * 1000

@@ -1,0 +1,169 @@
+"""The product's nouns as values: what is stored, sent over the control channel, and shown.
+
+Plain frozen dataclasses, so that the keeper can use them too; msgspec reads and writes them at the control channel. Times are
+microseconds since 1970 UTC (`_us`), money is millionths of a US dollar (`_microusd`), sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+Scheme = Literal["https", "http"]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One place the keeper may dial: exactly this scheme, host and port.
+
+    `local`: the person marked the account as local, so loopback and private addresses are allowed, and only those.
+    """
+
+    scheme: Scheme
+    host: str
+    port: int
+    local: bool = False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @staticmethod
+    def of(base_url: str, *, local: bool) -> Destination:
+        """The destination of a base URL. ValueError with a sentence if the URL cannot be one."""
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("https", "http"):
+            raise ValueError("The address must start with https:// or http://.")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("The address must not contain a user name or password.")
+        if parts.query or parts.fragment:
+            raise ValueError("The address must not contain ? or #.")
+        host = parts.hostname
+        if not host or any(c.isspace() or ord(c) < 33 for c in base_url):
+            raise ValueError("The address has no host name.")
+        port = parts.port or (443 if parts.scheme == "https" else 80)  # .port raises ValueError when out of range
+        scheme: Scheme = "https" if parts.scheme == "https" else "http"
+        return Destination(scheme, host.rstrip(".").lower(), port, local)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A provider plus a key, under a name that clients use: `name/model`.
+
+    kind: a catalogue id (`openai`, `anthropic`, `ollama`, ...). keyed: a key was stored for it (in the vault, never here).
+    key_hint: the masked key (`sk-proj…m2Ka`) or "". models: what the provider listed at the last test, newest list only.
+    """
+
+    name: str
+    kind: str
+    base_url: str
+    local: bool
+    keyed: bool
+    key_hint: str = ""
+    created_us: int = 0
+    models: tuple[str, ...] = ()
+    tested_us: int | None = None
+    test_ok: bool | None = None
+    test_message: str = ""
+    test_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A program that asks us. Its key is not here and not stored anywhere: `digest` is HMAC-SHA256 of it, kept in the store."""
+
+    name: str
+    prefix: str
+    last4: str
+    created_us: int
+    blocked: bool = False
+    last_seen_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Token counts of one exchange. `input` includes cached reads and cache writes; `output` includes reasoning.
+
+    None: the provider sent nothing. estimated: counted by us, not by the provider.
+    """
+
+    input: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+    estimated: bool = False
+
+
+# completed: the last byte was written. failed: an error was answered, or the stream broke. cancelled: the client left first.
+# interrupted: the engine died before it knew (found by replay). refused: turned away by us before any provider was asked.
+Outcome = Literal["completed", "failed", "cancelled", "interrupted", "refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One proxied request with its reply: a row of the ledger.
+
+    asked: the model name as the client sent it. model: the name the provider was asked for. status: HTTP status the client got
+    (499 when it left first). price: date of the price file applied, "local", or "" when unpriced; `cost_microusd` is None then.
+    client is "" when no known key came with the request.
+    """
+
+    id: str
+    opened_us: int
+    closed_us: int | None = None
+    duration_us: int | None = None
+    first_byte_us: int | None = None
+    client: str = ""
+    endpoint: str = ""
+    dialect: str = ""
+    asked: str = ""
+    account: str = ""
+    kind: str = ""
+    model: str = ""
+    stream: bool = False
+    status: int = 0
+    outcome: Outcome = "interrupted"
+    error: str = ""
+    message: str = ""
+    attempts: int = 0
+    tokens: Tokens = Tokens()
+    cost_microusd: int | None = None
+    price: str = ""
+    host: str = ""
+    connection: int | None = None
+    bytes_out: int = 0
+    bytes_in: int = 0
+    removed_headers: int = 0
+    dropped: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One link of the audit chain as it is shown. `body` is the canonical JSON object that was hashed, decoded."""
+
+    seq: int
+    at_us: int
+    kind: str
+    actor: str
+    subject: str
+    body: dict[str, object]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """One group of the usage table. `key` has one text per asked dimension, in the asked order."""
+
+    key: tuple[str, ...]
+    requests: int
+    failed: int
+    input: int
+    cached: int
+    cache_write: int
+    output: int
+    reasoning: int
+    cost_microusd: int
+    unpriced: int
+    estimated: int
