@@ -1,0 +1,267 @@
+"""Asks the engine: the one client of the control API, used by the window, the command line and the tests.
+
+Synchronous and thread-safe. httpx2 costs about 100 ms to import, so it is imported by the first question, which a window asks from a
+worker thread; importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from app.control.contract import (
+    ActivityPage,
+    AuditPage,
+    AuditVerdict,
+    Client,
+    ClientKey,
+    Done,
+    EchoResult,
+    EventLine,
+    Kind,
+    NewClient,
+    NewKey,
+    NewProvider,
+    Problem,
+    Proof,
+    ProviderView,
+    Snapshot,
+    Unlock,
+    UsageRow,
+    VaultView,
+)
+from app.core.errors import CODES, AppError
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from app.core.secret import Secret
+
+# The engine writes a line at least every 5 s (contract.py), so three missed ones mean that it is dead or stuck.
+SILENCE_S: Final = 15.0
+# A provider's test waits for the provider, an unlock for a person at a prompt, a verification reads the whole chain.
+_TEST_S: Final = 90.0
+_PERSON_S: Final = 300.0
+
+T = TypeVar("T")
+
+
+class ControlClient:
+    """One method for each path of `contract.py`.
+
+    `control` is the unix socket, or, where the system has none, the `.json` file with `host`, `port` and `token` that the engine wrote.
+    Every method raises AppError: `engine_absent` when nothing answers, otherwise the code of the engine's `Problem`.
+    """
+
+    def __init__(self, control: Path, *, timeout_s: float = 15.0) -> None:
+        self._control = control
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._http: httpx2.Client | None = None
+        self._streams: list[httpx2.Response] = []
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends every connection, also an `events()` that waits in another thread (its iterator then simply ends)."""
+        with self._lock:
+            self._closed = True
+            if self._http is None:
+                return
+            from app.control import connection  # noqa: PLC0415  see the module's docstring
+
+            for response in self._streams:
+                connection.wake(response)
+            self._http.close()
+            self._http = None
+
+    # -- what there is
+
+    def snapshot(self) -> Snapshot:
+        return self._ask("GET", "/v0/snapshot", Snapshot)
+
+    def proof(self, nonce: str) -> Proof:
+        """What our own listener must answer to `nonce` (32 to 64 hexadecimal digits)."""
+        return self._ask("GET", f"/v0/proof?nonce={quote(nonce, safe='')}", Proof)
+
+    def kinds(self) -> list[Kind]:
+        return self._ask("GET", "/v0/kinds", list[Kind])
+
+    # -- providers
+
+    def add_provider(self, provider: NewProvider) -> ProviderView:
+        return self._ask("POST", "/v0/providers", ProviderView, provider)
+
+    def test_provider(self, name: str) -> ProviderView:
+        """The account after its test. A failed test is a result (`account.test_ok`), not an error, and takes as long as it takes."""
+        return self._ask("POST", f"/v0/providers/{_segment(name)}/test", ProviderView, timeout_s=_TEST_S)
+
+    def set_provider_key(self, name: str, key: Secret) -> ProviderView:
+        return self._ask("PUT", f"/v0/providers/{_segment(name)}/key", ProviderView, NewKey(key=key.reveal()))
+
+    def remove_provider(self, name: str) -> Done:
+        return self._ask("DELETE", f"/v0/providers/{_segment(name)}", Done)
+
+    # -- clients
+
+    def add_client(self, name: str) -> ClientKey:
+        """The new client and its key, which is never shown again."""
+        return self._ask("POST", "/v0/clients", ClientKey, NewClient(name=name))
+
+    def block_client(self, name: str) -> Client:
+        return self._ask("POST", f"/v0/clients/{_segment(name)}/block", Client)
+
+    def unblock_client(self, name: str) -> Client:
+        return self._ask("POST", f"/v0/clients/{_segment(name)}/unblock", Client)
+
+    def remove_client(self, name: str) -> Done:
+        return self._ask("DELETE", f"/v0/clients/{_segment(name)}", Done)
+
+    # -- what happened
+
+    def activity(self, *, limit: int = 50, before: str | None = None) -> ActivityPage:
+        """Exchanges, newest first; `before`: the page's `next`."""
+        older = "" if before is None else f"&before={quote(before, safe='')}"
+        return self._ask("GET", f"/v0/activity?limit={limit}{older}", ActivityPage)
+
+    def usage(self, by: Sequence[str], *, since_us: int | None = None, until_us: int | None = None) -> list[UsageRow]:
+        """by: any of day, client, model, provider, in the order wanted."""
+        path = f"/v0/usage?by={quote(','.join(by), safe=',')}"
+        if since_us is not None:
+            path += f"&since_us={since_us}"
+        if until_us is not None:
+            path += f"&until_us={until_us}"
+        return self._ask("GET", path, list[UsageRow])
+
+    def audit(self, *, limit: int = 50, before: int | None = None) -> AuditPage:
+        """Audit entries, newest first; `before`: the page's `next`."""
+        older = "" if before is None else f"&before={before}"
+        return self._ask("GET", f"/v0/audit?limit={limit}{older}", AuditPage)
+
+    def verify_audit(self) -> AuditVerdict:
+        return self._ask("POST", "/v0/audit/verify", AuditVerdict, timeout_s=_PERSON_S)
+
+    # -- doing
+
+    def echo(self) -> EchoResult:
+        """Sends one real request to `gatehouse/echo` through every step."""
+        return self._ask("POST", "/v0/echo", EchoResult)
+
+    def unlock(self, passphrase: Secret | None = None) -> VaultView:
+        """None: the operating system opens its keyring, which may prompt the person; so call it only when a person asked."""
+        words = None if passphrase is None else passphrase.reveal()
+        return self._ask("POST", "/v0/vault/unlock", VaultView, Unlock(passphrase=words), timeout_s=_PERSON_S)
+
+    def quit(self) -> Done:
+        return self._ask("POST", "/v0/quit", Done)
+
+    def events(self) -> Iterator[EventLine]:
+        """Follows the engine: first a line with the whole snapshot, then one for each change, and an empty one every 5 s.
+
+        Ends when `close()` is called. AppError `engine_absent` when the engine goes away or is silent for 15 s; ask again to reconnect.
+        """
+        http = self._client()
+        import httpx2  # noqa: PLC0415  see the module's docstring
+
+        response: httpx2.Response | None = None
+        try:
+            with http.stream("GET", "/v0/events", timeout=httpx2.Timeout(self._timeout_s, read=SILENCE_S)) as response:
+                with self._lock:
+                    if self._closed:
+                        return
+                    self._streams.append(response)
+                if response.status_code != 200:
+                    raise _problem(response.status_code, response.read())
+                rest = b""
+                for chunk in response.iter_raw():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if line:
+                            yield _decode(line, EventLine)
+        except httpx2.HTTPError as error:
+            if self._closed:
+                return
+            raise self._explain(error) from error
+        finally:
+            with self._lock:
+                self._streams = [other for other in self._streams if other is not response]
+        if not self._closed:
+            raise AppError("engine_absent", "The gateway stopped.", "Open the Gatehouse window, or run: gatehouse serve")
+
+    # -- the wire
+
+    def _ask(self, method: str, path: str, shape: type[T], body: msgspec.Struct | None = None, *, timeout_s: float | None = None) -> T:
+        http = self._client()
+        import httpx2  # noqa: PLC0415  see the module's docstring
+
+        content = b"" if body is None else msgspec.json.encode(body)
+        headers = {} if body is None else {"content-type": "application/json"}
+        timeout = httpx2.Timeout(self._timeout_s, read=self._timeout_s if timeout_s is None else timeout_s)
+        try:
+            response = http.request(method, path, content=content, headers=headers, timeout=timeout)
+        except httpx2.HTTPError as error:
+            raise self._explain(error) from error
+        if response.status_code >= 400:
+            raise _problem(response.status_code, response.content)
+        return _decode(response.content, shape)
+
+    def _client(self) -> httpx2.Client:
+        from app.control import connection  # noqa: PLC0415  see the module's docstring
+
+        with self._lock:
+            if self._closed:
+                raise AppError("engine_absent", "The connection to the gateway was closed.")
+            if self._http is None:
+                self._http = connection.connect(self._control)
+            return self._http
+
+    def _explain(self, error: httpx2.HTTPError) -> AppError:
+        from app.control import connection  # noqa: PLC0415  see the module's docstring
+
+        if self._control.suffix == ".json":
+            with self._lock:  # a gateway that was started again has another port and token: the next question reads them anew
+                if self._http is not None and not self._streams:
+                    self._http.close()
+                    self._http = None
+        return connection.explain(error)
+
+
+def _segment(name: str) -> str:
+    """`name` as one segment of a path. Dots would be folded into the path before it, so they are refused here."""
+    if name in ("", ".", ".."):
+        raise AppError("unknown_name", f"There is nothing called {name!r}.")
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError as error:  # a lone surrogate, from bytes on the command line that are not text
+        raise AppError("unknown_name", "That name is not readable text.") from error
+
+
+def _decode(body: bytes, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.DecodeError as error:
+        raise AppError(
+            "internal",
+            "The gateway answered in a way this program does not understand.",
+            "They may be of different versions: quit Gatehouse and start it again.",
+        ) from error
+
+
+def _problem(status: int, body: bytes) -> AppError:
+    try:
+        problem = msgspec.json.decode(body, type=Problem)
+    except msgspec.DecodeError:
+        return AppError("internal", f"The gateway answered with status {status} and no explanation.", "Look at its log.", status=status)
+    code = problem.code if problem.code in CODES else "internal"
+    return AppError(code, problem.message, problem.hint, status=status)

@@ -1,0 +1,163 @@
+"""How a `ControlClient` reaches the engine: an HTTP client on a unix socket, or on loopback where the system has none.
+
+httpx2's own unix transport is not used for connecting: it leaves the socket open when nobody listens (httpcore2 2.16,
+`_backends/sync.py`), and it gives up at once when the listener's queue is full. Everything here is imported by the first question only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import ssl
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import httpcore2
+import httpx2
+
+from app.core.errors import AppError
+
+START_HINT: Final = "Open the Gatehouse window, or run: gatehouse serve"
+_POOL: Final = 16
+
+
+def connect(control: Path) -> httpx2.Client:
+    """A client for the engine behind `control`; it opens nothing yet. AppError when there is nothing, or when it is not this person's."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    _refuse_strangers(control)
+    # A context without any authority: nothing here speaks TLS, and the default one would read the system's whole store.
+    bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if control.suffix != ".json":
+        return httpx2.Client(base_url="http://gatehouse", transport=_UnixTransport(control, bare), trust_env=False)
+    try:
+        place = json.loads(control.read_bytes())
+        host, port, token = str(place["host"]), int(place["port"]), str(place["token"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise nothing_there() from error
+    if host not in ("127.0.0.1", "::1"):
+        raise AppError("peer_not_allowed", "The control file names a place that is not this machine.", "Quit Gatehouse and start it again.")
+    name = f"[{host}]" if ":" in host else host
+    return httpx2.Client(
+        base_url=f"http://{name}:{port}",
+        headers={"authorization": f"Bearer {token}"},
+        transport=httpx2.HTTPTransport(verify=bare, trust_env=False),
+        trust_env=False,
+    )
+
+
+def nothing_there() -> AppError:
+    return AppError("engine_absent", "No gateway is running for this data folder.", START_HINT)
+
+
+def explain(error: httpx2.HTTPError) -> AppError:
+    """What a failed question means: nobody listens, nobody answers, or the engine went away while it answered."""
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return nothing_there()
+    if isinstance(error, httpx2.TimeoutException):
+        return AppError("engine_absent", "The gateway does not answer.", "Look at its log, or quit it and start it again.")
+    return AppError("engine_absent", "The gateway closed the connection.", START_HINT)
+
+
+def wake(response: httpx2.Response) -> None:
+    """Makes a thread that reads `response` see its end now. Closing a descriptor does not do that; shutting the connection down does."""
+    sock: socket.socket | None = response.extensions["network_stream"].get_extra_info("socket")
+    try:
+        if sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the other side was quicker
+
+
+def _refuse_strangers(control: Path) -> None:
+    """Keys travel on this channel: it must lie in a folder of ours, not in one that another user made first under the same name."""
+    uid = getattr(os, "getuid", None)
+    if uid is None:
+        return  # Windows: the folder's access list belongs to the person
+    try:
+        owner = control.parent.stat().st_uid
+    except OSError as error:
+        raise nothing_there() from error
+    if owner not in (uid(), 0):
+        raise AppError("peer_not_allowed", "The control folder belongs to another user.", "Remove it, then start Gatehouse again.")
+
+
+class _UnixTransport(httpx2.HTTPTransport):
+    def __init__(self, path: Path, bare: ssl.SSLContext) -> None:
+        super().__init__(verify=bare, trust_env=False)
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=bare, max_connections=_POOL, max_keepalive_connections=_POOL, uds=str(path), network_backend=_Unix()
+        )
+
+
+class _Unix(httpcore2.NetworkBackend):
+    def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            sock = socket.socket(socket.AddressFamily["AF_UNIX"], socket.SOCK_STREAM)
+            try:
+                sock.settimeout(timeout)
+                sock.connect(path)
+            except BlockingIOError as error:  # the listener's queue is full: a unix socket says so instead of waiting
+                sock.close()
+                if until is not None and time.monotonic() > until:
+                    raise httpcore2.ConnectTimeout(str(error)) from error
+                time.sleep(0.01)
+            except OSError as error:
+                sock.close()
+                raise httpcore2.ConnectError(str(error)) from error
+            else:
+                return _Stream(sock)
+
+
+class _Stream(httpcore2.NetworkStream):
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            self._sock.settimeout(timeout)
+            return self._sock.recv(max_bytes)
+        except TimeoutError as error:
+            raise httpcore2.ReadTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.ReadError(str(error)) from error
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        try:
+            self._sock.settimeout(timeout)
+            self._sock.sendall(buffer)
+        except TimeoutError as error:
+            raise httpcore2.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore2.WriteError(str(error)) from error
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "socket":
+            return self._sock
+        if info == "is_readable":
+            return _readable(self._sock)
+        return None
+
+
+def _readable(sock: socket.socket) -> bool:
+    """True when an idle connection has something to say, which can only be its end: it is not used again then."""
+    try:
+        sock.settimeout(0)
+        sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,287 @@
+"""A small control server on a real unix socket: it keeps providers and clients in memory and speaks `app/control/contract.py`.
+
+It stands in for the engine where the caller (`ControlClient`, the command line) is the subject. It can be told to misbehave: `answer`
+replaces the reply to one path, and `say` and `hang_up` drive the event stream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import hmac
+import http.server
+import queue
+import shutil
+import socket
+import socketserver
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from app.control import contract as c
+from app.core.errors import CODES, AppError
+
+START_US = 1_760_000_000_000_000
+
+
+class _Unix(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 32
+
+
+class ControlServer:
+    """`control`: the socket. `asked`: every (method, path, body) in order. `port`: a real listener that answers nonces, or 0."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        # pytest's own folders can be longer than the 104 bytes that a unix socket's path may have.
+        self._own = None if folder else tempfile.mkdtemp(prefix="gh-")
+        self.folder = folder or Path(self._own or "")
+        self.control = self.folder / "control.sock"
+        self.secret = hashlib.sha256(str(self.control).encode()).digest()
+        self.asked: list[tuple[str, str, bytes]] = []
+        self.hosts_seen: list[str] = []
+        self.answers: dict[str, tuple[int, bytes]] = {}
+        self.delays_s: dict[str, float] = {}
+        self.providers: dict[str, c.ProviderView] = {}
+        self.keys: dict[str, str] = {}
+        self.clients: dict[str, c.Client] = {}
+        self.rows: list[c.Exchange] = []
+        self.usage: list[c.UsageRow] = []
+        self.entries: list[c.AuditEntry] = []
+        self.finding = ""
+        self.vault = c.VaultView(mode="keyring", state="ready", place="GNOME Keyring")
+        self.passphrase = "correct horse"
+        self.problem = ""
+        self.quitted = threading.Event()
+        self.lines: queue.Queue[bytes | None] = queue.Queue()
+        self.listening = True
+        self.lying = False
+
+        handler = type("Handler", (_Control,), {"owner": self})
+        self._unix = _Unix(str(self.control), handler)
+        self._web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Web", (_Listener,), {"owner": self}))
+        self._web.daemon_threads = True
+        self.port = self._web.server_port
+
+    def __enter__(self) -> ControlServer:
+        for server in (self._unix, self._web):
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lines.put(None)
+        for server in (self._unix, self._web):
+            server.shutdown()
+            server.server_close()
+        if self._own:
+            shutil.rmtree(self._own, ignore_errors=True)
+
+    def answer(self, path: str, status: int, body: bytes) -> None:
+        self.answers[path] = (status, body)
+
+    def say(self, line: c.EventLine) -> None:
+        self.lines.put(msgspec.json.encode(line) + b"\n")
+
+    def snapshot(self) -> c.Snapshot:
+        return c.Snapshot(
+            seq=1,
+            version="0.1.0",
+            state="running" if self.vault.state == "ready" else "locked",
+            started_us=START_US,
+            port=self.port,
+            addresses=(f"127.0.0.1:{self.port}",),
+            problem=self.problem,
+            vault=self.vault,
+            providers=tuple(self.providers.values()),
+            clients=tuple(self.clients.values()),
+            audit_seq=len(self.entries),
+            data_dir="data",
+            today=c.Today(requests=len(self.rows)),
+        )
+
+    def proof_of(self, nonce: str) -> str:
+        return hmac.new(self.secret, nonce.encode(), hashlib.sha256).hexdigest()
+
+    # one method per command; each returns what the contract says
+
+    def handle(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
+        match (method, *path.removeprefix("/v0/").split("/")):
+            case ("GET", "snapshot"):
+                return self.snapshot()
+            case ("GET", "proof"):
+                return c.Proof(self.proof_of(query["nonce"]))
+            case ("GET", "kinds"):
+                return [
+                    c.Kind(id="openai", label="OpenAI", base_url="https://example.test/v1", dialect="openai", needs_key=True, local=False)
+                ]
+            case ("POST", "providers"):
+                return self._add(msgspec.json.decode(body, type=c.NewProvider))
+            case ("POST", "providers", name, "test"):
+                view = self._provider(name)
+                account = dataclasses.replace(
+                    view.account, tested_us=START_US, test_ok=True, test_message="Works, 2 models", models=("a", "b")
+                )
+                self.providers[name] = msgspec.structs.replace(view, account=account)
+                return self.providers[name]
+            case ("PUT", "providers", name, "key"):
+                self._provider(name)
+                self.keys[name] = msgspec.json.decode(body, type=c.NewKey).key
+                return self.providers[name]
+            case ("DELETE", "providers", name):
+                self._provider(name)
+                del self.providers[name]
+                return c.Done(message="Removed.")
+            case ("POST", "clients"):
+                name = msgspec.json.decode(body, type=c.NewClient).name
+                if name in self.clients:
+                    raise AppError("name_taken", f"There is a client called {name!r} already.", "Choose another name.")
+                self.clients[name] = c.Client(name=name, prefix="sk-gh-ab", last4="wxyz", created_us=START_US)
+                return c.ClientKey(client=self.clients[name], key="sk-gh-" + "k" * 43)
+            case ("POST", "clients", name, "block" | "unblock" as verb):
+                self.clients[name] = dataclasses.replace(self._client(name), blocked=verb == "block")
+                return self.clients[name]
+            case ("DELETE", "clients", name):
+                self._client(name)
+                del self.clients[name]
+                return c.Done(message="Removed.")
+            case ("GET", "activity"):
+                rows = sorted((r for r in self.rows if "before" not in query or r.id < query["before"]), key=lambda r: r.id, reverse=True)
+                limit = int(query["limit"])
+                return c.ActivityPage(rows=tuple(rows[:limit]), next=rows[limit - 1].id if len(rows) > limit else None)
+            case ("GET", "usage"):
+                return self.usage
+            case ("GET", "audit"):
+                entries = [e for e in reversed(self.entries) if "before" not in query or e.seq < int(query["before"])]
+                limit = int(query["limit"])
+                return c.AuditPage(entries=tuple(entries[:limit]), next=entries[limit - 1].seq if len(entries) > limit else None)
+            case ("POST", "audit", "verify"):
+                return c.AuditVerdict(
+                    intact=not self.finding, entries=len(self.entries), seq=len(self.entries), head="ab" * 32, finding=self.finding
+                )
+            case ("POST", "echo"):
+                return c.EchoResult(row=c.Exchange(id="req_" + "0" * 26, opened_us=START_US, status=200, outcome="completed"), text="hello")
+            case ("POST", "vault", "unlock"):
+                if msgspec.json.decode(body, type=c.Unlock).passphrase not in (None, self.passphrase):
+                    raise AppError("vault_passphrase", "That passphrase does not open the vault.", "Try again.")
+                self.vault = msgspec.structs.replace(self.vault, state="ready", message="")
+                return self.vault
+            case ("POST", "quit"):
+                self.quitted.set()
+                return c.Done(message="Stopping.")
+        raise AppError("not_found", "There is no such path.")
+
+    def _add(self, new: c.NewProvider) -> c.ProviderView:
+        if new.kind != "openai" and not new.base_url:
+            raise AppError("kind_unknown", f"{new.kind!r} is not a kind of provider.", "Run: gatehouse provider add --help")
+        if new.name in self.providers:
+            raise AppError("name_taken", f"There is a provider called {new.name!r} already.", "Choose another name.")
+        if new.key:
+            self.keys[new.name] = new.key
+        account = c.Account(
+            name=new.name, kind=new.kind, base_url=new.base_url, local=new.local, keyed=bool(new.key), key_hint="…" if new.key else ""
+        )
+        view = c.ProviderView(
+            account=account, label="OpenAI", host="example.test", dialect="openai", key_state="stored" if new.key else "none", key_place=""
+        )
+        self.providers[new.name] = view
+        return view
+
+    def _provider(self, name: str) -> c.ProviderView:
+        if name not in self.providers:
+            raise AppError("unknown_name", f"There is no provider called {name!r}.", "See: gatehouse provider list")
+        return self.providers[name]
+
+    def _client(self, name: str) -> c.Client:
+        if name not in self.clients:
+            raise AppError("unknown_name", f"There is no client called {name!r}.", "See: gatehouse client list")
+        return self.clients[name]
+
+
+class _Control(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: ClassVar[ControlServer]
+
+    def _serve(self) -> None:
+        owner = self.owner
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        target = urlsplit(self.path)
+        path = "/".join(unquote(part) if "%2F" not in part else part for part in target.path.split("/"))
+        owner.asked.append((self.command, self.path, body))
+        owner.hosts_seen.append(self.headers["host"])
+        time.sleep(owner.delays_s.get(target.path, 0))
+        if target.path in owner.answers:
+            self._reply(*owner.answers[target.path])
+        elif target.path == "/v0/events":
+            self._stream()
+        else:
+            try:
+                value = owner.handle(self.command, path, dict(parse_qsl(target.query)), body)
+            except AppError as error:
+                problem = c.Problem(code=error.code, message=error.message, hint=error.hint)
+                self._reply(CODES[error.code].status, msgspec.json.encode(problem))
+            else:
+                self._reply(200, msgspec.json.encode(value))
+
+    do_GET = do_POST = do_PUT = do_DELETE = _serve
+
+    def _reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        with contextlib.suppress(OSError):  # the one who asked gave up
+            self.end_headers()
+            self.wfile.write(body)
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self._chunk(msgspec.json.encode(c.EventLine(seq=1, snapshot=self.owner.snapshot())) + b"\n")
+            for line in iter(self.owner.lines.get, None):
+                self._chunk(line)
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+class _Listener(http.server.BaseHTTPRequestHandler):
+    owner: ClassVar[ControlServer]
+
+    def do_GET(self) -> None:
+        target = urlsplit(self.path)
+        nonce = dict(parse_qsl(target.query)).get("nonce", "")
+        body = (b"0" * 64) if self.owner.lying else self.owner.proof_of(nonce).encode()
+        self.send_response(200 if self.owner.listening else 503)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@contextlib.contextmanager
+def dead_socket() -> Iterator[Path]:
+    """A socket file whose owner died: there, and nobody listens."""
+    folder = Path(tempfile.mkdtemp(prefix="gh-"))
+    control = folder / "control.sock"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(control))
+    yield control
+    shutil.rmtree(folder)
