@@ -1,0 +1,205 @@
+"""The Anthropic dialect of messages, messages/count_tokens and models.
+
+Sources: the typed models of the package `anthropic` (2.12: types/message, raw_message_stream_event, usage, shared/error_object).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import msgspec
+
+from app.core.errors import AppError
+from app.wire.body import Understood
+from app.wire.dialect import NOTHING, Edits, Heard, ModelEntry
+from app.wire.usage import Usage, count
+
+_encode: Final = msgspec.json.encode
+
+# types/shared/error_type; request_too_large is documented with status 413 though the package does not list it.
+_TYPES: Final[Mapping[int, str]] = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_STATUS: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+class _Message(msgspec.Struct):
+    usage: object = None
+
+
+class _Event(msgspec.Struct):
+    type: object = None
+    message: object = None
+    usage: object = None
+    error: object = None
+    delta: object = None
+    input_tokens: object = None
+
+
+class Anthropic:
+    """Stateless; see `Dialect`."""
+
+    name: Final[Literal["anthropic"]] = "anthropic"
+
+    request_headers: Final = frozenset({
+        "accept",
+        "content-type",
+        "anthropic-version",  # required: selects the shapes (API overview, "Versioning")
+        "anthropic-beta",  # switches features on (API overview, "Beta headers")
+        "idempotency-key",
+    })  # fmt: skip
+
+    response_headers: Final = frozenset({
+        "request-id", "anthropic-organization-id",  # API overview, "Response headers"
+        "anthropic-ratelimit-", "anthropic-fast-", "anthropic-priority-",  # "Rate limits"
+        "retry-after", "retry-after-ms", "x-should-retry",
+    })  # fmt: skip
+
+    notable: Final = re.compile(rb'"(?:usage"\s*:\s*\{|type"\s*:\s*"(?:error|message_stop)")|event:\s?error')
+    words: Final = re.compile(rb'"(?:text|thinking|partial_json)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+
+    def edits(self, call: Understood, endpoint: str, model: str, *, ask_usage: bool) -> Edits:
+        return Edits(values={} if model == call.model else {"model": _encode(model)})
+
+    def hear(self, name: str, data: bytes) -> Heard:
+        event = _read(data)
+        if event is None:
+            return NOTHING
+        if name == "error" or event.type == "error":
+            return Heard(error=_error(event.error))
+        if event.type == "message_stop":
+            return Heard(end=True)
+        if event.type == "message_start" and isinstance(event.message, dict):
+            return Heard(usage=_usage(event.message.get("usage")))
+        if event.type == "message_delta":
+            finished = isinstance(event.delta, dict) and bool(event.delta.get("stop_reason"))
+            return Heard(usage=_usage(event.usage), finished=finished)
+        return NOTHING
+
+    def hear_reply(self, endpoint: str, body: bytes) -> Heard:
+        event = _read(body)
+        if event is None:
+            raise AppError("provider_not_json", "The provider's answer is not JSON.", _PORTAL)
+        if event.type == "error":
+            return Heard(error=_error(event.error))
+        if endpoint == "messages/count_tokens":
+            return Heard(usage=Usage(input=0, output=0), finished=True, end=True)  # counting is free and uses no tokens
+        return Heard(usage=_usage(event.usage), finished=True, end=True)
+
+    def hear_error(self, body: bytes) -> tuple[str, str] | None:
+        event = _read(body)
+        if event is None or not isinstance(event.error, dict):
+            return None
+        error = _error(event.error)
+        return error.code, error.message
+
+    def error_body(self, error: AppError, call_id: str) -> bytes:
+        return _encode({
+            "type": "error",
+            "error": {"type": _type(error), "message": error.sentence()},
+            "request_id": call_id,
+        })  # fmt: skip
+
+    def error_event(self, error: AppError, call_id: str) -> bytes:
+        return b"event: error\ndata: " + self.error_body(error, call_id) + b"\n\n"
+
+    def ping(self) -> bytes:
+        return b'event: ping\ndata: {"type": "ping"}\n\n'
+
+    def models(self, entries: Sequence[ModelEntry]) -> bytes:
+        return _encode({
+            "data": [_entry(entry) for entry in entries],
+            "has_more": False,
+            "first_id": entries[0].id if entries else None,
+            "last_id": entries[-1].id if entries else None,
+        })  # fmt: skip
+
+    def model(self, entry: ModelEntry) -> bytes:
+        return _encode(_entry(entry))
+
+    def read_models(self, body: bytes) -> tuple[str, ...]:
+        try:
+            listed = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise AppError("provider_not_json", "The provider's list of models is not JSON.", _PORTAL) from None
+        items = listed.get("data") if isinstance(listed, dict) else None
+        if not isinstance(items, list):
+            raise AppError("provider_not_json", "The provider's answer is no list of models.", _PORTAL)
+        names = [item.get("id") for item in items if isinstance(item, dict)]
+        return tuple(dict.fromkeys([name for name in names if isinstance(name, str) and 0 < len(name) <= 256 and name.isprintable()]))
+
+
+_PORTAL: Final = "Check the base URL; a network that wants a sign-in also answers like this."
+
+
+def _entry(entry: ModelEntry) -> dict[str, object]:
+    # An epoch value stands for "unknown" (types/model_info).
+    created = datetime.fromtimestamp(entry.created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"type": "model", "id": entry.id, "display_name": entry.id, "created_at": created, "lifecycle": "active"}
+
+
+def _read(data: bytes) -> _Event | None:
+    try:
+        return msgspec.json.decode(data, type=_Event)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _type(error: AppError) -> str:
+    return _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+
+
+def _error(value: object) -> AppError:
+    message, status = "", 502
+    if isinstance(value, dict):
+        text, kind = value.get("message"), value.get("type")
+        message = text if isinstance(text, str) else ""
+        status = _STATUS.get(kind, 502) if isinstance(kind, str) else 502
+    elif isinstance(value, str):
+        message = value
+    return AppError("provider_error", message[:2000] or "The provider reported an error without a message.", status=status)
+
+
+def _usage(raw: object) -> Usage | None:
+    """Anthropic's input_tokens excludes cache reads and writes; ours includes them."""
+    if not isinstance(raw, dict):
+        return None
+    plain, output = count(raw.get("input_tokens")), count(raw.get("output_tokens"))
+    if plain is None and output is None:
+        return None
+    cached, written = count(raw.get("cache_read_input_tokens")), count(raw.get("cache_creation_input_tokens"))
+    creation, tools, details = raw.get("cache_creation"), raw.get("server_tool_use"), raw.get("output_tokens_details")
+    tier, speed = raw.get("service_tier"), raw.get("speed")
+    return Usage(
+        input=None if plain is None else plain + (cached or 0) + (written or 0),
+        cached=cached,
+        cache_write=written,
+        cache_write_1h=count(creation.get("ephemeral_1h_input_tokens")) if isinstance(creation, dict) else None,
+        output=output,
+        reasoning=count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
+        web_searches=count(tools.get("web_search_requests")) if isinstance(tools, dict) else None,
+        service_tier=tier if isinstance(tier, str) else "",
+        speed=speed if isinstance(speed, str) else "",
+    )

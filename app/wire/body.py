@@ -1,0 +1,250 @@
+"""A client's request body: what we must know of it, what we refuse, and how single members are replaced in place.
+
+One decoding pass finds the top-level members as views into the body; everything below them stays unread. Nothing else is
+changed or reordered: the provider gets the bytes the client wrote, but for the members we replace.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from app.core.errors import AppError
+
+MAX_MODEL_LENGTH: Final = 256
+MAX_DEPTH: Final = 5_000
+
+# Names by which a body could choose where a request goes or with which key. We never read them; a provider that is itself a gateway
+# might. Refused at the top level and at any depth of members that configure the call.
+HOST_NAMES: Final = frozenset({
+    "api_base", "api_key", "api_version", "azure_ad_token", "aws_bedrock_runtime_endpoint", "aws_sts_endpoint",
+    "base_url", "custom_llm_provider", "default_headers", "extra_headers", "litellm_params", "model_list", "user_config",
+    "vertex_credentials", "vertex_project", "vertex_location",
+})  # fmt: skip
+
+# The person's own data: here such a name is a word of a prompt, a field of a tool's schema ("base_url" is a usual argument of a tool
+# that fetches something) or a tag, and no gateway reads it as configuration.
+OWN_DATA: Final = frozenset({
+    "contents", "documents", "functions", "input", "messages", "metadata", "prediction", "prompt", "query", "response_format",
+    "suffix", "system", "text", "tools", "output_config",
+})  # fmt: skip
+
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_text: Final = msgspec.json.Decoder(str).decode
+_flag: Final = msgspec.json.Decoder(bool | None).decode
+_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
+_anything: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.encode
+
+_OPEN: Final = re.compile(rb"[ \t\r\n]*\{")
+_NAME: Final = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
+_NEXT: Final = re.compile(rb"[ \t\r\n]*([,}])")
+_BRACKETS: Final = bytes(set(range(256)) - set(b'[]{}"\\'))
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What we know of a request. members: top-level members in their order, views into the body (they keep it alive).
+
+    stream: a stream was asked for. usage_asked: the client wants the usage chunk of an OpenAI stream itself.
+    """
+
+    model: str
+    stream: bool
+    usage_asked: bool
+    members: Mapping[str, msgspec.Raw]
+
+
+def understand(body: bytes, endpoint: str) -> Understood:
+    """Read what is needed of `body`, a JSON object sent to `endpoint`.
+
+    AppError: body_not_json; body_too_deep; body_invalid (not an object, `stream` not true or false, the model named twice under
+    different spellings); body_names_host; model_missing (absent, empty, not a text, over 256 characters, unprintable characters).
+    """
+    members = _decode(body)
+    _refuse_hosts(members)
+    model = _model(members)
+    raw_stream = members.get("stream")
+    stream = False
+    if raw_stream is not None:
+        try:
+            stream = bool(_flag(raw_stream))
+        except msgspec.DecodeError:
+            raise AppError("body_invalid", "`stream` must be true or false.", param="stream") from None
+    usage_asked = stream and _asks_usage(members.get("stream_options"))
+    return Understood(model, stream, usage_asked, members)
+
+
+def rewrite(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str, bytes]) -> bytes:
+    """`body` with the top-level members in `values` set to those raw JSON values; every other byte stays as it is.
+
+    A member that is absent is added right after the opening brace. Where a member occurs twice, or spells its name with escapes,
+    positions are not unique and two readers could see two values: then the object is written anew, each name once, the last value
+    winning as in `members`, each value's bytes untouched.
+    """
+    places = _places(body, members, values)
+    if places is None:
+        raws = dict(members)
+        raws.update({name: msgspec.Raw(value) for name, value in values.items()})
+        return _encode(raws)
+    first, spans = places
+    pieces: list[bytes] = []
+    at = 0
+    added = b"".join([_encode(name) + b":" + value + b"," for name, value in values.items() if name not in spans])
+    if added:
+        # `members` is never empty here: a body without a model was refused.
+        pieces = [body[:first], added]
+        at = first
+    for name, (start, end) in spans.items():
+        value = values.get(name)
+        if value is not None:
+            pieces += (body[at:start], value)
+            at = end
+    pieces.append(body[at:])
+    return b"".join(pieces)
+
+
+def too_deep(body: bytes, limit: int = MAX_DEPTH) -> bool:
+    """Whether valid JSON nests deeper than `limit`. Cheap where it is not: counts opening brackets before it looks closer."""
+    if len(body) < 2 * limit or body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    brackets = _STRINGS.sub(b"", body.translate(None, _BRACKETS))
+    depth = 0
+    for start in range(0, len(brackets), 4096):
+        block = brackets[start : start + 4096]
+        opening = block.count(b"[") + block.count(b"{")
+        if depth + opening > limit:
+            for bracket in block:
+                depth += 1 if bracket in b"[{" else -1
+                if depth > limit:
+                    return True
+        else:
+            depth += 2 * opening - len(block)
+    return False
+
+
+def _decode(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        members = _members(body)
+        if not body.isascii():
+            # A skipped text is not checked by the decoder. RFC 8259 section 8.1 asks for UTF-8, and a lenient reader at the other
+            # end could see another structure than we did.
+            body.decode("utf-8")
+    except msgspec.ValidationError:
+        raise AppError("body_invalid", "The request body must be a JSON object.") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise AppError("body_not_json", "The request body is not valid JSON.", "Send one JSON object, encoded as UTF-8.") from None
+    # Until 3.11 the interpreter's recursion limit (1,000) stops the decoder; later versions count C frames apart and let more through.
+    if sys.version_info >= (3, 12) and too_deep(body):
+        raise _too_deep()
+    return members
+
+
+def _too_deep() -> AppError:
+    return AppError("body_too_deep", "The request body is nested too deeply.", "Nest arrays and objects less than 500 levels deep.")
+
+
+def _model(members: Mapping[str, msgspec.Raw]) -> str:
+    raw = members.get("model")
+    for name in members:
+        # Go's and .NET's usual JSON readers match names without case: "Model" would win over "model" there.
+        if name != "model" and name.lower() == "model":
+            raise AppError("body_invalid", f"`{name}` stands beside or instead of `model`.", "Send `model` once.", param="model")
+    if raw is None:
+        raise AppError("model_missing", "The request names no model.", "Send `model`, for example `account/model`.", param="model")
+    try:
+        model = _text(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise AppError("model_missing", "`model` must be a text.", param="model") from None
+    if not model:
+        raise AppError("model_missing", "`model` is empty.", "Send `model`, for example `account/model`.", param="model")
+    if len(model) > MAX_MODEL_LENGTH:
+        raise AppError("model_missing", f"`model` is longer than {MAX_MODEL_LENGTH} characters.", param="model")
+    if not model.isprintable():
+        raise AppError("model_missing", "`model` holds unprintable characters.", param="model")
+    return model
+
+
+def _asks_usage(raw: msgspec.Raw | None) -> bool:
+    if raw is None:
+        return False
+    try:
+        options = _object(raw)
+        return bool(options) and "include_usage" in options and bytes(options["include_usage"]) == b"true"
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _refuse_hosts(members: Mapping[str, msgspec.Raw]) -> None:
+    for name, raw in members.items():
+        lower = name.lower()
+        if lower in HOST_NAMES:
+            raise _names_host(name)
+        if lower in OWN_DATA:
+            continue
+        if memoryview(raw)[0] in b"{[":
+            found = _host_inside(raw)
+            if found:
+                raise _names_host(found)
+
+
+def _host_inside(raw: msgspec.Raw) -> str:
+    try:
+        queue: list[object] = [_anything(raw)]
+    except RecursionError:
+        raise _too_deep() from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise AppError("body_not_json", "The request body is not valid JSON.") from None
+    while queue:
+        value = queue.pop()
+        if isinstance(value, dict):
+            for name in value:
+                if name.lower() in HOST_NAMES:
+                    return str(name)
+            queue.extend(value.values())
+        elif isinstance(value, list):
+            queue.extend(value)
+    return ""
+
+
+def _names_host(name: str) -> AppError:
+    return AppError(
+        "body_names_host",
+        f"A request may not choose its destination or key: `{name}` is not accepted.",
+        "Add the provider as an account and name the model as account/model.",
+        param=name,
+    )
+
+
+def _places(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str, bytes]) -> tuple[int, dict[str, tuple[int, int]]] | None:
+    """Offset behind the opening brace, and where each member's value stands. None when that is not unique, or when a member in
+    `values` spells its name with escapes."""
+    opened = _OPEN.match(body)
+    if opened is None:
+        return None
+    first = at = opened.end()
+    spans: dict[str, tuple[int, int]] = {}
+    last = b","
+    for name, raw in members.items():
+        found = _NAME.match(body, at)
+        if found is None or last != b",":
+            return None
+        if found[1] != b'"%b"' % name.encode() and (name in values or _text(found[1]) != name):
+            return None
+        start = found.end()
+        value = bytes(raw)
+        end = start + len(value)
+        after = _NEXT.match(body, end)
+        if after is None or body[start:end] != value:
+            return None
+        spans[name] = (start, end)
+        last, at = after[1], after.end()
+    return (first, spans) if last == b"}" else None

@@ -1,0 +1,236 @@
+"""The OpenAI dialect of chat/completions, completions, embeddings and models.
+
+Sources: the typed models of the package `openai` (3.54: types/chat, completion_usage, shared/error_object) and, where other providers
+deviate, their documentation as noted at the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from app.core.errors import AppError
+from app.wire.body import Understood
+from app.wire.dialect import NOTHING, Edits, Heard, ModelEntry
+from app.wire.usage import Usage, count
+
+_encode: Final = msgspec.json.encode
+
+# What an OpenAI client sees when only a status is known.
+_TYPES: Final[Mapping[int, str]] = {
+    401: "auth_error",
+    403: "permission_error",
+    408: "timeout_error",
+    429: "rate_limit_error",
+}
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: object = None
+    completion_tokens: object = None
+    total_tokens: object = None
+    prompt_tokens_details: object = None
+    completion_tokens_details: object = None
+    cached_tokens: object = None
+    num_cached_tokens: object = None
+    prompt_cache_hit_tokens: object = None
+    citation_tokens: object = None
+    reasoning_tokens: object = None
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: object = None
+
+
+class _Groq(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+class _Reply(msgspec.Struct):
+    usage: object = None
+    choices: object = msgspec.UNSET
+    error: object = None
+    service_tier: object = None
+    x_groq: object = None
+
+
+class OpenAIChat:
+    """Stateless; see `Dialect`."""
+
+    name: Final[Literal["openai"]] = "openai"
+
+    request_headers: Final = frozenset({
+        "accept",
+        "content-type",
+        "idempotency-key",  # OpenAI SDKs send it with retries
+        "openai-beta",  # selects beta behaviour (OpenAI API reference, "Beta header")
+    })  # fmt: skip
+
+    response_headers: Final = frozenset({
+        "openai-model", "openai-organization", "openai-processing-ms", "openai-version",  # API reference, "Debugging requests"
+        "x-request-id", "request-id",
+        "x-ratelimit-", "ratelimit-", "retry-after", "retry-after-ms",  # API reference, "Rate limits"
+    })  # fmt: skip
+
+    # `"usage":null` is in every chunk once usage was asked for; only an object is worth reading. A quote inside generated text is
+    # escaped, so text can never match. Azure and OpenAI write no blanks, others do.
+    notable: Final = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[^n\s]|finish_reason"\s*:\s*")|data:\s?\[DONE\]|event:\s?error')
+    words: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning|refusal)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+
+    def edits(self, call: Understood, endpoint: str, model: str, *, ask_usage: bool) -> Edits:
+        """`model`, and for streams `stream_options.include_usage`, so that the exchange can be priced."""
+        values: dict[str, bytes] = {} if model == call.model else {"model": _encode(model)}
+        if not (ask_usage and call.stream and not call.usage_asked and endpoint in ("chat/completions", "completions")):
+            return Edits(values=values)
+        raw = call.members.get("stream_options")
+        options: dict[str, msgspec.Raw] = {}
+        if raw is not None:
+            try:
+                options = msgspec.json.decode(raw, type=dict[str, msgspec.Raw] | None) or {}
+            except msgspec.DecodeError:
+                return Edits(values=values)  # the provider will say what is wrong with it
+        options["include_usage"] = msgspec.Raw(b"true")
+        values["stream_options"] = _encode(options)
+        return Edits(values=values, strip_usage=True)
+
+    def hear(self, name: str, data: bytes) -> Heard:
+        if data.startswith(b"[DONE]"):
+            return Heard(end=True)
+        reply = _read(data)
+        if reply is None:
+            return NOTHING
+        if name == "error" or reply.error is not None:
+            return Heard(error=_error(reply.error, data))
+        finished = False
+        if isinstance(reply.choices, list):
+            finished = any(isinstance(choice, dict) and choice.get("finish_reason") for choice in reply.choices)
+        usage = _usage(reply)
+        return Heard(usage=usage, finished=finished, bare_usage=usage is not None and reply.choices == [])
+
+    def hear_reply(self, endpoint: str, body: bytes) -> Heard:
+        reply = _read(body)
+        if reply is None:
+            raise AppError("provider_not_json", "The provider's answer is not JSON.", _PORTAL)
+        if reply.error is not None:
+            return Heard(error=_error(reply.error, body))
+        return Heard(usage=_usage(reply), finished=True, end=True)
+
+    def hear_error(self, body: bytes) -> tuple[str, str] | None:
+        reply = _read(body)
+        if reply is None or reply.error is None:
+            return None
+        error = _error(reply.error, body)
+        return error.code, error.message
+
+    def error_body(self, error: AppError, call_id: str) -> bytes:
+        return _encode({
+            "error": {"message": error.sentence(), "type": _type(error), "param": error.param, "code": error.code}
+        })  # fmt: skip
+
+    def error_event(self, error: AppError, call_id: str) -> bytes:
+        return b"data: " + self.error_body(error, call_id) + b"\n\ndata: [DONE]\n\n"
+
+    def ping(self) -> bytes:
+        return b": ping\n\n"
+
+    def models(self, entries: Sequence[ModelEntry]) -> bytes:
+        return _encode({"object": "list", "data": [_entry(entry) for entry in entries]})
+
+    def model(self, entry: ModelEntry) -> bytes:
+        return _encode(_entry(entry))
+
+    def read_models(self, body: bytes) -> tuple[str, ...]:
+        try:
+            listed = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise AppError("provider_not_json", "The provider's list of models is not JSON.", _PORTAL) from None
+        if isinstance(listed, dict):
+            listed = listed.get("data", listed.get("models"))
+        if not isinstance(listed, list):
+            raise AppError("provider_not_json", "The provider's answer is no list of models.", _PORTAL)
+        names = [item.get("id") for item in listed if isinstance(item, dict)]
+        return tuple(dict.fromkeys([name for name in names if isinstance(name, str) and 0 < len(name) <= 256 and name.isprintable()]))
+
+
+_PORTAL: Final = "Check the base URL; a network that wants a sign-in also answers like this."
+
+
+def _entry(entry: ModelEntry) -> dict[str, object]:
+    return {"id": entry.id, "object": "model", "created": entry.created_s, "owned_by": entry.owner}
+
+
+def _read(data: bytes) -> _Reply | None:
+    try:
+        return msgspec.json.decode(data, type=_Reply)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _type(error: AppError) -> str:
+    if error.code != "provider_error":
+        return error.openai_type
+    status = error.status
+    return _TYPES.get(status, "invalid_request_error" if status < 500 else "internal_server_error")
+
+
+def _error(value: object, data: bytes) -> AppError:
+    """The error a provider put into a 200. Shapes: an object as OpenAI's; a bare text (Hugging Face, llama.cpp)."""
+    message, status = "", 502
+    if isinstance(value, dict):
+        text = value.get("message")
+        message = text if isinstance(text, str) else ""
+        code = value.get("code", value.get("status"))
+        if isinstance(code, str) and code.isdigit():
+            code = int(code)
+        if isinstance(code, int) and 400 <= code < 600:  # OpenRouter: error.code is the HTTP status
+            status = code
+    elif isinstance(value, str):
+        message = value
+    return AppError("provider_error", message[:2000] or "The provider reported an error without a message.", status=status)
+
+
+def _usage(reply: _Reply) -> Usage | None:
+    raw = reply.usage
+    if raw is None and isinstance(reply.x_groq, dict):
+        raw = reply.x_groq.get("usage")  # Groq, streams without include_usage
+    if not isinstance(raw, dict):
+        return None
+    went_in = _details(raw, "prompt_tokens_details")
+    came_out = _details(raw, "completion_tokens_details")
+    prompt, output = count(raw.get("prompt_tokens")), count(raw.get("completion_tokens"))
+    total, reasoning = count(raw.get("total_tokens")), count(came_out.get("reasoning_tokens"))
+    if prompt is None and output is None:
+        return None
+    if output is None and total is not None and total == prompt:
+        output = 0  # embeddings
+    if reasoning and prompt is not None and output is not None and total == prompt + output + reasoning:
+        output += reasoning  # xAI counts reasoning beside completion_tokens, not within
+    cached = _first(
+        went_in.get("cached_tokens"),
+        raw.get("prompt_cache_hit_tokens"),  # DeepSeek
+        raw.get("cached_tokens"),  # Moonshot
+        raw.get("num_cached_tokens"),  # Mistral
+    )
+    return Usage(
+        input=prompt,
+        cached=cached,
+        cache_write=_first(went_in.get("cache_write_tokens"), went_in.get("cache_creation_tokens")),
+        output=output,
+        reasoning=_first(reasoning, raw.get("reasoning_tokens")),  # Perplexity: beside the details
+        input_audio=count(went_in.get("audio_tokens")),
+        output_audio=count(came_out.get("audio_tokens")),
+        citation=count(raw.get("citation_tokens")),  # Perplexity
+        service_tier=reply.service_tier if isinstance(reply.service_tier, str) else "",
+    )
+
+
+def _details(raw: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = raw.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _first(*values: object) -> int | None:
+    return next((found for value in values if (found := count(value)) is not None), None)
