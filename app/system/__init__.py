@@ -1,0 +1,8 @@
+"""Everything that differs between operating systems, and nothing that decides what the product does.
+
+`paths` (folders and files, private modes), `channel` (framed messages and descriptors between our processes), `children`
+(starting them), `environment` (what they inherit), `sockets` (listening, connected, counted), `instance` (one per data folder),
+`processes` (facts about processes), `keyrings` (the keyring of the system; used by the vault child alone), `shortcut` (menu entries).
+
+`sys.platform` is read here and nowhere else. Nothing here knows a provider, a page or a table.
+"""
