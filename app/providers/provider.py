@@ -1,0 +1,256 @@
+"""A provider as a row, and the requests that are built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from app.core.errors import AppError
+from app.core.records import Account, Destination
+from app.core.secret import Secret
+from app.wire.dialect import Dialect, Name
+
+Auth = Literal["bearer", "x-api-key", "api-key", "none"]
+Pairs = tuple[tuple[str, str], ...]
+
+# no_stream_options: refuses `stream_options` (and reports usage in streams without being asked).
+Quirk = Literal["no_stream_options"]
+
+# The same for every person, machine and release.
+USER_AGENT: Final = "Gatehouse"
+
+ANTHROPIC_VERSION: Final = "2023-06-01"
+
+# Headers that belong to the connection with the client, or that we set ourselves: leaving them out removes nothing.
+_OURS: Final = frozenset({
+    "accept-encoding", "api-key", "authorization", "connection", "content-length", "content-type", "expect", "host", "keep-alive",
+    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "x-api-key", "x-goog-api-key",
+    "x-litellm-api-key",
+})  # fmt: skip
+
+# A base URL is often pasted with the endpoint that the documentation's example calls.
+_ENDPOINTS: Final = (
+    "/chat/completions", "/completions", "/embeddings", "/messages/count_tokens", "/messages", "/models", "/responses",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One dialect of a provider: `base_url` + "/" + endpoint is the address, `auth` how the key is sent."""
+
+    dialect: Name
+    base_url: str
+    auth: Auth = "bearer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One kind of account.
+
+    speaks: the dialects, the preferred one first; all at the same host. base_url is "" where the person must give one.
+    passes, returns: headers beyond the dialect's own that this provider needs or that its clients expect, with the reason.
+    models_path: the list of models under the base URL, "" if there is none. check_path: what a test of the key asks instead, where
+    the list is public or absent; "" asks the list. prices: the provider's id in the price file, "" where it has none.
+    region: where requests are processed as far as the provider says. read: when the row was compared with the documentation.
+    """
+
+    id: str
+    label: str
+    speaks: tuple[Speech, ...]
+    needs_key: bool = True
+    local: bool = False
+    docs_url: str = ""
+    key_url: str = ""
+    key_example: str = ""
+    passes: Mapping[str, str] = field(default_factory=dict)
+    returns: Mapping[str, str] = field(default_factory=dict)
+    models_path: str = "models"
+    check_path: str = ""
+    region: str = ""
+    quirks: frozenset[Quirk] = frozenset()
+    prices: str = ""
+    read: str = ""
+
+    @property
+    def base_url(self) -> str:
+        return self.speaks[0].base_url
+
+    @property
+    def dialect(self) -> Name:
+        return self.speaks[0].dialect
+
+    def described(self) -> dict[str, object]:
+        """The row as the form for a new account shows it: the fields of the control API's `Kind`."""
+        return {
+            "id": self.id,
+            "label": self.label,
+            "base_url": self.base_url,
+            "dialect": self.dialect,
+            "needs_key": self.needs_key,
+            "local": self.local,
+            "key_url": self.key_url,
+            "key_example": self.key_example,
+        }
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether a stream's usage must be asked for with `stream_options`."""
+        return "no_stream_options" not in self.quirks
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request as it leaves, without its body. target: path for the request line. removed: how many of the client's headers stay
+    here that say something about it or its machine."""
+
+    target: str
+    headers: Pairs
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A GET that a valid key answers with 2xx. lists: its reply is the list of models, for `Dialect.read_models`."""
+
+    dialect: Name
+    target: str
+    headers: Pairs
+    lists: bool
+
+
+def base_url(row: Provider, given: str) -> str:
+    """The base URL for an account of this kind: the row's own, or the one the person gave, made regular.
+
+    An endpoint at the end and trailing slashes are cut off. A URL with nothing behind the host gets the row's path when it is the
+    row's host, else `/v1`, which is where servers of either dialect answer. For the Anthropic dialect `/v1` is added to any path,
+    because its clients are configured without it. Otherwise the path is taken as it is: not every provider has a `/v1`.
+    AppError url_invalid.
+    """
+    url = given.strip()
+    if not url:
+        if row.base_url:
+            return row.base_url
+        raise AppError("url_invalid", f"{row.label} needs a base URL.", "Give the address of its API, for example https://host/v1.")
+    try:
+        Destination.of(url, local=row.local)
+    except ValueError as error:
+        raise AppError("url_invalid", str(error), "Give the address of the API, for example https://host/v1.") from None
+    if not url.isascii() or any(character in url for character in '\\"<>^`{|}'):
+        raise AppError("url_invalid", "The address has characters that cannot be sent.", "Write it as the provider's page shows it.")
+    url = url.rstrip("/")
+    for endpoint in _ENDPOINTS:
+        if url.endswith(endpoint):
+            url = url.removesuffix(endpoint).rstrip("/")
+            break
+    parts = urlsplit(url)
+    if any(part in ("..", ".") for part in parts.path.split("/")):
+        raise AppError("url_invalid", "The address must not contain . or .. as a part of its path.")
+    if not parts.path:
+        same = row.base_url and _origin(url) == _origin(row.base_url)
+        return row.base_url if same else url + "/v1"
+    if row.dialect == "anthropic" and not url.endswith("/v1"):
+        return url + "/v1"
+    return url
+
+
+def speech(row: Provider, account: Account, dialect: Name) -> Speech | None:
+    """How `account` speaks `dialect`, or None. A second dialect is known only for the row's own address, or when both share a path."""
+    for said in row.speaks:
+        if said.dialect != dialect:
+            continue
+        if said is row.speaks[0] or said.base_url == row.base_url:
+            return Speech(dialect, account.base_url, said.auth)
+        return said if account.base_url == row.base_url else None
+    return None
+
+
+def request(
+    row: Provider,
+    account: Account,
+    dialect: Dialect,
+    endpoint: str,
+    headers: Iterable[tuple[str, str]],
+    secret: Secret | None,
+) -> Outgoing:
+    """The request line and headers of one exchange. Nothing of the client's headers passes but what the allowlists name.
+
+    AppError dialect_mismatch, provider_key_missing (absent, or not fit for a header).
+    """
+    said = speech(row, account, dialect.name)
+    if said is None:
+        raise AppError(
+            "dialect_mismatch",
+            f"The account {account.name} does not speak the {dialect.name} dialect.",
+            "Use an account whose provider does.",
+        )
+    out = [*_auth(said.auth, row, account, secret), *_OWN]
+    removed = 0
+    for name, value in headers:
+        lower = name.lower()
+        if lower in _OURS:
+            continue
+        if (lower in dialect.request_headers or lower in row.passes) and _sendable(value):
+            out.append((lower, value))
+        else:
+            removed += 1
+    return Outgoing(_path(said.base_url, endpoint), tuple(out), removed)
+
+
+def check(row: Provider, account: Account, secret: Secret | None) -> Check:
+    """The request behind "Test". AppError provider_key_missing."""
+    said = speech(row, account, row.dialect)
+    assert said is not None  # the first speech always fits
+    out = [*_auth(said.auth, row, account, secret), ("user-agent", USER_AGENT)]
+    if row.dialect == "anthropic":
+        out.append(("anthropic-version", ANTHROPIC_VERSION))
+    path = row.check_path or row.models_path
+    return Check(row.dialect, _path(said.base_url, path), (*out, ("accept", "application/json")), not row.check_path)
+
+
+def reply_headers(pairs: Iterable[tuple[str, str]], dialect: Dialect, row: Provider | None = None) -> Pairs:
+    """The provider's headers that go back to the client, in lower case. content-type and framing are the caller's."""
+    allowed = dialect.response_headers
+    returns = row.returns if row is not None else ()
+    kept: list[tuple[str, str]] = []
+    for name, value in pairs:
+        lower = name.lower()
+        if (lower in allowed or lower in returns or _begins(lower, allowed)) and _sendable(value):
+            kept.append((lower, value))
+    return tuple(kept)
+
+
+_OWN: Final = (("content-type", "application/json"), ("user-agent", USER_AGENT))
+
+
+def _auth(auth: Auth, row: Provider, account: Account, secret: Secret | None) -> list[tuple[str, str]]:
+    if secret is None or not secret:
+        if row.needs_key:
+            raise AppError("provider_key_missing", f"The account {account.name} has no key.", "Store its key on the Providers page.")
+        return []
+    key = secret.reveal()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise AppError(
+            "provider_key_missing", f"The key of {account.name} has characters that no key has.", "Store it again, without blanks."
+        )
+    if auth == "none":
+        return []
+    return [("authorization", "Bearer " + key)] if auth == "bearer" else [(auth, key)]
+
+
+def _begins(name: str, allowed: frozenset[str]) -> bool:
+    return any(entry.endswith("-") and name.startswith(entry) for entry in allowed)
+
+
+def _sendable(value: str) -> bool:
+    return value.isprintable() or all(character == "\t" or character.isprintable() for character in value)
+
+
+def _path(url: str, endpoint: str) -> str:
+    return f"{urlsplit(url).path.rstrip('/')}/{endpoint}"
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    place = Destination.of(url, local=False)
+    return place.scheme, place.host, place.port
