@@ -10,8 +10,8 @@ The public surface:
     provider.base_url(row, given) -> str            # what Account.base_url holds; AppError url_invalid
     provider.speech(row, account, dialect) -> Speech | None    # how this account speaks a dialect; None: it does not
     provider.request(row, account, dialect, endpoint, headers, secret) -> Outgoing     # AppError dialect_mismatch, provider_key_missing
-    provider.check(row, account, secret) -> Check   # the request that tests a key and, where `lists`, names the models
-    provider.reply_headers(pairs, dialect, row=None) -> tuple of pairs   # what goes back to the client
+    provider.check(row, account, secret) -> Check        # the request that tests a key; `then`: the next one, e.g. the list of models
+    provider.reply_headers(row, dialect, pairs) -> tuple of pairs   # what goes back to the client
     prices.cost(kind, model, usage, at_us) -> Cost(microusd, price) | None      # usage: wire.Usage or core Tokens; None: unpriced
     prices.version() -> str                         # date of the price file
 

@@ -1,6 +1,8 @@
-"""The kinds of account a person can add, one row each. Facts from the providers' own documentation, read on the day in `read`.
+"""The kinds of account a person can add, one row each, in the order in which they are offered.
 
-Local servers speak both dialects at one address. They need no key unless their owner switched that on, and then take one.
+Facts come from the providers' own documentation as it stood on the day in `read`; where `read` is empty only second-hand sources
+(client libraries that ship the address) were at hand. Local servers speak both dialects at one address and take a key only if their
+owner switched that on.
 """
 
 from __future__ import annotations
@@ -13,6 +15,21 @@ from app.providers.provider import Provider, Speech
 
 _READ: Final = "2026-11-23"
 
+
+def _local(identifier: str, label: str, port: int, docs_url: str) -> Provider:
+    base = f"http://127.0.0.1:{port}/v1"
+    return Provider(
+        id=identifier,
+        label=label,
+        speaks=(Speech("openai", base), Speech("anthropic", base)),
+        needs_key=False,
+        local=True,
+        docs_url=docs_url,
+        region="local",
+        read=_READ,
+    )
+
+
 _ROWS: Final = (
     Provider(
         id="openai",
@@ -22,10 +39,9 @@ _ROWS: Final = (
         key_url="https://platform.openai.com/api-keys",
         key_example="sk-proj-…",
         passes={
-            "openai-organization": "chooses which organisation is billed",
-            "openai-project": "chooses which project is billed",
+            "openai-organization": "chooses the organisation that is billed",
+            "openai-project": "chooses the project that is billed",
         },
-        region="us",
         prices="openai",
         read=_READ,
     ),
@@ -34,9 +50,8 @@ _ROWS: Final = (
         label="Anthropic",
         speaks=(Speech("anthropic", "https://api.anthropic.com/v1", "x-api-key"),),
         docs_url="https://docs.claude.com/en/api/overview",
-        key_url="https://console.anthropic.com/settings/keys",
+        key_url="https://platform.claude.com/settings/keys",
         key_example="sk-ant-api03-…",
-        region="us",
         prices="anthropic",
         read=_READ,
     ),
@@ -47,9 +62,176 @@ _ROWS: Final = (
         docs_url="https://openrouter.ai/docs",
         key_url="https://openrouter.ai/settings/keys",
         key_example="sk-or-v1-…",
-        check_path="key",  # the list of models is public; this one describes the key
+        key_path="key",
         prices="openrouter",
         read=_READ,
+    ),
+    Provider(
+        id="deepseek",
+        label="DeepSeek",
+        speaks=(
+            Speech("openai", "https://api.deepseek.com"),
+            Speech("anthropic", "https://api.deepseek.com/anthropic/v1", "x-api-key"),
+        ),
+        docs_url="https://api-docs.deepseek.com",
+        key_url="https://platform.deepseek.com/api_keys",
+        key_example="sk-…",
+        prices="deepseek",
+        read=_READ,
+    ),
+    Provider(
+        id="groq",
+        label="Groq",
+        speaks=(Speech("openai", "https://api.groq.com/openai/v1"),),
+        docs_url="https://console.groq.com/docs/openai",
+        key_url="https://console.groq.com/keys",
+        key_example="gsk_…",
+        prices="groq",
+    ),
+    Provider(
+        id="xai",
+        label="xAI",
+        speaks=(Speech("openai", "https://api.x.ai/v1"),),
+        docs_url="https://docs.x.ai",
+        key_url="https://console.x.ai",
+        key_example="xai-…",
+        prices="x-ai",
+    ),
+    Provider(
+        id="mistral",
+        label="Mistral",
+        speaks=(Speech("openai", "https://api.mistral.ai/v1"),),
+        docs_url="https://docs.mistral.ai/api",
+        key_url="https://console.mistral.ai/api-keys",
+        # 422 "Extra inputs are not permitted" on stream_options.include_usage; the last chunk of every stream holds usage
+        # (github.com/openai/openai-agents-python/issues/442, github.com/TabbyML/tabby/pull/4082).
+        quirks=frozenset({"no_stream_options"}),
+        prices="mistral",
+    ),
+    Provider(
+        id="together",
+        label="Together AI",
+        speaks=(Speech("openai", "https://api.together.ai/v1"),),
+        docs_url="https://docs.together.ai/docs/inference/openai-compatibility",
+        key_url="https://api.together.ai/settings/api-keys",
+        prices="together",
+        read=_READ,
+    ),
+    Provider(
+        id="fireworks",
+        label="Fireworks AI",
+        speaks=(Speech("openai", "https://api.fireworks.ai/inference/v1"), Speech("anthropic", "https://api.fireworks.ai/inference/v1")),
+        docs_url="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
+        key_url="https://app.fireworks.ai/settings/users/api-keys",
+        key_example="fw_…",
+        prices="fireworks",
+        read=_READ,
+    ),
+    Provider(
+        id="perplexity",
+        label="Perplexity",
+        speaks=(Speech("openai", "https://api.perplexity.ai"),),
+        docs_url="https://docs.perplexity.ai/docs/sonar/openai-compatibility",
+        key_url="https://www.perplexity.ai/account/api/keys",
+        key_example="pplx-…",
+        models_path="",  # the chat API lists none
+        key_path="async/chat/completions",  # the list of asynchronous requests, free of charge
+        prices="perplexity",
+        read=_READ,
+    ),
+    Provider(
+        id="cerebras",
+        label="Cerebras",
+        speaks=(Speech("openai", "https://api.cerebras.ai/v1"),),
+        docs_url="https://inference-docs.cerebras.ai",
+        key_url="https://cloud.cerebras.ai",
+        key_example="csk-…",
+        prices="cerebras",
+    ),
+    Provider(
+        id="moonshot",
+        label="Moonshot AI (Kimi)",
+        speaks=(Speech("openai", "https://api.moonshot.ai/v1"), Speech("anthropic", "https://api.moonshot.ai/anthropic/v1")),
+        docs_url="https://platform.kimi.ai/docs/api/overview",
+        key_url="https://platform.moonshot.ai/console/api-keys",
+        key_example="sk-…",
+        prices="moonshotai",
+    ),
+    Provider(
+        id="dashscope",
+        label="Alibaba Cloud Model Studio (DashScope)",
+        speaks=(
+            Speech("openai", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+            Speech("anthropic", "https://dashscope-intl.aliyuncs.com/apps/anthropic/v1"),
+        ),
+        docs_url="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
+        key_url="https://modelstudio.console.alibabacloud.com",
+        key_example="sk-…",
+        passes={"x-dashscope-sse": "switches streaming on in its own API"},
+        region="sg",
+        read=_READ,
+    ),
+    Provider(
+        id="zai",
+        label="Z.AI (GLM)",
+        speaks=(Speech("openai", "https://api.z.ai/api/paas/v4"), Speech("anthropic", "https://api.z.ai/api/anthropic/v1")),
+        docs_url="https://docs.z.ai/guides/develop/openai/python",
+        key_url="https://z.ai/manage-apikey/apikey-list",
+        prices="zai",
+    ),
+    Provider(
+        id="deepinfra",
+        label="DeepInfra",
+        speaks=(Speech("openai", "https://api.deepinfra.com/v1/openai"),),
+        docs_url="https://deepinfra.com/docs/openai_api",
+        key_url="https://deepinfra.com/dash/api_keys",
+        quirks=frozenset({"public_models"}),
+    ),
+    Provider(
+        id="nvidia",
+        label="NVIDIA NIM",
+        speaks=(Speech("openai", "https://integrate.api.nvidia.com/v1"),),
+        docs_url="https://docs.api.nvidia.com/nim/reference/llm-apis",
+        key_url="https://build.nvidia.com/settings/api-keys",
+        key_example="nvapi-…",
+        quirks=frozenset({"public_models"}),
+    ),
+    Provider(
+        id="huggingface",
+        label="Hugging Face",
+        speaks=(Speech("openai", "https://router.huggingface.co/v1"),),
+        docs_url="https://huggingface.co/docs/inference-providers",
+        key_url="https://huggingface.co/settings/tokens",
+        key_example="hf_…",
+        passes={"x-hf-bill-to": "chooses the organisation that is billed"},
+        quirks=frozenset({"public_models"}),
+    ),
+    Provider(
+        id="github-models",
+        label="GitHub Models",
+        speaks=(Speech("openai", "https://models.github.ai/inference"),),
+        docs_url="https://docs.github.com/en/rest/models",
+        key_url="https://github.com/settings/personal-access-tokens",
+        key_example="github_pat_…",
+        models_path="/catalog/models",
+        quirks=frozenset({"public_models"}),
+        read=_READ,
+    ),
+    _local("ollama", "Ollama", 11434, "https://docs.ollama.com/api/openai-compatibility"),
+    _local("lmstudio", "LM Studio", 1234, "https://lmstudio.ai/docs/developer/openai-compat"),
+    _local("llamacpp", "llama.cpp", 8080, "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"),
+    _local("vllm", "vLLM", 8000, "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"),
+    Provider(
+        id="openai-compatible",
+        label="Another server that speaks OpenAI's API",
+        speaks=(Speech("openai", ""),),
+        needs_key=False,
+    ),
+    Provider(
+        id="anthropic-compatible",
+        label="Another server that speaks Anthropic's API",
+        speaks=(Speech("anthropic", "", "x-api-key"),),
+        needs_key=False,
     ),
 )
 

@@ -16,7 +16,8 @@ Auth = Literal["bearer", "x-api-key", "api-key", "none"]
 Pairs = tuple[tuple[str, str], ...]
 
 # no_stream_options: refuses `stream_options` (and reports usage in streams without being asked).
-Quirk = Literal["no_stream_options"]
+# public_models: lists its models to anyone, so the list proves no key.
+Quirk = Literal["no_stream_options", "public_models"]
 
 # The same for every person, machine and release.
 USER_AGENT: Final = "Gatehouse"
@@ -51,9 +52,9 @@ class Provider:
 
     speaks: the dialects, the preferred one first; all at the same host. base_url is "" where the person must give one.
     passes, returns: headers beyond the dialect's own that this provider needs or that its clients expect, with the reason.
-    models_path: the list of models under the base URL, "" if there is none. check_path: what a test of the key asks instead, where
-    the list is public or absent; "" asks the list. prices: the provider's id in the price file, "" where it has none.
-    region: where requests are processed as far as the provider says. read: when the row was compared with the documentation.
+    models_path: the list of models under the base URL (under the host when it begins with a slash), "" if there is none. key_path:
+    what proves a key where that list is public or absent. prices: the provider's id in the price file, "" where it has none.
+    region: where requests are processed, "" when the provider does not say. read: when the row was compared with the documentation.
     """
 
     id: str
@@ -67,7 +68,7 @@ class Provider:
     passes: Mapping[str, str] = field(default_factory=dict)
     returns: Mapping[str, str] = field(default_factory=dict)
     models_path: str = "models"
-    check_path: str = ""
+    key_path: str = ""
     region: str = ""
     quirks: frozenset[Quirk] = frozenset()
     prices: str = ""
@@ -112,12 +113,15 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A GET that a valid key answers with 2xx. lists: its reply is the list of models, for `Dialect.read_models`."""
+    """A GET that is answered with 2xx where all is well. lists: its reply is the list of models, for `Dialect.read_models` of
+    `dialect`. proves: a wrong key would be refused. then: what to ask next, once this one succeeded."""
 
     dialect: Name
     target: str
     headers: Pairs
     lists: bool
+    proves: bool = True
+    then: Check | None = None
 
 
 def base_url(row: Provider, given: str) -> str:
@@ -166,7 +170,7 @@ def speech(row: Provider, account: Account, dialect: Name) -> Speech | None:
     return None
 
 
-def request(
+def request(  # noqa: PLR0917 # one argument for each thing that decides
     row: Provider,
     account: Account,
     dialect: Dialect,
@@ -199,24 +203,27 @@ def request(
 
 
 def check(row: Provider, account: Account, secret: Secret | None) -> Check:
-    """The request behind "Test". AppError provider_key_missing."""
-    said = speech(row, account, row.dialect)
-    assert said is not None  # the first speech always fits
-    out = [*_auth(said.auth, row, account, secret), ("user-agent", USER_AGENT)]
+    """The request behind "Test": the list of models, after a request that proves the key where the list does not. AppError
+    provider_key_missing."""
+    headers = (*_auth(row.speaks[0].auth, row, account, secret), ("user-agent", USER_AGENT), ("accept", "application/json"))
     if row.dialect == "anthropic":
-        out.append(("anthropic-version", ANTHROPIC_VERSION))
-    path = row.check_path or row.models_path
-    return Check(row.dialect, _path(said.base_url, path), (*out, ("accept", "application/json")), not row.check_path)
+        headers = (*headers, ("anthropic-version", ANTHROPIC_VERSION))
+    listing: Check | None = None
+    if row.models_path:
+        proves = not row.key_path and "public_models" not in row.quirks
+        listing = Check(row.dialect, _path(account.base_url, row.models_path), headers, lists=True, proves=proves)
+    if listing is not None and not row.key_path:
+        return listing
+    return Check(row.dialect, _path(account.base_url, row.key_path), headers, lists=False, then=listing)
 
 
-def reply_headers(pairs: Iterable[tuple[str, str]], dialect: Dialect, row: Provider | None = None) -> Pairs:
+def reply_headers(row: Provider, dialect: Dialect, pairs: Iterable[tuple[str, str]]) -> Pairs:
     """The provider's headers that go back to the client, in lower case. content-type and framing are the caller's."""
     allowed = dialect.response_headers
-    returns = row.returns if row is not None else ()
     kept: list[tuple[str, str]] = []
     for name, value in pairs:
         lower = name.lower()
-        if (lower in allowed or lower in returns or _begins(lower, allowed)) and _sendable(value):
+        if (lower in allowed or lower in row.returns or _begins(lower, allowed)) and _sendable(value):
             kept.append((lower, value))
     return tuple(kept)
 
@@ -248,6 +255,8 @@ def _sendable(value: str) -> bool:
 
 
 def _path(url: str, endpoint: str) -> str:
+    if endpoint.startswith("/"):
+        return endpoint
     return f"{urlsplit(url).path.rstrip('/')}/{endpoint}"
 
 
