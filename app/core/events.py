@@ -131,6 +131,17 @@ class VaultChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerBatch(Event):
+    """Rows written to the ledger together. digest: SHA-256 over what they say, in the order of their ids (store/ledger.py)."""
+
+    KIND: ClassVar[str] = "ledger.batch"
+    count: int
+    first: str
+    last: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreChanged(Event):
     """The store stopped or began again to accept writes."""
 

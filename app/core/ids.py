@@ -6,10 +6,13 @@ paged by id alone.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
+_TO_BASE_32: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_SHAPE: Final = re.compile(r"req_[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
 def call_id(time_us: int, random_80: int) -> str:
@@ -27,3 +30,17 @@ def call_id_time_us(identifier: str) -> int:
     for character in identifier[4:14]:
         value = value * 32 + _ALPHABET.index(character)
     return value * 1000
+
+
+def call_id_bytes(identifier: str) -> bytes:
+    """The 16 bytes a call id stands for; their order is the order of the texts. ValueError if it is not one."""
+    if _SHAPE.fullmatch(identifier) is None:
+        raise ValueError("not a call id")
+    return int(identifier[4:].translate(_TO_BASE_32), 32).to_bytes(16)
+
+
+def call_id_of(value: bytes) -> str:
+    """The call id of 16 bytes: the reverse of `call_id_bytes`."""
+    number = int.from_bytes(value)
+    pairs = _PAIRS
+    return "req_" + "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])

@@ -167,3 +167,44 @@ class UsageRow:
     cost_microusd: int
     unpriced: int
     estimated: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourBar:
+    """One hour of the local day; hour: 0-23 of the wall clock at its start."""
+
+    hour: int
+    answered: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Today:
+    """The local day so far. cost_microusd sums the priced exchanges; unpriced counts the answered ones without a price.
+
+    yesterday: requests of the whole local day before. local: exchanges served by the person's own machine. hours: one bar for each
+    hour that has begun.
+    """
+
+    requests: int = 0
+    failed: int = 0
+    yesterday: int = 0
+    cost_microusd: int = 0
+    unpriced: int = 0
+    local: int = 0
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    hours: tuple[HourBar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostView:
+    """One host that was connected to today, from the keeper's counts."""
+
+    host: str
+    connections: int
+    bytes_out: int
+    bytes_in: int
+    last_us: int
+    local: bool = False

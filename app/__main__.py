@@ -1,0 +1,40 @@
+"""The one door in: the window (no verb), `serve`, the command line's verbs, and the children that the keeper starts.
+
+Imports are late on purpose: a child loads only what its process is allowed to know.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+CHILDREN: Final = ("engine", "gui", "vault")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    child = arguments[0] if arguments else ""
+    if child == "engine":
+        from app.engine.main import run as run_engine  # noqa: PLC0415
+
+        return run_engine(arguments[1:])
+    if child == "gui":
+        from app.gui.main import run as run_window  # noqa: PLC0415
+
+        return run_window(arguments[1:])
+    if child == "vault":
+        from app.keeper.vault_child import run as run_vault  # noqa: PLC0415
+
+        return run_vault(arguments[1:])
+    from app.cli import main as run_verb  # noqa: PLC0415
+
+    return run_verb(arguments)
+
+
+def window() -> int:
+    """The entry a double click uses: the window, whatever was on the command line besides."""
+    return main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,265 @@
+"""The control API: every path of `control.contract`, answered.
+
+Only the person's own programs get here (unix socket in a private folder and the peer's user id; on Windows a token). A command changes
+the store and writes its audit entry in one transaction, tells the bus, and answers; windows draw what the next snapshot says.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from app.control import contract
+from app.core.errors import AppError
+from app.core.events import ClientAdded, ClientBlocked, ClientRemoved, ClientUnblocked
+from app.core.names import check_client_name
+from app.core.records import Client
+from app.core.secret import Secret
+from app.engine.accounts import kinds
+from app.engine.bus import Bus
+from app.engine.clients import PREFIX, fresh_key
+from app.engine.lifeline import Lifeline
+from app.engine.status import Status
+from app.engine.web import Incoming, Reply, Stream
+from app.store import audit, clients, ledger, rollups
+
+_log: Final = logging.getLogger(__name__)
+
+BODY_LIMIT: Final = 1_048_576
+MOST_ROWS: Final = 1_000
+ACTOR: Final = "control"
+
+T = TypeVar("T")
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def problem(error: AppError) -> bytes:
+    return _encode(contract.Problem(code=error.code, message=error.message, hint=error.hint))
+
+
+class Control:
+    """`echo(text)` sends the built-in model a real request; `proof(nonce)` is what our own listener answers."""
+
+    def __init__(
+        self,
+        status: Status,
+        bus: Bus,
+        lifeline: Lifeline,
+        echo: Callable[[], Awaitable[contract.EchoResult]],
+        proof: Callable[[str], str],
+    ) -> None:
+        self._status: Final = status
+        self._bus: Final = bus
+        self._lifeline: Final = lifeline
+        self._echo: Final = echo
+        self._proof: Final = proof
+
+    async def handle(self, request: Incoming) -> Reply | Stream:
+        """One control request. On Windows every request carries the token; elsewhere the connection was already checked."""
+        token = self._status.boot.control_token
+        if token and not hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {token}"):
+            raise AppError("peer_not_allowed", "The control channel needs its token.")
+        if "origin" in request.headers or len(request.all("host")) != 1:
+            raise AppError("origin_not_allowed", "The control channel is not for web pages.")
+        parts = [unquote(part) for part in request.path.split("/")[1:]]
+        if parts[:1] != ["v0"]:
+            raise AppError("not_found", "There is nothing at this control address.")
+        arguments = {name: values[-1] for name, values in parse_qs(request.query).items()}
+        match request.method, parts[1:]:
+            case "GET", ["snapshot"]:
+                return _reply(await self._status.snapshot(self._bus.seq))
+            case "GET", ["events"]:
+                return await self._events(request)
+            case "GET", ["proof"]:
+                return _reply(contract.Proof(self._proof(arguments.get("nonce", ""))))
+            case "GET", ["kinds"]:
+                return _reply(list(kinds()))
+            case "POST", ["providers"]:
+                new = await _read(request, contract.NewProvider)
+                key = Secret(new.key) if new.key is not None else None
+                opened = self._status.need()
+                await opened.accounts.add(new.name, new.kind, new.base_url, key, local=new.local, actor=ACTOR)
+                return _reply(await self._provider(new.name))
+            case "POST", ["providers", name, "test"]:
+                await self._status.need().accounts.test(name)
+                return _reply(await self._provider(name))
+            case "PUT", ["providers", name, "key"]:
+                body = await _read(request, contract.NewKey)
+                await self._status.need().accounts.replace_key(name, Secret(body.key), actor=ACTOR)
+                return _reply(await self._provider(name))
+            case "DELETE", ["providers", name]:
+                await self._status.need().accounts.remove(name, actor=ACTOR)
+                return _reply(contract.Done(message=f"{name} is removed, and its key with it."))
+            case "POST", ["clients"]:
+                return _reply(await self._add_client((await _read(request, contract.NewClient)).name))
+            case "POST", ["clients", name, "block" | "unblock" as verb]:
+                return _reply(await self._block_client(name, blocked=verb == "block"))
+            case "DELETE", ["clients", name]:
+                return _reply(await self._remove_client(name))
+            case "GET", ["activity"]:
+                return _reply(await self._activity(_count(arguments), arguments.get("before")))
+            case "GET", ["usage"]:
+                return _reply(await self._usage(arguments))
+            case "GET", ["audit"]:
+                return _reply(await self._audit(_count(arguments), arguments.get("before")))
+            case "POST", ["audit", "verify"]:
+                return _reply(await self._verify())
+            case "POST", ["echo"]:
+                return _reply(await self._echo())
+            case "POST", ["vault", "unlock"]:
+                unlock = await _read(request, contract.Unlock)
+                answer, _ = await self._lifeline.ask("unlock", {"passphrase": unlock.passphrase})
+                return _reply(msgspec.convert(answer, contract.VaultView, strict=False))
+            case "POST", ["quit"]:
+                self._lifeline.tell("quit", {"reason": "asked on the control channel"})
+                return _reply(contract.Done(message="Gatehouse is stopping."))
+        raise AppError("not_found", "There is nothing at this control address.")
+
+    async def _events(self, request: Incoming) -> Stream:
+        stream = await request.stream(200, (), "application/x-ndjson")
+        lines = self._bus.lines()
+        try:
+            async for line in lines:
+                await stream.write(_encode(line) + b"\n")
+        finally:
+            await lines.aclose()  # type: ignore[attr-defined] # an async generator
+        return stream
+
+    async def _provider(self, name: str) -> contract.ProviderView:
+        opened = self._status.need()
+        now = self._status.now_us()
+
+        def counts() -> dict[str, int]:
+            with opened.threads.store.read() as connection:
+                return rollups.today_by_account(connection, now)
+
+        return opened.accounts.view(name, self._status.vault, await opened.threads.read(counts))
+
+    async def _add_client(self, name: str) -> contract.ClientKey:
+        opened = self._status.need()
+        check_client_name(name)
+        if any(client.name == name for client in opened.clients.all()):
+            raise AppError("name_taken", f"There is already a client named {name}.", "Choose another name.")
+        key = fresh_key()
+        digest = opened.clients.digest(key)
+        client = Client(name=name, prefix=PREFIX, last4=key[-4:], created_us=self._status.now_us())
+        event = ClientAdded(name=name, key_hint=f"{PREFIX}…{key[-4:]}")
+
+        def write() -> None:
+            with opened.threads.store.change(event, ACTOR, client.created_us) as connection:
+                clients.add(connection, client, digest)
+
+        await opened.threads.write(write)
+        opened.clients.put(client, digest)
+        self._bus.changed()
+        return contract.ClientKey(client=client, key=key)
+
+    async def _block_client(self, name: str, *, blocked: bool) -> Client:
+        opened = self._status.need()
+        client = opened.clients.get(name)
+        if client.blocked != blocked:
+            event = ClientBlocked(name=name) if blocked else ClientUnblocked(name=name)
+            now = self._status.now_us()
+
+            def write() -> None:
+                with opened.threads.store.change(event, ACTOR, now) as connection:
+                    clients.set_blocked(connection, name, blocked)
+
+            await opened.threads.write(write)
+            client = replace(client, blocked=blocked)
+            opened.clients.put(client, opened.clients.digest_of(name))
+            self._bus.changed()
+        return client
+
+    async def _remove_client(self, name: str) -> contract.Done:
+        opened = self._status.need()
+        opened.clients.get(name)
+        now = self._status.now_us()
+
+        def write() -> None:
+            with opened.threads.store.change(ClientRemoved(name=name), ACTOR, now) as connection:
+                clients.remove(connection, name)
+
+        await opened.threads.write(write)
+        opened.clients.remove(name)
+        self._bus.changed()
+        return contract.Done(message=f"{name} is removed; its key no longer works.")
+
+    async def _activity(self, limit: int, before: str | None) -> contract.ActivityPage:
+        threads = self._status.need().threads
+
+        def read() -> contract.ActivityPage:
+            with threads.store.read() as connection:
+                rows = tuple(ledger.page(connection, limit, before))
+                return contract.ActivityPage(rows=rows, next=rows[-1].id if len(rows) == limit else None)
+
+        return await threads.read(read)
+
+    async def _usage(self, arguments: dict[str, str]) -> list[contract.UsageRow]:
+        threads = self._status.need().threads
+        by = tuple(part for part in arguments.get("by", "day").split(",") if part)
+        since_us, until_us = _number(arguments, "since_us", 0), _number(arguments, "until_us", int(time.time() * 1e6) + 86_400_000_000)
+
+        def read() -> list[contract.UsageRow]:
+            with threads.store.read() as connection:
+                return rollups.usage(connection, by, since_us, until_us)
+
+        return await threads.read(read)
+
+    async def _audit(self, limit: int, before: str | None) -> contract.AuditPage:
+        threads = self._status.need().threads
+
+        def read() -> contract.AuditPage:
+            with threads.store.read() as connection:
+                entries = tuple(audit.page(connection, limit, int(before) if before and before.isdecimal() else None))
+                return contract.AuditPage(entries=entries, next=entries[-1].seq if len(entries) == limit else None)
+
+        return await threads.read(read)
+
+    async def _verify(self) -> contract.AuditVerdict:
+        threads = self._status.need().threads
+
+        def read() -> contract.AuditVerdict:
+            with threads.store.read() as connection:
+                verdict = audit.verify(connection)
+            return contract.AuditVerdict(
+                intact=verdict.finding is None,
+                entries=verdict.entries,
+                seq=verdict.seq,
+                head=verdict.head.hex(),
+                finding=verdict.finding.sentence() if verdict.finding is not None else "",
+            )
+
+        return await threads.read(read)
+
+
+async def _read(request: Incoming, shape: type[T]) -> T:
+    body = await request.body(BODY_LIMIT, 10.0, 100)
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise AppError("body_invalid", "The command is not understood.") from None
+
+
+def _reply(value: Any) -> Reply:
+    return Reply(200, _encode(value))
+
+
+def _count(arguments: dict[str, str]) -> int:
+    return min(MOST_ROWS, max(1, _number(arguments, "limit", 100)))
+
+
+def _number(arguments: dict[str, str], name: str, default: int) -> int:
+    text = arguments.get(name, "")
+    if not text:
+        return default
+    if not text.isdecimal() or len(text) > 18:
+        raise AppError("body_invalid", f"{name} is not a number.")
+    return int(text)

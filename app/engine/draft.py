@@ -1,0 +1,118 @@
+"""The ledger row of one exchange while it grows."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, Final
+
+from app.core.errors import AppError
+from app.core.ids import call_id
+from app.core.records import Exchange, Outcome, Tokens
+from app.providers import prices
+from app.wire.dialects import DIALECTS
+from app.wire.usage import Usage
+
+if TYPE_CHECKING:
+    from app.egress.upstream import Reply
+    from app.engine.accounts import Entry
+    from app.engine.echo import EchoReply
+    from app.engine.web import Pairs
+
+_LONGEST: Final = 500
+_NO_TOKENS: Final = Tokens()
+
+
+class Draft:
+    """journaled: "opened" was written. closed: "closed" was written, nothing may change any more. held: bytes of body in memory."""
+
+    __slots__ = (
+        "_began", "_entry", "asked", "client", "closed", "dialect", "endpoint", "error", "first_byte_us", "held", "id", "journaled", "last",
+        "message", "model", "opened_us", "removed", "reply", "stream", "usage",
+    )  # fmt: skip
+
+    def __init__(self, now_us: int, endpoint: str, dialect: str) -> None:
+        self.id = call_id(now_us, secrets.randbits(80))
+        self.opened_us = now_us
+        self.endpoint = endpoint
+        self.dialect = dialect
+        self.client = self.asked = self.model = self.error = self.message = ""
+        self.stream = self.journaled = self.closed = False
+        self.first_byte_us: int | None = None
+        self.usage: Usage | None = None
+        self.removed = self.held = 0
+        self.reply: Reply | EchoReply | None = None
+        self.last: Exchange | None = None
+        self._entry: Entry | None = None
+        self._began = time.monotonic_ns()
+
+    def aim(self, entry: Entry, model: str) -> None:
+        self._entry = entry
+        self.model = model
+
+    def fail(self, error: AppError) -> None:
+        self.error = error.code
+        self.message = error.sentence()[:_LONGEST]
+
+    def first_byte(self) -> None:
+        if self.first_byte_us is None:
+            self.first_byte_us = (time.monotonic_ns() - self._began) // 1000
+
+    def passed_headers(self, reply: Reply | EchoReply) -> Pairs:
+        """The provider's headers that the client gets."""
+        assert self._entry is not None
+        return self._entry.reply_headers(DIALECTS["anthropic" if self.dialect == "anthropic" else "openai"], reply.headers)
+
+    def opening(self) -> Exchange:
+        """What is known before the first byte goes out."""
+        entry = self._entry
+        assert entry is not None
+        return Exchange(
+            id=self.id,
+            opened_us=self.opened_us,
+            client=self.client,
+            endpoint=self.endpoint,
+            dialect=self.dialect,
+            asked=self.asked,
+            account=entry.account.name,
+            kind=entry.account.kind,
+            model=self.model,
+            stream=self.stream,
+            host=entry.host,
+        )
+
+    def closing(self, status: int, outcome: Outcome, now_us: int) -> Exchange:
+        """The whole row, priced."""
+        entry, reply = self._entry, self.reply
+        usage, cost = self.usage, None
+        if entry is not None and usage is not None:
+            cost = prices.cost(entry.account.kind, self.model, usage, self.opened_us)
+        self.last = Exchange(
+            id=self.id,
+            opened_us=self.opened_us,
+            closed_us=now_us,
+            duration_us=(time.monotonic_ns() - self._began) // 1000,
+            first_byte_us=self.first_byte_us,
+            client=self.client,
+            endpoint=self.endpoint,
+            dialect=self.dialect,
+            asked=self.asked,
+            account=entry.account.name if entry is not None else "",
+            kind=entry.account.kind if entry is not None else "",
+            model=self.model,
+            stream=self.stream,
+            status=status,
+            outcome=outcome,
+            error=self.error,
+            message=self.message,
+            attempts=1 if self.journaled else 0,
+            tokens=usage.tokens() if usage is not None else _NO_TOKENS,
+            cost_microusd=cost.microusd if cost is not None else None,
+            price=cost.price if cost is not None else "",
+            host=entry.host if entry is not None else "",
+            connection=reply.connection if reply is not None else None,
+            bytes_out=reply.bytes_out if reply is not None else 0,
+            bytes_in=reply.bytes_in if reply is not None else 0,
+            removed_headers=self.removed,
+        )
+        return self.last

@@ -1,0 +1,377 @@
+"""The life of one request, from the first header to the last byte, as numbered steps.
+
+     1 who asks                 6 translate (same dialect: bytes untouched)     11 relay chunk by chunk
+     2 what is asked            7 method, target, headers for the provider      12 journal "closed", before the last byte
+     3 is there room            8 journal "opened", before a byte goes out      13 ledger, in batches off the loop
+     4 where it goes            9 send through the door                         14 bus, so that windows see it
+     5 the key for there       10 an error before the first byte is a status
+
+Nothing here parses a chunk, writes a log line or touches the database while bytes flow. Every way out of step 8 writes "closed" exactly
+once: completed, failed or cancelled. What a client is told comes from `AppError`, in the client's own dialect. Steps 13 and 14 happen in
+`recorder` and `bus` after the client has its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.control.contract import EchoResult
+from app.core.errors import AppError
+from app.egress.upstream import Reply as ProviderReply
+from app.egress.upstream import Upstream
+from app.engine import echo, routing, safety, tasks
+from app.engine.clients import KeyBlockedError
+from app.engine.draft import Draft
+from app.engine.status import Opened, Status
+from app.engine.web import Incoming, Pairs, Reply, Stream
+from app.wire.body import understand
+from app.wire.bridge import Relay
+from app.wire.dialect import Dialect
+from app.wire.dialects import DIALECTS, Place, place, speaker
+
+HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness", "/health/readiness"})
+AnyReply = ProviderReply | echo.EchoReply
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may take. Times in seconds, sizes in bytes. held: all bodies in memory together."""
+
+    body: int = 32 * 1_048_576
+    body_idle_s: float = 30.0
+    body_rate: int = 1_000
+    reply: int = 64 * 1_048_576
+    error_reply: int = 1_048_576
+    held: int = 256 * 1_048_576
+    first_chunk_s: float = 10.0
+    ping_s: float = 15.0
+    start_s: float = 5.0
+
+
+class Gateway:
+    """Answers client programs. `settled` is set once requests can be answered, or refused for a known reason."""
+
+    def __init__(self, status: Status, upstream: Upstream, limits: Limits, settled: asyncio.Event) -> None:
+        self._status: Final = status
+        self._upstream: Final = upstream
+        self._limits: Final = limits
+        self._settled: Final = settled
+        self._hosts: Final = safety.allowed_hosts(status.boot.port)
+        self._now_us: Final[Callable[[], int]] = status.now_us
+        self._held = 0
+
+    async def handle(self, request: Incoming) -> Reply | Stream:
+        if request.path.startswith("/health/"):
+            return self._health(request)
+        anthropic = "anthropic-version" in request.headers
+        spot = place(request.path, anthropic=anthropic)
+        dialect = spot.dialect if spot is not None else speaker(request.path, anthropic=anthropic)
+        draft = Draft(self._now_us(), spot.endpoint if spot is not None else "", dialect.name)
+        try:
+            # 1 Who asks: the rules for web pages first, then the key, both before a byte of the body is read.
+            safety.check(request, self._hosts)
+            opened = await self._opened()
+            draft.client = opened.clients.identify(request, draft.opened_us).name
+            if spot is None:
+                raise AppError("not_found", "Gatehouse does not answer this address.", "See the README for the addresses it answers.")
+            if request.method != ("GET" if spot.endpoint == "models" else "POST"):
+                raise AppError("method_not_allowed", f"{request.method} is not answered at this address.")
+            if spot.endpoint == "models":
+                return self._models(spot, draft, opened)
+            return await self._exchange(request, spot, draft, opened)
+        except AppError as error:
+            return self._refuse(draft, dialect, error)
+        finally:
+            self._held -= draft.held
+
+    async def _exchange(self, request: Incoming, spot: Place, draft: Draft, opened: Opened) -> Reply | Stream:
+        limits, dialect = self._limits, spot.dialect
+        # 2 What is asked: only the fields that decide where it goes.
+        body = await request.body(limits.body, limits.body_idle_s, limits.body_rate)
+        # 3 Is there room in memory for one more body.
+        self._hold(draft, len(body))
+        call = understand(body, spot.endpoint)
+        draft.asked, draft.stream = call.model, call.stream
+        # 4 Where it goes.
+        target = routing.choose(call.model, opened.accounts.offers())
+        entry = opened.accounts.get(target.account)
+        draft.aim(entry, target.model)
+        entry.require_dialect(dialect)
+        # 5 The key for there, bound to that account's host.
+        key = await opened.accounts.secret(entry)
+        # 6 Same dialect: the body as it came, but for the model's name and the wish for usage.
+        relay = Relay(dialect, spot.endpoint, body, call, target.model, ask_usage=entry.asks_usage, secrets=(key,) if key else ())
+        # 7 What the provider is sent: built from an allowlist, so that nothing rides along.
+        outgoing = entry.outgoing(spot.endpoint, key, request.pairs(), dialect)
+        draft.removed = outgoing.removed
+        # 8 It is written down before a byte goes out.
+        opened.recorder.opened(draft.opening())
+        draft.journaled = True
+        try:
+            # 9 Through the door, or to the built-in model.
+            sending: Coroutine[Any, Any, AnyReply]
+            if entry.target is None:
+                sending = echo.reply(spot.endpoint, relay.request_body, call.stream, draft.id, draft.opened_us // 1_000_000)
+            else:
+                sending = self._upstream.send(
+                    entry.target, "POST", outgoing.target, outgoing.headers, relay.request_body, timeouts=entry.timeouts
+                )
+            if call.stream:
+                return await self._streamed(request, draft, opened, relay, sending, dialect)
+            draft.reply = await sending
+            return await self._whole(draft, opened, relay, draft.reply)
+        except asyncio.CancelledError:
+            # The client left: the provider stops within the same turn of the loop, and what came is priced.
+            self._close(draft, opened, relay, 499, "cancelled")
+            raise
+        except AppError as error:
+            if error.code == "destination_refused":
+                opened.accounts.refused(entry, error)
+            draft.fail(error)
+            self._close(draft, opened, relay, error.status, "failed")
+            raise
+        except ConnectionError:
+            self._close(draft, opened, relay, 499, "cancelled")
+            raise
+        finally:
+            if draft.reply is not None:
+                draft.reply.abort()
+
+    async def _whole(self, draft: Draft, opened: Opened, relay: Relay, reply: AnyReply) -> Reply:
+        """Step 10 and the answer in one piece."""
+        if not 200 <= reply.status < 300:
+            return await self._provider_error(draft, opened, relay, reply)
+        body = relay.reply(await reply.read(self._limits.reply))
+        draft.first_byte()
+        if relay.error is not None:
+            draft.fail(relay.error)
+        kind = reply.header("content-type") or "application/json"
+        self._close(draft, opened, relay, reply.status, "failed" if relay.error is not None else "completed")
+        return Reply(reply.status, body, self._headers(draft, reply), kind)
+
+    async def _provider_error(self, draft: Draft, opened: Opened, relay: Relay, reply: AnyReply) -> Reply:
+        body = await reply.read(self._limits.error_reply)
+        refusal = relay.refusal(reply.status, body, draft.id)
+        draft.fail(refusal.error)
+        self._close(draft, opened, relay, refusal.status, "failed")
+        return Reply(refusal.status, refusal.body, self._headers(draft, reply))
+
+    async def _streamed(
+        self, request: Incoming, draft: Draft, opened: Opened, relay: Relay, sending: Coroutine[Any, Any, AnyReply], dialect: Dialect
+    ) -> Reply | Stream:
+        limits, loop = self._limits, asyncio.get_running_loop()
+        # 10 Status and first event are awaited, so that what fails now is a real status; after `first_chunk_s` the client gets 200.
+        patience = loop.time() + limits.first_chunk_s
+        sent = tasks.start(sending, "send")
+        data = b""
+        try:
+            await asyncio.wait((sent,), timeout=limits.first_chunk_s)
+            if sent.done():
+                reply = draft.reply = sent.result()
+                if not 200 <= reply.status < 300 or "text/event-stream" not in reply.header("content-type"):
+                    return await self._whole(draft, opened, relay, reply)
+                while not data and loop.time() < patience:
+                    piece = await reply.chunk_within(max(0.0, patience - loop.time()))
+                    if not piece:
+                        break
+                    data = relay.feed(piece)
+                    if relay.error is not None and not relay.started:
+                        raise relay.error
+                if data:
+                    draft.first_byte()
+            stream = await request.stream(200, self._headers(draft, draft.reply), "text/event-stream; charset=utf-8")
+            try:
+                if draft.reply is None:
+                    draft.reply = await self._awaited(sent, stream, dialect, relay, draft)
+                await self._relay(draft, opened, relay, draft.reply, stream, data, dialect)
+            except AppError as error:
+                # Too late for a status: the dialect's error event, and the row says what happened.
+                await stream.end(dialect.error_event(self._close_late(draft, opened, relay, error), draft.id))
+            return stream
+        finally:
+            sent.cancel()
+            if draft.reply is None:
+                sent.add_done_callback(_abort_late)
+
+    async def _awaited(self, sent: asyncio.Task[AnyReply], stream: Stream, dialect: Dialect, relay: Relay, draft: Draft) -> AnyReply:
+        """The provider is slow to answer at all: keep the client's connection alive meanwhile."""
+        while not sent.done():
+            await stream.write(dialect.ping())
+            await asyncio.wait((sent,), timeout=self._limits.ping_s)
+        reply = draft.reply = sent.result()
+        if not 200 <= reply.status < 300:
+            raise relay.refusal(reply.status, await reply.read(self._limits.error_reply), draft.id).error
+        return reply
+
+    async def _relay(
+        self, draft: Draft, opened: Opened, relay: Relay, reply: AnyReply, stream: Stream, data: bytes, dialect: Dialect
+    ) -> None:
+        # 11 Chunk by chunk. `feed` gives out whole events only, so a keepalive never falls inside one.
+        chunk_within, feed, write, ping_s = reply.chunk_within, relay.feed, stream.write, self._limits.ping_s
+        while True:
+            if data:
+                if draft.first_byte_us is None:
+                    draft.first_byte()
+                if relay.complete and not draft.closed:
+                    # 12 The last event tells a client that it has everything, so "closed" is written before that one goes out.
+                    self._close_stream(draft, opened, relay)
+                await write(data)
+            piece = await chunk_within(ping_s)
+            if piece is None:
+                data = b"" if draft.closed else dialect.ping()
+                continue
+            if not piece:
+                break
+            data = feed(piece)
+        data = relay.finish()
+        if not draft.closed:
+            self._close_stream(draft, opened, relay)
+        await stream.end(data)
+
+    def _close_stream(self, draft: Draft, opened: Opened, relay: Relay) -> None:
+        if relay.error is not None:
+            draft.fail(relay.error)
+        self._close(draft, opened, relay, 200, "failed" if relay.error is not None else "completed")
+
+    def _close_late(self, draft: Draft, opened: Opened, relay: Relay, error: AppError) -> AppError:
+        """Close a stream that failed; what the client is told if even that cannot be written."""
+        draft.fail(error)
+        try:
+            self._close(draft, opened, relay, 200, "failed")
+        except AppError as unavailable:
+            return unavailable
+        return error
+
+    def _close(self, draft: Draft, opened: Opened, relay: Relay, status: int, outcome: Any) -> None:
+        """Step 12, once. AppError store_unavailable: then the last byte must not go out."""
+        if draft.closed:
+            return
+        draft.closed = True
+        if outcome != "failed" or relay.started:
+            draft.usage = relay.usage
+        opened.recorder.closed(draft.closing(status, outcome, self._now_us()))
+
+    def _refuse(self, draft: Draft, dialect: Dialect, error: AppError) -> Reply:
+        """An error before or instead of an exchange, with its row where a row is due."""
+        opened = self._status.opened
+        if isinstance(error, KeyBlockedError):
+            draft.client = error.client.name
+        if opened is not None:
+            if error.code.startswith("key_"):
+                opened.recorder.refused(error.code, draft.client)
+            if not draft.journaled and not draft.closed and (draft.client or opened.recorder.may_record_refusal()):
+                draft.fail(error)
+                draft.closed = True
+                try:
+                    opened.recorder.closed(draft.closing(error.status, "refused", self._now_us()))
+                except AppError as unavailable:
+                    error = unavailable
+        headers = _call_headers(draft.id)
+        if error.retry_after_s is not None:
+            headers += (("retry-after", str(max(1, round(error.retry_after_s)))),)
+        return Reply(error.status, dialect.error_body(error, draft.id), headers)
+
+    def _models(self, spot: Place, draft: Draft, opened: Opened) -> Reply:
+        if spot.model:
+            draft.asked = spot.model
+            entry = opened.accounts.model_entry(spot.model)
+            if entry is None:
+                message = f"Invalid model name passed in model={spot.model}."
+                raise AppError("model_unknown", message, "GET /v1/models lists what there is.", param="model", status=404)
+            body = spot.dialect.model(entry)
+        else:
+            body = spot.dialect.models(opened.accounts.model_entries())
+        draft.closed = True
+        opened.recorder.closed(draft.closing(200, "completed", self._now_us()))
+        return Reply(200, body, _call_headers(draft.id))
+
+    def _headers(self, draft: Draft, reply: AnyReply | None) -> Pairs:
+        ours = _call_headers(draft.id)
+        return ours if reply is None else ours + draft.passed_headers(reply)
+
+    def _hold(self, draft: Draft, size: int) -> None:
+        if self._held + size > self._limits.held:
+            raise AppError("memory_full", "Too many large requests are open at once.", "Try again in a few seconds.", retry_after_s=2)
+        draft.held = size
+        self._held += size
+
+    async def _opened(self) -> Opened:
+        """What is open. A request that comes while Gatehouse starts waits for it rather than failing."""
+        if self._status.opened is None and not self._settled.is_set():
+            try:
+                async with asyncio.timeout(self._limits.start_s):
+                    await self._settled.wait()
+            except TimeoutError:
+                pass
+        return self._status.need()
+
+    def _health(self, request: Incoming) -> Reply:
+        safety.check(request, self._hosts)
+        if request.path == "/health/proof":
+            nonce = request.query.removeprefix("nonce=")
+            return Reply(200, self.proof(nonce).encode(), content_type="text/plain")
+        if request.path in HEALTH:
+            return Reply(200, b'{"status":"alive"}')
+        raise AppError("not_found", "There is nothing at this address.")
+
+    def proof(self, nonce: str) -> str:
+        """What only the engine behind this control channel can answer. AppError body_invalid for a nonce that is none."""
+        if not 32 <= len(nonce) <= 64 or not set(nonce) <= set("0123456789abcdef"):
+            raise AppError("body_invalid", "The nonce is not 32 to 64 hexadecimal digits.")
+        return hmac.digest(self._status.boot.proof_secret, nonce.encode(), "sha256").hex()
+
+    async def test_request(self) -> EchoResult:
+        """What the window's "Send test request" does: the built-in model, through the same steps as a client's request."""
+        opened = self._status.need()
+        request = EchoRequest()
+        spot = place(request.path, anthropic=False)
+        assert spot is not None
+        draft = Draft(self._now_us(), spot.endpoint, spot.dialect.name)
+        draft.client = "Gatehouse"
+        try:
+            reply = await self._exchange(request, spot, draft, opened)
+        finally:
+            self._held -= draft.held
+        assert isinstance(reply, Reply)
+        assert draft.last is not None
+        return EchoResult(row=draft.last, text=echo.text_of(reply.body))
+
+
+class EchoRequest:
+    """The test request as if a client had sent it."""
+
+    method: Final = "POST"
+    path: Final = "/v1/chat/completions"
+    query: Final = ""
+    headers: Final[dict[str, str]] = {}
+
+    def all(self, name: str) -> list[str]:
+        return []
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    async def body(self, limit: int, idle_s: float, least_rate: int) -> bytes:
+        return b'{"model":"gatehouse/echo","messages":[{"role":"user","content":"The gate is open."}]}'
+
+    async def stream(self, status: int, headers: Pairs, content_type: str) -> Stream:
+        raise AppError("internal", "The test request is not streamed.")
+
+
+def _abort_late(sent: asyncio.Task[AnyReply]) -> None:
+    """The client left in the moment in which the provider answered."""
+    if not sent.cancelled() and sent.exception() is None:
+        sent.result().abort()
+
+
+def _call_headers(identifier: str) -> Pairs:
+    return (("x-gatehouse-call-id", identifier), ("x-litellm-call-id", identifier))
+
+
+def error_body(error: AppError) -> bytes:
+    """For what goes wrong before a dialect is known."""
+    return DIALECTS["openai"].error_body(error, "")

@@ -1,0 +1,211 @@
+"""The engine process: boot, wiring, drain.
+
+Order at start: the keeper's first message with the listening sockets; both servers listen at once (requests wait for the store instead of
+being refused); the vault's keys arrive; journal and database open and yesterday's open exchanges are recorded; accounts are declared to
+the keeper; requests flow. Order at the end: stop accepting, let exchanges finish, commit, write the stop entry, go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from app import __version__
+from app.control.contract import VaultView
+from app.core.errors import AppError
+from app.core.events import CrashFound, GatewayStarted, GatewayStopped, StoreChanged, VaultChanged
+from app.core.records import Exchange
+from app.egress.door import Door, Ended
+from app.egress.upstream import Upstream
+from app.engine import server, tasks
+from app.engine.accounts import Accounts
+from app.engine.bus import Bus
+from app.engine.clients import Clients
+from app.engine.control import Control, problem
+from app.engine.exchange import Gateway, Limits, error_body
+from app.engine.lifeline import Lifeline
+from app.engine.opening import open_store
+from app.engine.recorder import Recorder, StoreThreads
+from app.engine.status import Boot, Opened, Status
+from app.system.channel import Channel, inherited, peer_uid
+
+_log: Final = logging.getLogger(__name__)
+
+DRAIN_S: Final = 4.0
+FLUSH_S: Final = 0.8
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The `engine` child. Exit code 0 after a drain, 1 when it could not start, 2 when not started by the keeper."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        channel = inherited(arguments)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    received = channel.receive()
+    if received is None or received[0].get("op") != "boot":
+        return 1
+    message, sockets = received
+    boot = Boot.of(message)
+    named = list(zip(message["listeners"], sockets, strict=True))
+    gateway = [sock for kind, sock in named if kind == "gateway"]
+    control = [sock for kind, sock in named if kind == "control"]
+    with _runner() as runner:
+        return runner.run(_Engine(boot, channel).run(gateway, control))
+
+
+def _runner() -> asyncio.Runner:
+    if sys.implementation.name == "cpython" and os.name == "posix":
+        with contextlib.suppress(ImportError):
+            import uvloop  # noqa: PLC0415 - only Linux has it in the lock
+
+            return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    return asyncio.Runner()
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class _Engine:
+    """One run of the engine; every member lives on the loop that `run` is on."""
+
+    def __init__(self, boot: Boot, channel: Channel) -> None:
+        self._boot = boot
+        self._channel = channel
+
+    async def run(self, gateway_sockets: list[socket.socket], control_sockets: list[socket.socket]) -> int:
+        """Until the keeper says drain, or is gone."""
+        boot = self._boot
+        self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._settled = asyncio.Event()
+        self._lifeline = Lifeline(self._channel, asyncio.get_running_loop(), self._told, self._lost)
+        self._status = Status(boot, now_us(), now_us)
+        self._bus = Bus(lambda: self._status.snapshot(self._bus.seq))
+        self._upstream = Upstream(Door(self._ask, self._ended))
+        self._gateway = Gateway(self._status, self._upstream, Limits(), self._settled)
+        control = Control(self._status, self._bus, self._lifeline, self._gateway.test_request, self._gateway.proof)
+        front = server.Server(self._gateway.handle, error_body, server.Limits())
+        back = server.Server(control.handle, problem, server.Limits(connections=64), _same_user if os.name == "posix" else None)
+        await front.listen(gateway_sockets)
+        await back.listen(control_sockets)
+        self._lifeline.start()
+        self._lifeline.tell("ready")
+        reason = await self._stop
+        await self._drain(reason, front, back)
+        return 0
+
+    def _told(self, message: dict[str, Any]) -> None:
+        match message.get("op"):
+            case "vault":
+                tasks.start(self._vault(message), "vault")
+            case "drain":
+                self._end(str(message.get("reason", "quit")))
+            case other:
+                _log.warning("the keeper said something unknown: %s", str(other)[:32])
+
+    def _lost(self) -> None:
+        self._end("keeper gone")
+
+    def _end(self, reason: str) -> None:
+        if not self._stop.done():
+            self._stop.set_result(reason)
+
+    async def _vault(self, message: dict[str, Any]) -> None:
+        """The vault's state; with its keys the first time, which opens everything."""
+        keys = message.pop("keys", None)
+        message.pop("op", None)
+        status, before = self._status, self._status.vault
+        status.vault = msgspec.convert(message, VaultView, strict=False)
+        status.asked_vault = True
+        try:
+            if keys is not None and status.opened is None and status.failure is None:
+                await self._open({label: bytes.fromhex(key) for label, key in keys.items()})
+            elif status.opened is not None and status.vault.state != before.state:
+                status.opened.recorder.note(VaultChanged(state=status.vault.state, place=status.vault.place), "keeper")
+        except AppError as error:
+            _log.error("%s", error)
+            status.failure = error
+        self._settled.set()
+        self._bus.changed()
+
+    async def _open(self, keys: dict[str, bytes]) -> None:
+        """Journal, database, clients and accounts. AppError store_* or data_folder when one cannot be had; nothing is changed then."""
+        folder = Path(self._boot.data_dir)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(None, open_store, folder, keys, now_us)
+        threads = StoreThreads(found.store)
+        clients = Clients(keys["client-keys"], found.clients)
+        recorder = Recorder(found.journal, threads, clients, now_us, self._recorded, self._problem)
+        accounts = Accounts(self._lifeline, self._upstream, threads, recorder, now_us, self._bus.changed)
+        await accounts.load(found.accounts)
+        if found.crashed:
+            recorder.note(CrashFound(interrupted=found.interrupted, journal=found.damage or "intact"), "gateway")
+        recorder.note(GatewayStarted(version=__version__, port=self._boot.port, replayed=found.replayed), "gateway")
+        self._recording = tasks.start(recorder.run(), "recorder")
+        self._status.opened = Opened(threads, recorder, clients, accounts)
+        gc.collect()
+        gc.freeze()
+
+    async def _ask(self, op: str, fields: dict[str, object]) -> tuple[dict[str, Any], list[socket.socket]]:
+        """The keeper's answer; a connection it made is counted at once, so that the host shows while it is still open."""
+        answer = await self._lifeline.ask(op, fields)
+        if op == "dial":
+            self._count(str(fields["account"]), 1, 0, 0)
+        return answer
+
+    def _ended(self, ended: Ended) -> None:
+        self._count(ended.account, 0, ended.counts.bytes_out, ended.counts.bytes_in)
+
+    def _count(self, account: str, connections: int, bytes_out: int, bytes_in: int) -> None:
+        opened = self._status.opened
+        if opened is None:
+            return
+        place = opened.accounts.destination(account)
+        if place is not None:
+            opened.recorder.host(place.host, place.local, connections, bytes_out, bytes_in)
+
+    def _recorded(self, rows: list[Exchange]) -> None:
+        self._bus.closed(rows)
+
+    def _problem(self) -> None:
+        opened = self._status.opened
+        if opened is not None:
+            text = opened.recorder.problem
+            _log.warning("store: %s", text or "accepts writes again")
+            opened.recorder.note(StoreChanged(ok=not text, message=text), "gateway")
+        self._bus.changed()
+
+    async def _drain(self, reason: str, front: server.Server, back: server.Server) -> None:
+        status = self._status
+        status.draining = True
+        self._settled.set()
+        self._bus.changed()
+        self._upstream.drop_idle()
+        await front.close(DRAIN_S)
+        await self._upstream.close(0.2)
+        opened = status.opened
+        if opened is not None:
+            opened.recorder.note(GatewayStopped(reason=reason), "gateway")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await opened.recorder.stop()
+            await asyncio.get_running_loop().run_in_executor(None, opened.threads.close)
+        await back.close(0.1)
+
+
+def _same_user(sock: socket.socket) -> bool:
+    """Whether the other end of a control connection is the person whose gateway this is."""
+    return os.name == "posix" and peer_uid(sock) == os.getuid()

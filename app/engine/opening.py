@@ -1,0 +1,61 @@
+"""Opening the store: database, then what the journal still holds, then who is known. Runs in a thread, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.core.events import GatewayStarted, GatewayStopped
+from app.core.records import Account, Client
+from app.store import accounts, audit, clients, ledger
+from app.store.database import Store
+from app.store.journal import Journal
+from app.system.paths import Paths
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """replayed: rows the journal held that were not committed yet. interrupted: those among them that never ended.
+
+    crashed: the run before did not say that it stopped. damage: what of the journal could not be read, in one sentence, or "".
+    """
+
+    store: Store
+    journal: Journal
+    accounts: list[Account]
+    clients: list[tuple[Client, bytes]]
+    replayed: int
+    interrupted: int
+    crashed: bool
+    damage: str
+
+
+def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) -> Found:
+    """AppError store_wrong_key, store_newer, store_unavailable or data_folder; nothing stays open then."""
+    paths = Paths(folder)
+    store = Store.open(paths.database, keys["db"])
+    try:
+        journal, replay = Journal.open(paths.journal, keys["journal"])
+        try:
+            with store.write() as connection:
+                replayed = ledger.record(connection, [*replay.closed, *replay.interrupted], now_us())
+                newest = audit.last(connection, (GatewayStarted.KIND, GatewayStopped.KIND))
+            journal.committed([row.id for row in (*replay.closed, *replay.interrupted)])
+            with store.read() as connection:
+                return Found(
+                    store=store,
+                    journal=journal,
+                    accounts=accounts.all(connection),
+                    clients=clients.all(connection),
+                    replayed=replayed,
+                    interrupted=len(replay.interrupted),
+                    crashed=newest is not None and newest.kind == GatewayStarted.KIND,
+                    damage=replay.damage,
+                )
+        except BaseException:
+            journal.close()
+            raise
+    except BaseException:
+        store.close()
+        raise

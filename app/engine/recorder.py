@@ -1,0 +1,228 @@
+"""What must not be lost: journal at once, ledger and audit log in batches off the loop.
+
+`opened` and `closed` write to the journal before they return; if that fails the exchange does not go on. Rows then wait for the store
+thread, which commits a batch at most every `BATCH_S` seconds, and the journal is trimmed after the commit. While the store cannot
+commit, `problem` says why, new requests get 503, and the recorder tries again every second until it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from app.core.errors import AppError
+from app.core.events import Event, KeyRefused
+from app.core.records import Exchange
+from app.engine.clients import Clients
+from app.store import audit, clients, hosts, ledger
+from app.store.database import Store
+from app.store.journal import Journal
+
+_log: Final = logging.getLogger(__name__)
+
+BATCH_S: Final = 0.25
+BATCH_ROWS: Final = 1_000
+RETRY_S: Final = 1.0
+SYNC_S: Final = 1.0
+REFUSALS_S: Final = 60.0
+MOST_WAITING: Final = 100_000
+REFUSED_ROWS_BURST: Final = 100
+REFUSED_ROWS_PER_S: Final = 5.0
+
+T = TypeVar("T")
+
+
+class StoreThreads:
+    """One thread for writing, two for reading: the database never runs on the event loop."""
+
+    def __init__(self, store: Store) -> None:
+        self.store: Final = store
+        self._writer = ThreadPoolExecutor(1, "store-write")
+        self._readers = ThreadPoolExecutor(2, "store-read")
+
+    async def write(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
+
+    async def read(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
+    def close(self) -> None:
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self.store.close()
+
+
+class Recorder:
+    """`on_rows(rows)` is called on the loop after a batch was committed, `on_problem()` when `problem` changed."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        threads: StoreThreads,
+        known: Clients,
+        now_us: Callable[[], int],
+        on_rows: Callable[[list[Exchange]], None],
+        on_problem: Callable[[], None],
+    ) -> None:
+        self._journal: Final = journal
+        self._threads: Final = threads
+        self._clients: Final = known
+        self._now_us: Final = now_us
+        self._on_rows: Final = on_rows
+        self._on_problem: Final = on_problem
+        self._waiting: list[Exchange] = []
+        self._events: list[tuple[Event, str, int]] = []
+        self._hosts: dict[tuple[str, bool], list[int]] = {}
+        self._seen: dict[str, int] = {}
+        self._refusals: dict[tuple[str, str], list[int]] = {}
+        self._refused_tokens = float(REFUSED_ROWS_BURST)
+        self._refused_at_us = now_us()
+        self._wake = asyncio.Event()
+        self._dirty = False
+        self._stopping = False
+        self.problem = ""
+
+    def opened(self, row: Exchange) -> None:
+        """Before the first byte goes to a provider. AppError store_unavailable: the exchange must not go out."""
+        if self.problem or len(self._waiting) > MOST_WAITING:
+            raise self.unavailable()
+        self._journal.opened(row)
+        self._dirty = True
+
+    def closed(self, row: Exchange) -> None:
+        """Before the last byte goes to the client. AppError store_unavailable: it must not go out."""
+        self._journal.closed(row)
+        self._dirty = True
+        self._waiting.append(row)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def unavailable(self) -> AppError:
+        reason = self.problem or "The ledger cannot keep up."
+        return AppError("store_unavailable", f"{reason} Requests are not passed on while they cannot be recorded.", retry_after_s=5)
+
+    def may_record_refusal(self) -> bool:
+        """Whether a request without a known key gets a row of its own: a flood of guesses must not fill the disk."""
+        now = self._now_us()
+        earned = (now - self._refused_at_us) / 1e6 * REFUSED_ROWS_PER_S
+        self._refused_at_us = now
+        self._refused_tokens = min(float(REFUSED_ROWS_BURST), self._refused_tokens + max(0.0, earned))
+        if self._refused_tokens < 1:
+            return False
+        self._refused_tokens -= 1
+        return True
+
+    def refused(self, reason: str, client: str) -> None:
+        """Note a refused key for the audit log: the first at once, those that follow within a minute as one entry."""
+        now = self._now_us()
+        counts = self._refusals.get((reason, client))
+        if counts is None:
+            self._refusals[(reason, client)] = [0, now, now]
+            self.note(KeyRefused(reason=reason, client=client, count=1, first_us=now, last_us=now), "gateway")
+        else:
+            counts[0] += 1
+            counts[1] = counts[1] if counts[0] > 1 else now
+            counts[2] = now
+
+    def note(self, event: Event, actor: str) -> None:
+        """An audit entry that belongs to no change; written with the next batch."""
+        self._events.append((event, actor, self._now_us()))
+        self._wake.set()
+
+    def host(self, host: str, local: bool, connections: int, bytes_out: int, bytes_in: int) -> None:
+        counts = self._hosts.setdefault((host, local), [0, 0, 0, 0])
+        counts[0] += connections
+        counts[1] += bytes_out
+        counts[2] += bytes_in
+        counts[3] = self._now_us()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Commit batches until `stop`."""
+        while not self._stopping:
+            try:
+                async with asyncio.timeout(SYNC_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            else:
+                if len(self._waiting) < BATCH_ROWS:
+                    await asyncio.sleep(BATCH_S)
+            self._wake.clear()
+            self._settle_refusals()
+            await self._sync()
+            while not await self._commit() and not self._stopping:
+                await asyncio.sleep(RETRY_S)  # noqa: ASYNC110 - it is the retry that takes time, there is nothing to wait for
+
+    async def stop(self) -> None:
+        """Commit what is left; what cannot be committed stays in the journal for the next start."""
+        self._stopping = True
+        self._wake.set()
+        self._settle_refusals(every_us=0)
+        await self._commit()
+        await self._sync()
+        self._journal.close()
+
+    async def _commit(self) -> bool:
+        rows, self._waiting = self._waiting, []
+        events, self._events = self._events, []
+        counts, self._hosts = self._hosts, {}
+        seen = {name: at for name, at in self._clients.seen.items() if self._seen.get(name) != at}
+        if not (rows or events or counts or seen):
+            return True
+        try:
+            await self._threads.write(lambda: self._write(rows, events, counts, seen))
+        except AppError as error:
+            self._waiting = rows + self._waiting
+            self._events = events + self._events
+            for key, added in counts.items():
+                now = self._hosts.setdefault(key, [0, 0, 0, 0])
+                self._hosts[key] = [now[0] + added[0], now[1] + added[1], now[2] + added[2], max(now[3], added[3])]
+            self._set_problem(error.sentence())
+            return False
+        self._seen.update(seen)
+        self._set_problem("")
+        if rows:
+            self._journal.committed([row.id for row in rows])
+        self._on_rows(rows)
+        return True
+
+    def _write(
+        self, rows: list[Exchange], events: list[tuple[Event, str, int]], counts: dict[tuple[str, bool], list[int]], seen: dict[str, int]
+    ) -> None:
+        with self._threads.store.write() as connection:
+            if rows:
+                ledger.record(connection, rows)
+            for (host, local), (connections, bytes_out, bytes_in, at_us) in counts.items():
+                hosts.record(connection, host, local, connections, bytes_out, bytes_in, at_us)
+            if seen:
+                clients.touch(connection, seen)
+            if events:
+                audit.append_all(connection, events)
+
+    async def _sync(self) -> None:
+        if not self._dirty:
+            return
+        self._dirty = False
+        try:
+            await self._threads.write(self._journal.sync)
+        except AppError:
+            _log.warning("the journal could not be synced to the disk")
+            self._dirty = True
+
+    def _settle_refusals(self, every_us: float = REFUSALS_S * 1e6) -> None:
+        now = self._now_us()
+        for (reason, client), (count, first_us, last_us) in list(self._refusals.items()):
+            if count and now - first_us >= every_us:
+                self.note(KeyRefused(reason=reason, client=client, count=count, first_us=first_us, last_us=last_us), "gateway")
+                self._refusals[(reason, client)] = [0, now, now]
+            elif not count and now - last_us >= REFUSALS_S * 1e6:
+                del self._refusals[(reason, client)]
+
+    def _set_problem(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            self._on_problem()
