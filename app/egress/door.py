@@ -114,10 +114,16 @@ class Door:
         try:
             reply, sockets = await self._ask("dial", {"account": account, "purpose": purpose})
         except (OSError, TimeoutError) as error:
-            raise AppError("draining", "The process that holds the way out does not answer.", "Start Gatehouse again.") from error
+            raise _keeper_gone() from error
+        except AppError as error:
+            if error.code == "engine_absent":  # how a channel says that its other end is gone
+                raise _keeper_gone() from error
+            raise
         connection = _whole(reply.get("connection"))
         if len(sockets) != 1 or connection < 1:
             _discard(sockets)
+            if connection:
+                await self.closed(connection)
             raise AppError("destination_refused", f'No connection was handed over for "{account}".')
         sock = sockets[0]
         sock.setblocking(False)
@@ -134,6 +140,10 @@ class Door:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _keeper_gone() -> AppError:
+    return AppError("draining", "The process that holds the way out does not answer.", "Start Gatehouse again.")
 
 
 def shut_down(sock: socket.socket) -> None:
