@@ -25,7 +25,7 @@ from app.engine.lifeline import Lifeline
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.web import Pairs
 from app.providers import catalogue
-from app.providers.provider import Check, Outgoing, Provider, base_url, checks, reply_headers, request, speech
+from app.providers.provider import Check, Outgoing, Provider, base_url, check, reply_headers, request, speech
 from app.store import accounts as table
 from app.wire.dialect import Dialect, ModelEntry
 from app.wire.dialects import DIALECTS
@@ -68,7 +68,7 @@ class Entry:
         return _NOTHING if self.kind is None else request(self.kind, self.account, dialect, endpoint, headers, key)
 
     def reply_headers(self, dialect: Dialect, headers: Pairs) -> Pairs:
-        return () if self.kind is None else reply_headers(headers, dialect, self.kind)
+        return () if self.kind is None else reply_headers(self.kind, dialect, headers)
 
 
 class Accounts:
@@ -285,13 +285,15 @@ class Accounts:
         assert kind is not None
         key = await self.secret(entry)
         models, message = entry.account.models, "It answers."
-        for asked in checks(kind, entry.account, key):
+        asked: Check | None = check(kind, entry.account, key)
+        while asked is not None:
             body = await self._fetch(entry, asked)
             if asked.proves:
                 message = "The key works."
             if asked.lists:
                 models = DIALECTS[asked.dialect].read_models(body)
                 message = f"Works, {len(models)} model{'' if len(models) == 1 else 's'}."
+            asked = asked.then
         return models, message
 
     async def _fetch(self, entry: Entry, asked: Check) -> bytes:

@@ -154,8 +154,8 @@ class Recorder:
             self._wake.clear()
             self._settle_refusals()
             await self._sync()
-            while not await self._commit() and not self._stopping:
-                await asyncio.sleep(RETRY_S)  # noqa: ASYNC110 - it is the retry that takes time, there is nothing to wait for
+            while not await self._commit() and not self._stopping:  # noqa: ASYNC110 - only time can mend a full disk
+                await asyncio.sleep(RETRY_S)
 
     async def stop(self) -> None:
         """Commit what is left; what cannot be committed stays in the journal for the next start."""
