@@ -13,6 +13,9 @@ from typing import Final
 from app.core.errors import AppError
 from app.providers.provider import Provider, Speech
 
+# The account that answers by itself; it is no row, because nothing leaves for it.
+BUILT_IN: Final = "gatehouse"
+
 _READ: Final = "2026-11-23"
 
 

@@ -170,7 +170,7 @@ def speech(row: Provider, account: Account, dialect: Name) -> Speech | None:
     return None
 
 
-def request(  # noqa: PLR0917 # one argument for each thing that decides
+def request(
     row: Provider,
     account: Account,
     dialect: Dialect,
