@@ -31,7 +31,7 @@ from typing import Literal
 
 import msgspec
 
-from app.core.records import Account, AuditEntry, Client, Exchange, UsageRow
+from app.core.records import Account, AuditEntry, Client, Exchange, HostView, HourBar, Today, UsageRow
 
 # starting: not answering yet. locked: answering, but 503 until the vault opens. running: all well. failing: the store cannot write,
 # requests get 503. draining: stopping.
@@ -49,43 +49,6 @@ class VaultView(msgspec.Struct, frozen=True, kw_only=True):
     state: VaultState
     place: str
     message: str = ""
-
-
-class HourBar(msgspec.Struct, frozen=True, kw_only=True):
-    """One hour of the local day; hour: 0-23 of the wall clock at its start."""
-
-    hour: int
-    answered: int
-    failed: int
-
-
-class Today(msgspec.Struct, frozen=True, kw_only=True):
-    """The local day so far. cost_microusd sums the priced exchanges; unpriced counts the answered ones without a price.
-
-    local: exchanges served by the person's own machine. hours: one bar for each hour that has begun.
-    """
-
-    requests: int = 0
-    failed: int = 0
-    yesterday: int = 0
-    cost_microusd: int = 0
-    unpriced: int = 0
-    local: int = 0
-    input: int = 0
-    cached: int = 0
-    output: int = 0
-    hours: tuple[HourBar, ...] = ()
-
-
-class HostView(msgspec.Struct, frozen=True, kw_only=True):
-    """One host that was connected to today, from the keeper's counts."""
-
-    host: str
-    connections: int
-    bytes_out: int
-    bytes_in: int
-    last_us: int
-    local: bool = False
 
 
 class ProviderView(msgspec.Struct, frozen=True, kw_only=True):

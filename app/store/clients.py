@@ -1,0 +1,56 @@
+"""Client programs and the digests of their keys. The keys themselves are nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from app.core.errors import AppError
+from app.core.records import Client
+
+_ALL: Final = "SELECT name, digest, prefix, last4, created_us, blocked, last_seen_us FROM clients ORDER BY created_us, name"
+_ADD: Final = "INSERT INTO clients (name, digest, prefix, last4, created_us, blocked, last_seen_us) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def all(connection: Connection) -> list[tuple[Client, bytes]]:  # noqa: A001  (read as `clients.all`)
+    """Every client with the digest of its key, oldest first."""
+    return [
+        (
+            Client(name=name, prefix=prefix, last4=last4, created_us=created_us, blocked=bool(blocked), last_seen_us=last_seen_us),
+            digest,
+        )
+        for name, digest, prefix, last4, created_us, blocked, last_seen_us in connection.exec_driver_sql(_ALL)
+    ]
+
+
+def add(connection: Connection, client: Client, digest: bytes) -> None:
+    """Write a new client. AppError name_taken."""
+    values = (client.name, digest, client.prefix, client.last4, client.created_us, client.blocked, client.last_seen_us)
+    try:
+        connection.exec_driver_sql(_ADD, values)
+    except IntegrityError as error:
+        raise AppError("name_taken", f"There is a client called {client.name} already.", "Choose another name.") from error
+
+
+def set_blocked(connection: Connection, name: str, blocked: bool) -> None:
+    """AppError unknown_name."""
+    _found(connection.exec_driver_sql("UPDATE clients SET blocked = ? WHERE name = ?", (blocked, name)).rowcount, name)
+
+
+def remove(connection: Connection, name: str) -> None:
+    """Forget the client; its key opens nothing any more and its ledger rows keep its name. AppError unknown_name."""
+    _found(connection.exec_driver_sql("DELETE FROM clients WHERE name = ?", (name,)).rowcount, name)
+
+
+def touch(connection: Connection, seen: Mapping[str, int]) -> None:
+    """Note when clients were last seen (`name -> us`). A client that is gone by now is left out."""
+    if seen:
+        connection.exec_driver_sql("UPDATE clients SET last_seen_us = ? WHERE name = ?", [(at, name) for name, at in seen.items()])
+
+
+def _found(count: int, name: str) -> None:
+    if not count:
+        raise AppError("unknown_name", f"There is no client called {name}.")

@@ -1,0 +1,62 @@
+"""What SQLite reports, said as an `AppError` once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.core.errors import AppError
+
+# By the beginning of SQLite's own name of the result code (sqlite.org/rescode.html).
+_SENTENCES: Final = (
+    ("SQLITE_FULL", "The disk is full, so nothing more can be recorded.", "Free some space; Gatehouse goes on by itself."),
+    ("SQLITE_IOERR_WRITE", "The disk does not take any more data.", "Free some space or check the disk; Gatehouse goes on by itself."),
+    ("SQLITE_READONLY", "The data folder cannot be written to.", "Make it writable again; Gatehouse goes on by itself."),
+    ("SQLITE_CANTOPEN", "The database file cannot be opened.", "Check that the data folder exists and belongs to you."),
+    ("SQLITE_BUSY", "Another program holds the database.", "Close it; Gatehouse goes on by itself."),
+    ("SQLITE_LOCKED", "Another program holds the database.", "Close it; Gatehouse goes on by itself."),
+    ("SQLITE_NOTADB", "The database is damaged and cannot be read.", "Put a backup back. The damaged file is left as it is."),
+    ("SQLITE_CORRUPT", "A part of the database is damaged.", "Put a backup back. The damaged file is left as it is."),
+    ("SQLITE_IOERR", "The disk reports an error.", "Check the disk; put a backup back if the file is damaged."),
+)
+# After one of these the connection keeps failing even for good pages; a new one does not (tried).
+_BREAKING: Final = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_MISUSE")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the database that leave the block are AppErrors: store_unavailable, or internal for a mistake of ours."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlcipher3.Error) as error:
+        raise _ours(error) from error
+
+
+def breaks_connection(error: SQLAlchemyError) -> bool:
+    """Whether the connection that met `error` must not be used again."""
+    return _name(error).startswith(_BREAKING)
+
+
+def is_conflict(error: SQLAlchemyError) -> bool:
+    """Whether a row with that name or id is there already."""
+    return _name(error) in ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE")
+
+
+def _name(error: BaseException) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(original, "sqlite_errorname", None) or "")
+
+
+def _ours(error: BaseException) -> AppError:
+    name = _name(error)
+    for beginning, message, hint in _SENTENCES:
+        if name.startswith(beginning):
+            return AppError("store_unavailable", message, hint)
+    if isinstance(error, PoolTimeout):
+        return AppError("store_unavailable", "Too many queries are waiting for the database.", "Try again in a moment.")
+    return AppError("internal", f"The database refused a statement ({name or type(error).__name__}).", "Please report this.")

@@ -1,0 +1,174 @@
+"""The ledger: one row per exchange, whatever became of it.
+
+`record` writes a batch in one transaction: the rows, their sums (`rollups`), and an audit entry `ledger.batch` with a digest of what
+the rows say, so that a row edited, added or taken away later is found by `verify`.
+
+The digest, form 1: SHA-256 over one line per row, in the order of ids, each a JSON array of the fields in the order of
+`exchanges.FIELDS` (no blanks, UTF-8) and a line feed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from app.core.errors import AppError
+from app.core.events import LedgerBatch
+from app.core.ids import call_id_bytes, call_id_of
+from app.core.records import Exchange, UsageRow
+from app.store import audit, exchanges, rollups, words
+from app.store.rollups import today, today_by_account, usage
+from app.store.tables import insert_into, select_from
+
+ACTOR: Final = "gateway"
+_FORM: Final = "1:"
+
+# Table columns: words first, then the texts that do not repeat, then numbers and switches under their own names.
+_WORDS: Final = ("client", "endpoint", "dialect", "asked", "account", "kind", "model", "outcome", "error", "price", "host")
+_COLUMNS: Final = ("id", "batch", *(name.removeprefix("tokens.") for name in exchanges.FIELDS[1:]))
+_WORD_PLACES: Final = slice(1, 1 + len(_WORDS))
+_REST: Final = slice(1 + len(_WORDS), None)
+_INSERT: Final = insert_into("exchanges", _COLUMNS)
+_SELECT: Final = select_from("exchanges", _COLUMNS)
+_KNOWN: Final = "SELECT id FROM exchanges WHERE id IN (SELECT unhex(value) FROM json_each(?))"
+
+_line: Final = msgspec.json.Encoder().encode
+
+
+def record(connection: Connection, rows: Sequence[Exchange], at_us: int | None = None) -> int:
+    """Write the rows that are not in the ledger yet; returns how many. Needs a writing transaction.
+
+    A row is known by its id: recording it again, as after a crash, changes nothing, and of two in one batch the first counts.
+    `at_us`: the time of the audit entry; by default the latest time in the rows.
+    """
+    fresh = _fresh(connection, rows)
+    if not fresh:
+        return 0
+    ordered = [exchanges.bounded(fresh[identifier]) for identifier in sorted(fresh)]
+    values = [exchanges.flat(row) for row in ordered]
+    batch = LedgerBatch(count=len(ordered), first=ordered[0].id, last=ordered[-1].id, digest=_digest(values))
+    if at_us is None:
+        at_us = max(row.closed_us or row.opened_us for row in ordered)
+    seq = audit.append(connection, batch, ACTOR, at_us)
+    numbers = words.numbers(connection, {text for row in values for text in row[_WORD_PLACES]})
+    connection.exec_driver_sql(
+        _INSERT,
+        [
+            (identifier, seq, *[numbers[text] for text in row[_WORD_PLACES]], *row[_REST])
+            for identifier, row in zip(sorted(fresh), values, strict=True)
+        ],
+    )
+    rollups.add(connection, ordered, numbers)
+    return len(ordered)
+
+
+def page(connection: Connection, limit: int, before: str | None = None) -> list[Exchange]:
+    """At most `limit` rows, the one opened last first; `before`: only rows opened before that call id. AppError body_invalid."""
+    if before is None:
+        found = connection.exec_driver_sql(f"{_SELECT} ORDER BY id DESC LIMIT ?", (limit,)).all()
+    else:
+        found = connection.exec_driver_sql(f"{_SELECT} WHERE id < ? ORDER BY id DESC LIMIT ?", (_key(before), limit)).all()
+    return list(_read(connection, found))
+
+
+def one(connection: Connection, identifier: str) -> Exchange | None:
+    """The row with that call id, or None. AppError body_invalid when it is no call id."""
+    found = connection.exec_driver_sql(f"{_SELECT} WHERE id = ?", (_key(identifier),)).all()
+    return next(_read(connection, found), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """rows, batches: how many were read and matched. finding: the first thing wrong, in one sentence, or "" when intact."""
+
+    rows: int
+    batches: int
+    finding: str = ""
+
+
+def verify(connection: Connection) -> Verdict:
+    """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `audit.verify`)."""
+    waiting: dict[int, tuple[int, LedgerBatch, Any]] = {}  # by batch: rows still to come, what the log says, the hash so far
+    rows = batches = 0
+    for batch, row in _everything(connection):
+        if batch not in waiting:
+            said = _said(connection, batch)
+            if said is None:
+                return Verdict(rows, batches, f"Row {row.id} belongs to no batch of the audit log: it was added or moved.")
+            waiting[batch] = (said.count, said, hashlib.sha256())
+        left, said, digest = waiting[batch]
+        digest.update(_line(exchanges.flat(row)) + b"\n")
+        rows += 1
+        if left > 1:
+            waiting[batch] = (left - 1, said, digest)
+            continue
+        del waiting[batch]
+        batches += 1
+        if _FORM + digest.hexdigest() != said.digest:
+            return Verdict(rows, batches, f"The rows of audit entry {batch} ({said.first} to {said.last}) do not match their digest.")
+    if waiting:
+        batch, (left, said, _) = min(waiting.items())
+        return Verdict(rows, batches, f"{left} of the {said.count} rows of audit entry {batch} ({said.first} to {said.last}) are missing.")
+    logged = connection.exec_driver_sql("SELECT count(*) FROM audit WHERE kind = ?", (LedgerBatch.KIND,)).scalar_one()
+    if logged != batches:
+        return Verdict(rows, batches, f"The audit log knows {logged} batches of rows, the ledger holds {batches}.")
+    return Verdict(rows, batches)
+
+
+def _fresh(connection: Connection, rows: Iterable[Exchange]) -> dict[bytes, Exchange]:
+    fresh: dict[bytes, Exchange] = {}
+    for row in rows:
+        fresh.setdefault(call_id_bytes(row.id), row)
+    for (identifier,) in connection.exec_driver_sql(_KNOWN, (_line([identifier.hex() for identifier in fresh]).decode(),)).all():
+        del fresh[identifier]
+    return fresh
+
+
+def _digest(rows: Iterable[tuple[Any, ...]]) -> str:
+    lines = [_line(row) for row in rows]
+    lines.append(b"")
+    return _FORM + hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+def _read(connection: Connection, found: Sequence[Sequence[Any]]) -> Iterator[Exchange]:
+    """Rows of `_SELECT` as exchanges."""
+    texts = words.texts(connection, {number for row in found for number in row[2 : 2 + len(_WORDS)]})
+    for identifier, _, *rest in found:
+        told = [texts[number] for number in rest[: len(_WORDS)]]
+        *others, stream, estimated = rest[len(_WORDS) :]
+        yield exchanges.of(exchanges.FIELDS, (call_id_of(identifier), *told, *others, bool(stream), bool(estimated)))
+
+
+def _everything(connection: Connection) -> Iterator[tuple[int, Exchange]]:
+    """Every row with its batch, in the order of ids, a thousand in memory at a time."""
+    after = b""
+    while found := connection.exec_driver_sql(f"{_SELECT} WHERE id > ? ORDER BY id LIMIT 1000", (after,)).all():
+        yield from zip((row[1] for row in found), _read(connection, found), strict=True)
+        after = found[-1][0]
+
+
+def _said(connection: Connection, seq: int) -> LedgerBatch | None:
+    body = connection.exec_driver_sql("SELECT body FROM audit WHERE seq = ? AND kind = ?", (seq, LedgerBatch.KIND)).scalar()
+    try:
+        return None if body is None else msgspec.json.decode(body, type=_Entry).detail
+    except msgspec.DecodeError:
+        return None
+
+
+class _Entry(msgspec.Struct):
+    detail: LedgerBatch
+
+
+def _key(identifier: str) -> bytes:
+    try:
+        return call_id_bytes(identifier)
+    except ValueError as error:
+        raise AppError("body_invalid", "That is not the id of a request.", "Ids look like req_01J...", param="id") from error
+
+
+__all__ = ["UsageRow", "Verdict", "one", "page", "record", "today", "today_by_account", "usage", "verify"]

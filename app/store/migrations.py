@@ -1,0 +1,201 @@
+"""The schema, step by step. A step that was released is never edited; a change is a new step at the end.
+
+`PRAGMA user_version` holds the number of the last step, the table `migrations` when each was taken. All steps that are due run in one
+transaction, after a copy of the file was made and checked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
+from sqlalchemy.engine import Connection
+
+from app.core.errors import AppError
+from app.store import disk
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step. Its number is its place in the list, from 1."""
+
+    name: str
+    apply: Callable[[Connection], None]
+
+
+def run(connection: Connection, steps: Sequence[Migration]) -> int:
+    """Take the steps that are due, in the caller's transaction. Returns how many."""
+    version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+    due = steps[version:]
+    for number, step in enumerate(due, version + 1):
+        step.apply(connection)
+        connection.exec_driver_sql("INSERT INTO migrations VALUES (?, ?, ?)", (number, step.name, time.time_ns() // 1000))
+        # No bound parameter is allowed here; the number is a place in our own list.
+        connection.exec_driver_sql(f"PRAGMA user_version = {number:d}")
+    return len(due)
+
+
+def back_up(path: Path, connect: Callable[[Path], sqlcipher3.Connection], version: int) -> Path:
+    """Copy the database as `NAME.before-N` (encrypted as it is, 0600), check every page of the copy, and only then give it that name.
+
+    AppError store_unavailable when there is no room, or when the copy does not check out: then nothing has been changed.
+    """
+    target = path.with_name(f"{path.name}.before-{version + 1}")
+    part = target.with_name(target.name + ".part")
+    source = connect(path)
+    try:
+        # Everything into the file, and nobody else writing while it is copied.
+        source.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        source.execute("BEGIN IMMEDIATE")
+        try:
+            with path.open("rb") as original, os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy:
+                shutil.copyfileobj(original, copy, 1 << 20)
+                copy.flush()
+                os.fsync(copy.fileno())
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise disk.refused(part, error) from error
+        source.execute("ROLLBACK")
+    finally:
+        source.close()
+    copied = connect(part)
+    try:
+        findings = copied.execute("PRAGMA cipher_integrity_check").fetchall()
+    finally:
+        copied.close()
+    if findings:
+        part.unlink(missing_ok=True)
+        raise AppError(
+            "store_unavailable",
+            f"The database was not changed to the new form, because {len(findings)} of its pages are damaged.",
+            "Put a backup back, or go on with the version of Gatehouse you had.",
+        )
+    part.replace(target)
+    return target
+
+
+def _first(connection: Connection) -> None:
+    for statement in (_MIGRATIONS, _ACCOUNTS, _CLIENTS, _AUDIT, _AUDIT_KINDS, _WORDS, _EXCHANGES, _ROLLUPS, _HOSTS):
+        connection.exec_driver_sql(statement)
+
+
+_MIGRATIONS: Final = "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, at_us INTEGER NOT NULL) STRICT"
+
+_ACCOUNTS: Final = """
+CREATE TABLE accounts (
+    name TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    base_url TEXT NOT NULL,
+    local INTEGER NOT NULL,
+    keyed INTEGER NOT NULL,
+    key_hint TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
+    models TEXT NOT NULL,      -- JSON list of names
+    tested_us INTEGER,
+    test_ok INTEGER,
+    test_message TEXT NOT NULL,
+    test_ms INTEGER
+) STRICT, WITHOUT ROWID"""
+
+_CLIENTS: Final = """
+CREATE TABLE clients (
+    name TEXT NOT NULL PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,  -- HMAC-SHA256 of the client's key
+    prefix TEXT NOT NULL,
+    last4 TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
+    blocked INTEGER NOT NULL,
+    last_seen_us INTEGER
+) STRICT, WITHOUT ROWID"""
+
+# `kind` is read out of the hashed body by SQLite itself, so it cannot say anything else than the body does.
+_AUDIT: Final = """
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY,
+    body BLOB NOT NULL,        -- canonical JSON
+    hash BLOB NOT NULL,
+    kind TEXT AS (CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_extract(CAST(body AS TEXT), '$.kind') END) VIRTUAL
+) STRICT"""
+
+_AUDIT_KINDS: Final = "CREATE INDEX audit_kinds ON audit (kind, seq)"
+
+_WORDS: Final = "CREATE TABLE words (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT"
+
+# Clustered by id: its order is the order of time, so pages, days and retention are ranges.
+_EXCHANGES: Final = """
+CREATE TABLE exchanges (
+    id BLOB NOT NULL PRIMARY KEY,  -- the 16 bytes of the call id
+    batch INTEGER NOT NULL,        -- audit.seq of the entry that holds the digest of this row's batch
+    opened_us INTEGER NOT NULL,
+    closed_us INTEGER,
+    duration_us INTEGER,
+    first_byte_us INTEGER,
+    client INTEGER NOT NULL,
+    endpoint INTEGER NOT NULL,
+    dialect INTEGER NOT NULL,
+    asked INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    stream INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    error INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    input INTEGER,
+    cached INTEGER,
+    cache_write INTEGER,
+    output INTEGER,
+    reasoning INTEGER,
+    estimated INTEGER NOT NULL,
+    cost_microusd INTEGER,
+    price INTEGER NOT NULL,
+    host INTEGER NOT NULL,
+    connection INTEGER,
+    bytes_out INTEGER NOT NULL,
+    bytes_in INTEGER NOT NULL,
+    removed_headers INTEGER NOT NULL,
+    dropped TEXT NOT NULL
+) STRICT, WITHOUT ROWID"""
+
+_ROLLUPS: Final = """
+CREATE TABLE rollups (
+    quarter INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    local INTEGER NOT NULL,
+    input INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    reasoning INTEGER NOT NULL,
+    cost_microusd INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    PRIMARY KEY (quarter, client, account, kind, model)
+) STRICT, WITHOUT ROWID"""
+
+_HOSTS: Final = """
+CREATE TABLE hosts (
+    quarter INTEGER NOT NULL,
+    host INTEGER NOT NULL,
+    local INTEGER NOT NULL,
+    connections INTEGER NOT NULL,
+    bytes_out INTEGER NOT NULL,
+    bytes_in INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    PRIMARY KEY (quarter, host, local)
+) STRICT, WITHOUT ROWID"""
+
+ALL: Final[tuple[Migration, ...]] = (Migration("first", _first),)
