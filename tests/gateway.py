@@ -1,0 +1,142 @@
+"""A real Gatehouse for tests: keeper and engine as processes, steered through the control channel as the window does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.control.client import ControlClient
+from app.system.paths import Paths
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 30.0
+
+
+class Gateway:
+    """`gatehouse serve` on a free port in `folder`. url: where clients go. Stops when the block ends."""
+
+    def __init__(self, folder: Path, *extra: str, vault: str = "passphrase") -> None:
+        self.folder = folder
+        self.passphrase = folder.parent / f"{folder.name}.passphrase"
+        self.passphrase.write_text("correct horse battery staple\n")
+        self.passphrase.chmod(0o600)
+        self.arguments = ["--vault", vault, *extra]
+        if vault == "passphrase":
+            self.arguments += ["--passphrase-file", str(self.passphrase)]
+        self.process: subprocess.Popen[str] | None = None
+        self.said: list[str] = []
+        self.url = ""
+
+    def start(self, port: int = 0) -> Gateway:
+        """Start and wait until it says that it answers."""
+        port = port or free_port()
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve", "--data-dir", str(self.folder), "--port", str(port), *self.arguments],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        errors = self.process.stderr
+        assert errors is not None
+        threading.Thread(target=lambda: self.said.extend(errors), daemon=True).start()
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("ready http://127.0.0.1:"), (line, self.said, self.log())
+        self.url = line.split()[1]
+        return self
+
+    def control(self, timeout_s: float = 30.0) -> ControlClient:
+        return ControlClient(Paths(self.folder).control, timeout_s=timeout_s)
+
+    def wait_open(self) -> None:
+        """Until the store is open."""
+        with self.control() as control:
+            wait_for(lambda: control.snapshot().state == "running", "the gateway to run")
+
+    def cli(self, *arguments: str, stdin: str = "", check: int | None = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", *arguments, "--data-dir", str(self.folder)],
+            cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert check is None or done.returncode == check, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    def cli_json(self, *arguments: str, stdin: str = "") -> Any:
+        return json.loads(self.cli(*arguments, "--json", stdin=stdin).stdout)
+
+    def client(self, name: str = "tests") -> str:
+        with self.control() as control:
+            return control.add_client(name).key
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by role: keeper, engine, gui, vault (those that run)."""
+        assert self.process is not None
+        found = {"keeper": self.process.pid}
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError, IndexError):
+                continue
+            if parent == self.process.pid and b"app" in words:
+                found[words[words.index(b"app") + 1].decode()] = int(entry.name)
+        return found
+
+    def stop(self, kill: bool = False) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+        code = self.process.wait(20)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+    def log(self) -> str:
+        return "\n".join(path.read_text(errors="replace")[-4000:] for path in sorted(Paths(self.folder).logs.glob("*.log")))
+
+    def __enter__(self) -> Gateway:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@contextmanager
+def gateway(folder: Path, *extra: str, vault: str = "passphrase") -> Iterator[Gateway]:
+    running = Gateway(folder, *extra, vault=vault)
+    with running:
+        running.wait_open()
+        yield running
+
+
+def free_port() -> int:
+    """A port that is free on both families just now."""
+    import socket
+
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as four:
+            port: int = four.getsockname()[1]
+            try:
+                with socket.create_server(("::1", port), family=socket.AF_INET6):
+                    return port
+            except OSError:
+                if not socket.has_ipv6:
+                    return port
+
+
+def wait_for(condition: Any, what: str, timeout_s: float = 15.0) -> Any:
+    """The first true value of `condition()`."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {timeout_s:g} s for {what}")
