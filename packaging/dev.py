@@ -1,0 +1,189 @@
+"""The two commands: make the environment once, then start the app or run every check.
+
+    python3 packaging/dev.py run [ARGS]           starts the app; without ARGS the window
+    python3 packaging/dev.py test [PYTEST ARGS]   runs ruff, mypy, import-linter and pytest
+
+Standard library only. What is installed is exactly what `requirements.txt` (for `test`: `requirements-dev.txt`) names, each file checked
+against its hash. When nothing changed, nothing is done; an interrupted installation is taken up where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import environment
+import needs
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VERBS = ("serve", "status", "provider", "client", "activity", "usage", "audit", "shortcut")
+OLDEST, NEWEST = (3, 11), (3, 14)
+LINUX = str(sys.platform) == "linux"
+
+
+class Stop(Exception):  # noqa: N818  it is not always an error
+    """The command ends here; the text is for the person."""
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        if not arguments or arguments[0] not in environment.LOCKS:
+            print(__doc__)
+            return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+        python = right_python()
+        if python is not None:
+            return hand_over([*python, os.path.abspath(__file__), *arguments], dict(os.environ))
+        return run(arguments[1:]) if arguments[0] == "run" else test(arguments[1:])
+    except (Stop, needs.NeedError, environment.InstallError) as stop:
+        print(f"dev.py: {stop}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndev.py: stopped. Run the same command again to go on.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"dev.py: {error}", file=sys.stderr)
+        return 1
+
+
+# -- the commands
+
+
+def run(arguments: list[str]) -> int:
+    windowed = not set(arguments) & {*VERBS, "-h", "--help", "--version"}
+    if windowed and not display():
+        print("There is no display here, so the gateway runs without a window.", flush=True)
+        arguments, windowed = ["serve", *arguments], False
+    if LINUX:
+        needs.provide([*(needs.missing_libraries() if windowed else []), *needs.missing_certificates()], "Gatehouse")
+    python = environment.ready(ROOT, "run")
+    return hand_over([python, "-I", "-m", "app", *arguments], environment.of_children())
+
+
+def test(arguments: list[str]) -> int:
+    if LINUX:
+        needs.provide([*needs.missing_libraries(), *needs.missing_programs(), *needs.missing_certificates()], "The tests")
+    python = environment.ready(ROOT, "test")
+    for name, command in checks(python):
+        began = time.monotonic()
+        done = subprocess.run(
+            command, check=False, cwd=ROOT, env=environment.of_children(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        if done.returncode != 0:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(done.stdout)
+            sys.stdout.flush()
+            raise Stop(f"{name} failed, so nothing after it was run.")
+        print(f"{name}: ok, {time.monotonic() - began:.1f} s", flush=True)
+    return run_pytest(python, arguments)
+
+
+def checks(python: str) -> list[tuple[str, list[str]]]:
+    mypy = [python, "-I", "-m", "mypy", "--no-error-summary", "-p", "app"]
+    # mypy keeps one cache per Python version, not per platform: sharing it would make each run undo the one before.
+    platforms = [
+        (f"mypy for {platform}", [*mypy, "--platform", platform, "--cache-dir", f".mypy_cache/{platform}"])
+        for platform in ("linux", "darwin", "win32")
+    ]
+    lint = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    return [
+        ("ruff check", [python, "-I", "-m", "ruff", "check", "--quiet", "."]),
+        ("ruff format", [python, "-I", "-m", "ruff", "format", "--quiet", "--check", "--diff", "."]),
+        *platforms,
+        ("import-linter", [python, "-P", "-c", lint, "--no-logo"]),
+    ]
+
+
+def run_pytest(python: str, arguments: list[str]) -> int:
+    """pytest on a screen and a message bus of its own (Linux), so that it never meets the person's windows or keyring."""
+    command = [python, "-P", "-m", "pytest", *arguments]
+    if not LINUX:
+        return wait_for(command, environment.of_children(), ROOT)
+    command = ["dbus-run-session", "--", "xvfb-run", "-a", "-s", "-screen 0 1600x1200x24", *command]
+    with tempfile.TemporaryDirectory(prefix="gh-", ignore_cleanup_errors=True) as private:
+        private_environment = environment.of_children()
+        for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+            folder = os.path.join(private, name[4:].split("_")[0].lower())
+            os.mkdir(folder, 0o700)
+            private_environment[name] = folder
+        for name in ("WAYLAND_DISPLAY", "DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "GNOME_KEYRING_CONTROL"):
+            private_environment.pop(name, None)
+        return wait_for(command, private_environment, ROOT)
+
+
+def display() -> bool:
+    """Whether a window could be shown. On Linux the display must answer, because Qt ends the process when it does not."""
+    if not LINUX:
+        return True
+    if os.environ.get("QT_QPA_PLATFORM", "").split(":")[0] in ("offscreen", "minimal", "vnc", "eglfs", "linuxfb"):
+        return True
+    wayland = os.environ.get("WAYLAND_DISPLAY", "")
+    if wayland and answers(socket.AF_UNIX, os.path.join(os.environ.get("XDG_RUNTIME_DIR", ""), wayland)):
+        return True
+    host, colon, rest = os.environ.get("DISPLAY", "").rpartition(":")
+    number = rest.split(".")[0]
+    if not colon or not number.isdigit():
+        return False
+    if host in ("", "unix"):
+        path = f"/tmp/.X11-unix/X{number}"
+        return answers(socket.AF_UNIX, "\0" + path) or answers(socket.AF_UNIX, path)
+    return answers(socket.AF_INET, (host, 6000 + int(number)))
+
+
+def answers(family: int, address: object) -> bool:
+    try:
+        with socket.socket(family) as sock:
+            sock.settimeout(2)
+            sock.connect(address)  # type: ignore[arg-type]  # an address fits its family
+    except OSError:
+        return False
+    return True
+
+
+# -- which Python
+
+
+def right_python() -> list[str] | None:
+    """None: this one will do. Otherwise the command of one that will. Stop when there is none."""
+    if OLDEST <= sys.version_info[:2] <= NEWEST:
+        return None
+    for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
+        for command in ([f"python3.{minor}"], ["py", f"-3.{minor}"]):
+            if shutil.which(command[0]) and environment.version_of(command) == (3, minor):
+                return command
+    here = ".".join(str(part) for part in sys.version_info[:2])
+    if sys.version_info[:2] > NEWEST:
+        return None  # newer than anything tried: let it try
+    raise Stop(
+        f"Gatehouse needs Python 3.{OLDEST[1]} or newer; this is {here}, and no newer one was found. "
+        "Install one from your system's packages (for example python3.12) and run the command with it."
+    )
+
+
+# -- children
+
+
+def hand_over(command: list[str], variables: dict[str, str]) -> int:
+    """Becomes the command, so that signals reach it. Windows cannot: there this process waits and passes the exit code on."""
+    if os.name != "nt":
+        sys.stdout.flush()
+        program = shutil.which(command[0]) or command[0]
+        os.execve(program, command, variables)
+    return wait_for(command, variables)
+
+
+def wait_for(command: list[str], variables: dict[str, str], folder: str | None = None) -> int:
+    child = subprocess.Popen(command, env=variables, cwd=folder)
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue  # the child got it, too, and ends in its own time
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
