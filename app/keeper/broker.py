@@ -1,0 +1,289 @@
+"""The only way out: a connected socket to a declared destination, and to nothing else.
+
+A dial is: 1 the account's declaration; 2 the addresses of its host; 3 a verdict on every one of them; 4 a connection to one of those very
+addresses; 5 the socket handed over, a duplicate kept for counting. No proxy, no redirect, no second look-up in between.
+
+The list of declarations belongs to the keeper: every change of it is told to `on_change`, so that a subverted engine cannot add a host
+silently.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.core.errors import AppError
+from app.core.records import Destination, Scheme
+from app.egress.guard import classify, judge, literal
+from app.system.names import resolve
+from app.system.sockets import byte_counts, prepare_outgoing
+
+Change = Literal["added", "removed"]
+
+DIAL_S: Final = 10.0  # look-up and connection together
+_NEXT_ADDRESS_S: Final = 0.25  # RFC 8305, section 5: when the first address is slow, the next one is tried beside it
+_DECLARED_MAX: Final = 500
+_UNDER_WAY: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, 10035})  # the last is Windows' own
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, 10024})
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """connection: its number until `closed`. sock: connected, non-blocking; ours stays open for counting."""
+
+    connection: int
+    sock: socket.socket
+    address: str
+    resolve_ms: float
+    connect_ms: float
+
+
+class Broker:
+    """own_port: the gateway's; a destination there would be ourselves. Safe from any thread; `dial` blocks, so give it a worker."""
+
+    def __init__(self, own_port: int, on_change: Callable[[Change, str, Destination], None], log: Callable[[str], None]) -> None:
+        self._own_port: Final = own_port
+        self._on_change: Final = on_change
+        self._log: Final = log
+        self._lock: Final = threading.Lock()
+        self._declared: dict[str, Destination] = {}
+        self._active: set[str] = set()  # declared by the engine that runs now; the rest is remembered from the one before
+        self._kept: dict[int, socket.socket] = {}
+        self._last = 0
+        self._engine = 0
+        self._lookups: dict[tuple[str, bool], _Lookup] = {}
+
+    def declare(self, account: object, scheme: object, host: object, port: object, local: object) -> None:
+        """Allow this account this destination. AppError `url_invalid`. The same again changes nothing and is not announced."""
+        destination = _destination(scheme, host, port, local)
+        if not isinstance(account, str) or not account or len(account) > 200 or not account.isprintable():
+            raise AppError("name_invalid", "An account needs a name that can be printed.")
+        with self._lock:
+            before = self._declared.get(account)
+            if before is None and len(self._declared) >= _DECLARED_MAX:
+                raise AppError("url_invalid", f"More than {_DECLARED_MAX} destinations cannot be declared.")
+            self._declared[account] = destination
+            self._active.add(account)
+        if before != destination:
+            if before is not None:
+                self._on_change("removed", account, before)
+            self._on_change("added", account, destination)
+
+    def withdraw(self, account: object) -> None:
+        with self._lock:
+            before = self._declared.pop(account, None) if isinstance(account, str) else None
+            self._active.discard(str(account))
+        if before is not None:
+            self._on_change("removed", str(account), before)
+
+    def dial(self, account: object) -> Dialled:
+        """A connection for `account`. AppError destination_refused, provider_unreachable, provider_timeout, too_many_connections."""
+        with self._lock:
+            engine = self._engine
+            destination = self._declared.get(account) if isinstance(account, str) and account in self._active else None
+        # 1. the declaration
+        if destination is None:
+            self._log(f"dial refused: nothing declares {str(account)[:200]!r}")
+            raise AppError("destination_refused", "No account of that name has declared a destination.", "Add the provider again.")
+        started = time.monotonic()
+        # 2. the addresses  3. the verdicts
+        addresses = self._allowed(destination, self._addresses(destination, started + DIAL_S))
+        resolved = time.monotonic()
+        # 4. the connection
+        try:
+            sock, address = connect(addresses, destination.port, started + DIAL_S)
+        except AppError:
+            raise
+        except OSError as error:
+            raise _failed(destination, error) from None
+        connected = time.monotonic()
+        # 5. a number, and our duplicate
+        with self._lock:
+            if engine != self._engine:
+                sock.close()  # the engine that asked is gone
+                raise AppError("destination_refused", "The engine that asked for this connection has ended.")
+            self._last += 1
+            self._kept[self._last] = sock
+            number = self._last
+        return Dialled(number, sock, address, (resolved - started) * 1000, (connected - resolved) * 1000)
+
+    def closed(self, connection: object) -> tuple[int, int] | None:
+        """The connection is no longer used: bytes out and in as the kernel counted, and our duplicate is dropped."""
+        with self._lock:
+            sock = self._kept.pop(connection, None) if isinstance(connection, int) else None
+        if sock is None:
+            return None
+        counts = byte_counts(sock)
+        _drop(sock)
+        return counts
+
+    def engine_ended(self) -> None:
+        """Drop every duplicate, or the providers would never see the end; nothing can be dialled until it is declared again."""
+        with self._lock:
+            self._engine += 1
+            kept, self._kept = self._kept, {}
+            self._active.clear()
+        for sock in kept.values():
+            _drop(sock)
+
+    def kept(self) -> int:
+        with self._lock:
+            return len(self._kept)
+
+    def _allowed(self, destination: Destination, addresses: list[str]) -> list[str]:
+        """The addresses that may be dialled. AppError `destination_refused`.
+
+        On the internet one wrong address condemns the name: honest providers have none. A server in the person's network often has
+        link-local and public ones too: those are left out.
+        """
+        refusal = ""
+        allowed = []
+        for address in addresses:
+            verdict = judge(destination, address)
+            if verdict.allowed and destination.port == self._own_port and classify(address) == "loopback":
+                refusal = refusal or f"{destination} is Gatehouse itself: requests would go round in circles."
+            elif verdict.allowed:
+                allowed.append(address)
+            else:
+                refusal = refusal or verdict.sentence
+        if refusal and not (allowed and destination.local):
+            self._log(f"dial refused: {refusal}")
+            raise AppError("destination_refused", refusal, "Check the provider's address.")
+        return allowed
+
+    def _addresses(self, destination: Destination, deadline: float) -> list[str]:
+        """What the host is, or what its name stands for. Dials for one name share a look-up: a stuck resolver costs one thread."""
+        if (spelled := literal(destination.host)) is not None:
+            return [spelled]
+        key = (destination.host, destination.local)
+        with self._lock:
+            lookup = self._lookups.get(key)
+            if lookup is None:
+                lookup = self._lookups[key] = _Lookup(threading.Event())
+                threading.Thread(target=self._look_up, args=(key, lookup), name="look-up", daemon=True).start()
+        if not lookup.done.wait(max(0.0, deadline - time.monotonic())):
+            raise AppError("provider_timeout", f"The name {destination.host} was not found in {DIAL_S:.0f} s.", "Check your connection.")
+        if not lookup.addresses:
+            raise AppError(
+                "provider_unreachable", f"The name {destination.host} cannot be found.", "Check the address and your internet connection."
+            )
+        return lookup.addresses
+
+    def _look_up(self, key: tuple[str, bool], lookup: _Lookup) -> None:
+        host, local = key
+        try:
+            lookup.addresses = resolve(host, search=local)
+        except (OSError, UnicodeError):
+            lookup.addresses = []
+        finally:
+            with self._lock:
+                del self._lookups[key]
+            lookup.done.set()
+
+
+@dataclass(slots=True)
+class _Lookup:
+    done: threading.Event
+    addresses: list[str] | None = None
+
+
+def connect(addresses: list[str], port: int, deadline: float) -> tuple[socket.socket, str]:
+    """A connected non-blocking socket and its `address:port`. Addresses are tried in order, the two families taking turns, each beside the
+    ones before that have not answered yet. OSError of the last failure; AppError `provider_timeout` at the deadline (monotonic)."""
+    left, failure = _taking_turns(addresses), OSError(errno.EADDRNOTAVAIL, "no address")
+    next_start = 0.0
+    with selectors.DefaultSelector() as selector:
+        try:
+            while left or selector.get_map():
+                now = time.monotonic()
+                if now >= deadline:
+                    raise AppError("provider_timeout", f"Nothing answered at {', '.join(addresses)} port {port} in {DIAL_S:.0f} s.")
+                if left and (now >= next_start or not selector.get_map()):
+                    next_start = now + _NEXT_ADDRESS_S
+                    try:
+                        _start(selector, left.pop(0), port)
+                    except OSError as error:
+                        failure = error
+                    continue
+                for key, _ in selector.select(min(deadline, next_start if left else deadline) - now):
+                    sock: socket.socket = key.data[0]
+                    selector.unregister(sock)
+                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if not code:
+                        return sock, key.data[1]
+                    sock.close()
+                    failure = OSError(code, "connection failed")
+        finally:
+            for key in list(selector.get_map().values()):
+                key.data[0].close()
+    raise failure
+
+
+def _start(selector: selectors.BaseSelector, address: str, port: int) -> None:
+    v6 = ":" in address
+    sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        prepare_outgoing(sock)
+        code = sock.connect_ex((address, port))
+        if code not in _UNDER_WAY:
+            raise OSError(code, "connection failed")
+        selector.register(sock, selectors.EVENT_WRITE, (sock, f"[{address}]:{port}" if v6 else f"{address}:{port}"))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _taking_turns(addresses: list[str]) -> list[str]:
+    """RFC 8305, section 4: the families alternate, beginning with the one the system put first."""
+    first_is_v6 = bool(addresses) and ":" in addresses[0]
+    first = [address for address in addresses if (":" in address) == first_is_v6]
+    second = [address for address in addresses if (":" in address) != first_is_v6]
+    turns = []
+    for i in range(max(len(first), len(second))):
+        turns += first[i : i + 1] + second[i : i + 1]
+    return turns
+
+
+def _destination(scheme: object, host: object, port: object, local: object) -> Destination:
+    known: Scheme | None = "https" if scheme == "https" else "http" if scheme == "http" else None
+    if (
+        known is None
+        or not isinstance(host, str)
+        or not 0 < len(host) <= 253
+        or not host.isprintable()
+        or any(character in " /\\@?#%" for character in host)
+        or not isinstance(port, int)
+        or not 0 < port < 65536
+        or not isinstance(local, bool)
+    ):
+        raise AppError("url_invalid", "A destination is https or http, a host name and a port.")
+    return Destination(known, host.rstrip(".").lower(), port, local)
+
+
+def _failed(destination: Destination, error: OSError) -> AppError:
+    if error.errno in _NO_DESCRIPTOR:
+        return AppError("too_many_connections", "This machine has no free connection left.", "Try again when fewer requests are running.")
+    if error.errno in (errno.ETIMEDOUT, 10060):
+        return AppError("provider_timeout", f"{destination} does not answer.")
+    if error.errno in (errno.ECONNREFUSED, 10061):
+        hint = "Is the server started?" if destination.local else "The provider may be down; try again later."
+        return AppError("provider_unreachable", f"Nothing listens at {destination}.", hint)
+    return AppError("provider_unreachable", f"{destination} cannot be reached ({errno.errorcode.get(error.errno or 0, 'unknown')}).",
+                    "Check your connection.")  # fmt: skip
+
+
+def _drop(sock: socket.socket) -> None:
+    """End the connection itself, also if a descriptor of it is still open elsewhere, and close ours."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # already ended by the other side
+    finally:
+        sock.close()

@@ -1,0 +1,80 @@
+"""A log file without the machinery: one line, one write. Private, bounded, readable from its end.
+
+Children write to theirs through an inherited descriptor in append mode, so that their last words are in the file however they die.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+ROTATE_AT_BYTES: Final = 2 * 1024 * 1024
+_TAIL_BYTES: Final = 16 * 1024
+_LINE_MAX: Final = 500
+
+
+class Log:
+    """Lines with their time (UTC) at the front. A disk that is full loses lines, never the process."""
+
+    def __init__(self, path: Path, clock_s: Callable[[], float] = time.time) -> None:
+        self.path: Final = path
+        self._clock_s = clock_s
+        self._descriptor = open_for_append(path)
+
+    def line(self, text: str) -> None:
+        now = self._clock_s()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+        one_line = printable(text)[: 4 * _LINE_MAX]
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, f"{stamp} {one_line}\n".encode("utf-8", "replace"))
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def open_for_append(path: Path) -> int:
+    """A descriptor to write at the end of `path`, mode 0600, not followed if it is a link. OSError as open(2)."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
+def tail(path: Path, lines: int = 20) -> list[str]:
+    """The last lines, oldest first, each cut to 500 characters. Empty if there is no file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    found = text.splitlines()
+    if size > _TAIL_BYTES:
+        found = found[1:]  # it begins somewhere within a line
+    return [printable(line)[:_LINE_MAX] for line in found[-lines:]]
+
+
+def printable(text: str) -> str:
+    """The text without line breaks, escape sequences and other control characters: what a log or a terminal can be shown."""
+    return "".join(character if character.isprintable() else "?" for character in text.replace("\t", " "))
+
+
+def rotate(path: Path, at_bytes: int = ROTATE_AT_BYTES) -> bool:
+    """When the file is large: keep its content as `NAME.1` and empty it. Writers with a descriptor in append mode go on undisturbed.
+
+    A line written between the copy and the cut, some microseconds, is lost.
+    """
+    try:
+        if path.stat().st_size < at_bytes:
+            return False
+        old = path.with_name(path.name + ".1")
+        old.unlink(missing_ok=True)
+        with path.open("rb") as source, os.fdopen(open_for_append(old), "wb") as copy:
+            while block := source.read(65536):
+                copy.write(block)
+            os.truncate(path, 0)
+    except OSError:
+        return False
+    return True
