@@ -3,7 +3,7 @@
 Shapes follow the typed models of the packages `openai` and `anthropic`, which parse them in the tests. A model name may carry options
 after a question mark, e.g. `any?chunks=50&every_ms=100&input=1200`:
 
-    chunks    pieces of text in a stream (default 8)          every_ms  pause before each event of a stream (default 0)
+    chunks    pieces of text in a stream (default 8)          every_ms  pause before each event of a stream, or before the reply
     bytes     length of each piece (default: the words below) text      the whole text of the reply instead
     input, cached, output, reasoning   the token counts reported
 """
@@ -148,7 +148,7 @@ def chat(model: str) -> Answer:
         "service_tier": "default",
         "system_fingerprint": "fp_upstream",
     }
-    return Answer(200, JSON_TYPE, OPENAI_HEADERS, (dumps(body),))
+    return Answer(200, JSON_TYPE, OPENAI_HEADERS, (dumps(body),), every_s=o.every_s)
 
 
 @lru_cache(maxsize=1024)
@@ -193,7 +193,7 @@ def completion(model: str) -> Answer:
         "choices": [{"text": "".join(o.pieces), "index": 0, "logprobs": None, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": o.input, "completion_tokens": o.output, "total_tokens": o.input + o.output},
     }
-    return Answer(200, JSON_TYPE, OPENAI_HEADERS, (dumps(body),))
+    return Answer(200, JSON_TYPE, OPENAI_HEADERS, (dumps(body),), every_s=o.every_s)
 
 
 @lru_cache(maxsize=1024)
@@ -223,7 +223,7 @@ def embeddings(model: str, inputs: int, base64: bool) -> Answer:
     vector: object = "AACAPgAAAL8AAEA/AAAAAA==" if base64 else [0.25, -0.5, 0.75, 0.0]
     data = [{"object": "embedding", "index": index, "embedding": vector} for index in range(inputs)]
     body = {"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": o.input, "total_tokens": o.input}}
-    return Answer(200, JSON_TYPE, OPENAI_HEADERS, (dumps(body),))
+    return Answer(200, JSON_TYPE, OPENAI_HEADERS, (dumps(body),), every_s=o.every_s)
 
 
 @lru_cache(maxsize=64)
@@ -280,7 +280,7 @@ def _anthropic_message(o: Options, content: list[object], stop: str | None, outp
 def message(model: str) -> Answer:
     o = options(model)
     body = _anthropic_message(o, [{"type": "text", "text": "".join(o.pieces)}], "end_turn", o.output)
-    return Answer(200, JSON_TYPE, ANTHROPIC_HEADERS, (dumps(body),))
+    return Answer(200, JSON_TYPE, ANTHROPIC_HEADERS, (dumps(body),), every_s=o.every_s)
 
 
 @lru_cache(maxsize=1024)

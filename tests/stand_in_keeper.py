@@ -42,6 +42,7 @@ class StandInKeeper:
 
     async def _dial(self, account: str) -> tuple[dict[str, Any], list[socket.socket]]:
         self.dialled.append(account)
+        number = len(self.dialled)
         if self.error is not None:
             raise self.error
         if account not in self.accounts:
@@ -60,7 +61,6 @@ class StandInKeeper:
                 raise AppError("provider_unreachable", f"{host} refused the connection.") from error
             raise
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        number = len(self.dialled)
         self.open[number] = sock.dup()
         facts = {
             "connection": number,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
@@ -128,7 +129,7 @@ class Door:
         sock = sockets[0]
         sock.setblocking(False)
         address = str(reply.get("address", ""))
-        self._open[connection] = (account, purpose, address, asyncio.get_running_loop().time())
+        self._open[connection] = (account, purpose, address, time.monotonic())
         return Opened(sock, connection, address, _milliseconds(reply.get("resolve_ms")), _milliseconds(reply.get("connect_ms")))
 
     def _unwanted(self, asking: asyncio.Task[Opened]) -> None:

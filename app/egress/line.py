@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from app.core.errors import AppError
@@ -46,12 +47,14 @@ class Keeping(Protocol):
 class Reply:
     """status, headers, then the body in pieces. `bytes_out`, `bytes_in` count HTTP on this exchange, without TLS.
 
-    sent_at, first_byte_at: the loop's time. connection, address: for the egress record. reused: the connection had served before.
+    sent_at, first_byte_at: time.monotonic(), as a loop's own clock may be a whole turn behind.
+    connection, address: for the egress record. reused: the connection had served before.
     repeated: this is the one retry. Read it to the end or call `abort()`; both leave nothing behind.
     """
 
     __slots__ = (
-        "_buffer", "_buffered", "_decoded", "_ended", "_error", "_line", "_loop", "_raw", "_unpacker", "_waiter",
+        "_alarm", "_alarm_at", "_buffer", "_buffered", "_decoded", "_ended", "_error", "_line", "_loop", "_patient_until", "_raw",
+        "_unpacker", "_waiter",
         "bytes_in", "bytes_out", "first_byte_at", "host", "limits", "opened", "repeated", "reused", "sent_at", "stale", "status",
         "timeouts", "tls",
     )  # fmt: skip
@@ -67,10 +70,13 @@ class Reply:
         self._raw: list[tuple[bytes, bytes]] = []
         self._unpacker: Unpacker | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        self._patient_until = 0.0
         self.status = 0
         self.bytes_out = bytes_out
         self.bytes_in = 0
-        self.sent_at = loop.time()
+        self.sent_at = monotonic()
         self.first_byte_at: float | None = None
         self.host = line.host
         self.tls = line.tls
@@ -127,16 +133,15 @@ class Reply:
             await self._wait()
 
     async def chunk_within(self, seconds: float) -> bytes | None:
-        """As `chunk`, but None if nothing arrives within that time: for sending a keepalive. Costs no task."""
+        """As `chunk`, but None if nothing arrives within that time: for sending a keepalive. Costs no task and no timer of its own."""
         data = self._take()
         if data:
             return data
         if not (self._error or self._ended):
-            timer = self._loop.call_later(seconds, self._wake)
-            try:
-                await self._wait()
-            finally:
-                timer.cancel()
+            self._patient_until = monotonic() + seconds
+            if self._alarm is None or self._alarm_at > self._patient_until:
+                self._set_alarm(seconds)
+            await self._wait()
             data = self._take()
             if data:
                 return data
@@ -164,6 +169,9 @@ class Reply:
         if line is not None:
             self._error = self._error or AppError("provider_broken", f"The answer of {self.host} was not read to its end.")
             line.drop()
+            if self._alarm is not None:
+                self._alarm.cancel()
+                self._alarm = None
             self._wake()
         self._buffer.clear()
         self._buffered = 0
@@ -200,6 +208,9 @@ class Reply:
     def end(self, error: AppError | None = None) -> None:
         self._line = None
         self._ended = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self._error is None:
             self._error = error
 
@@ -210,6 +221,23 @@ class Reply:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def _set_alarm(self, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = monotonic() + seconds
+        self._alarm = self._loop.call_later(seconds, self._alarmed)
+
+    def _alarmed(self) -> None:
+        """One timer for many calls of `chunk_within`: it looks whether the present one has waited long enough."""
+        self._alarm = None
+        if self._waiter is None:
+            return
+        left = self._patient_until - monotonic()
+        if left > 0.0005:
+            self._set_alarm(left)
+        else:
+            self._wake()
 
     async def _wait(self) -> None:
         if self._waiter is not None:
@@ -309,7 +337,7 @@ class Line(asyncio.Protocol):
 
     def resume(self) -> None:
         self.paused = False
-        self._heard_at = self._loop.time()  # the silence was ours
+        self._heard_at = monotonic()  # the silence was ours
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -341,7 +369,7 @@ class Line(asyncio.Protocol):
             self.drop()
             return
         reader = self._reader
-        self._heard_at = self._loop.time()
+        self._heard_at = monotonic()
         if not reply.bytes_in:
             reply.first_byte_at = self._heard_at
         reply.bytes_in += len(data)
@@ -420,14 +448,14 @@ class Line(asyncio.Protocol):
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = at
-            self._timer = self._loop.call_at(at, self._look)
+            self._timer = self._loop.call_later(self._timer_step, self._look)
 
     def _look(self) -> None:
         self._timer = None
         reply = self._reply
         if reply is None:
             return
-        now = self._loop.time()
+        now = monotonic()
         limits = reply.timeouts
         due = reply.sent_at + limits.total_s
         words = f"The answer of {self.host} took longer than {limits.total_s:g} s."
@@ -442,7 +470,7 @@ class Line(asyncio.Protocol):
             self.fail("provider_timeout", words, "Try again; if it happens often, ask the provider.")
             return
         self._timer_at = min(due, now + self._timer_step)
-        self._timer = self._loop.call_at(self._timer_at, self._look)
+        self._timer = self._loop.call_later(self._timer_at - now, self._look)
 
 
 def broken_reply(host: str, reason: str) -> AppError:

@@ -75,7 +75,7 @@ class Upstream:
         self._loop: Final = asyncio.get_running_loop()
         self._pools: Final[dict[str, Pool]] = {}
         self._retired: Final[set[Pool]] = set()
-        self._offset = wall_clock() - self._loop.time()
+        self._offset = wall_clock() - time.monotonic()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closing = False
         self._emptied: asyncio.Future[None] | None = None
@@ -110,7 +110,7 @@ class Upstream:
         try:
             await reply.headed()
         except AppError:
-            waited_s = self._loop.time() - reply.sent_at
+            waited_s = time.monotonic() - reply.sent_at
             if not (reply.stale and may_repeat(method, headers, waited_s, reply.opened.connect_ms / 1000)):
                 raise
             # The one retry, and on a connection of its own: the other kept ones may be as old as this one.
@@ -154,11 +154,11 @@ class Upstream:
         for pool in (*self._pools.values(), *self._retired):
             for line in list(pool.lines):
                 line.fail("draining", "Gatehouse is stopping.")
-        deadline = self._loop.time() + timeout_s
+        deadline = time.monotonic() + timeout_s
         if self.counts()[0]:
             self._emptied = self._loop.create_future()
             await asyncio.wait([self._emptied], timeout=timeout_s)
-        await self._door.settled(max(0.0, deadline - self._loop.time()))
+        await self._door.settled(max(0.0, deadline - time.monotonic()))
 
     def counts(self) -> tuple[int, int]:
         """How many connections are open, and how many of them are unused."""
@@ -200,7 +200,7 @@ class Upstream:
     def _take(self, pool: Pool) -> Line | None:
         if not pool.idle:
             return None
-        now = self._loop.time()
+        now = time.monotonic()
         self._notice_sleep(now)
         while pool.idle:
             line = pool.idle.pop()
@@ -256,7 +256,7 @@ class Upstream:
 
     def _sweep(self) -> None:
         self._sweeper = None
-        now = self._loop.time()
+        now = time.monotonic()
         self._notice_sleep(now)
         left = False
         for pool in (*self._pools.values(), *self._retired):

@@ -7,9 +7,11 @@ SSL_CERT_FILE and SSLKEYLOGFILE have no say.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,14 +37,20 @@ def client_context() -> ssl.SSLContext:
         import truststore  # noqa: PLC0415 - exists to be used on these two only
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     compiled = ssl.get_default_verify_paths()
-    for bundle in (*_BUNDLES, compiled.openssl_cafile):
+    return context_from((*_BUNDLES, compiled.openssl_cafile), (compiled.openssl_capath, "/etc/ssl/certs"))
+
+
+def context_from(bundles: Sequence[str], folders: Sequence[str]) -> ssl.SSLContext:
+    """A context that trusts the first bundle that holds an authority, or else the first folder with certificates named by hash."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for bundle in bundles:
         if Path(bundle).is_file():
-            context.load_verify_locations(cafile=bundle)
+            with contextlib.suppress(ssl.SSLError, OSError):  # an unreadable or empty one is as good as none
+                context.load_verify_locations(cafile=bundle)
             if context.cert_store_stats()["x509_ca"]:
                 return context
-    for folder in (compiled.openssl_capath, "/etc/ssl/certs"):
+    for folder in folders:
         if Path(folder).is_dir() and any(_HASHED.fullmatch(entry.name) for entry in Path(folder).iterdir()):
             context.load_verify_locations(capath=folder)
             return context

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -13,12 +12,9 @@ import pytest
 
 from app.core.errors import AppError
 from app.egress.door import Door, Ended
+from tests.egress.world import descriptors, only_descriptors
 from tests.stand_in_keeper import StandInKeeper
 from tests.upstream import Upstream
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def keeper_for(up: Upstream) -> StandInKeeper:
@@ -39,7 +35,7 @@ def door_story(story: Callable[[Door, StandInKeeper, list[Ended]], Awaitable[Non
 
     asyncio.run(run())
     assert keeper.open == {}
-    assert descriptors() == before
+    assert only_descriptors(before)
 
 
 def test_an_opened_connection_is_connected_and_does_not_block(up: Upstream) -> None:
@@ -149,7 +145,7 @@ def test_a_reply_without_a_socket_or_with_two_is_refused_and_closed(up: Upstream
 
         before = descriptors()
         asyncio.run(story())
-        assert descriptors() == before
+        assert only_descriptors(before)
 
 
 def test_the_word_back_is_not_lost_when_the_keeper_has_ended(up: Upstream) -> None:
