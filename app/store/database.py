@@ -92,7 +92,7 @@ class Store:
         with self._lock, failures.translated():
             writer = self._writer
             if writer is None:
-                writer = self._writer = self._engine.connect().execution_options(writes=True)
+                writer = self._writer = _writer(self._engine)
             try:
                 with writer.begin():
                     yield writer
@@ -194,7 +194,7 @@ _PRAGMAS: Final = (
     "PRAGMA temp_store = MEMORY",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
-    "PRAGMA cache_size = -4000",
+    "PRAGMA cache_size = -2000",
     f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}",
 )
 
@@ -204,7 +204,7 @@ def _engine(path: Path, key: bytes) -> Engine:
     engine = create_engine(
         "sqlite://",
         module=sqlcipher3,
-        creator=lambda: _connect(path, key),
+        creator=lambda: _reader(path, key),
         poolclass=QueuePool,
         pool_size=READERS + 1,
         max_overflow=0,
@@ -213,6 +213,20 @@ def _engine(path: Path, key: bytes) -> Engine:
     )
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _reader(path: Path, key: bytes) -> sqlcipher3.Connection:
+    connection = _connect(path, key)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _writer(engine: Engine) -> Connection:
+    """The one connection that may write; it never goes back to the pool while that is in use."""
+    connection = engine.connect().execution_options(writes=True)
+    # To the driver itself: through SQLAlchemy it would come after BEGIN IMMEDIATE, which `query_only` refuses.
+    connection.connection.cursor().execute("PRAGMA query_only = OFF")
+    return connection
 
 
 def _begin(connection: Connection) -> None:

@@ -12,27 +12,45 @@ from typing import Any, Final
 
 from app.core.records import Exchange, Tokens
 
-_TEXTS: Final = (
-    "client", "endpoint", "dialect", "asked", "account", "kind", "model", "outcome", "error", "price", "host", "message", "dropped",
-)  # fmt: skip
+# Texts that repeat from row to row, and texts that do not.
+NAMES: Final = ("client", "endpoint", "dialect", "asked", "account", "kind", "model", "outcome", "error", "price", "host")
+_TEXTS: Final = ("message", "dropped")
 _NUMBERS: Final = (
-    "opened_us", "closed_us", "duration_us", "first_byte_us", "status", "attempts", "tokens.input", "tokens.cached",
-    "tokens.cache_write", "tokens.output", "tokens.reasoning", "cost_microusd", "connection", "bytes_out", "bytes_in", "removed_headers",
+    "opened_us", "closed_us", "duration_us", "first_byte_us", "status", "attempts", "cost_microusd", "connection", "bytes_out",
+    "bytes_in", "removed_headers",
 )  # fmt: skip
-_SWITCHES: Final = ("stream", "tokens.estimated")
+_COUNTS: Final = ("input", "cached", "cache_write", "output", "reasoning")
+_PLAIN: Final = ("id", *NAMES, *_TEXTS, "stream", *_NUMBERS)
+_TOKENS: Final = (*_COUNTS, "estimated")
 
-# The order of `flat`, of a journal record, and of what a ledger digest covers: id, texts, numbers, switches.
-FIELDS: Final[tuple[str, ...]] = ("id", *_TEXTS, *_NUMBERS, *_SWITCHES)
-TEXTS: Final = slice(1, 1 + len(_TEXTS))
-NUMBERS: Final = slice(TEXTS.stop, TEXTS.stop + len(_NUMBERS))
-SWITCHES: Final = slice(NUMBERS.stop, NUMBERS.stop + len(_SWITCHES))
+# The order of `flat`, of a journal record, of a ledger row and of what a ledger digest covers.
+FIELDS: Final[tuple[str, ...]] = (*_PLAIN, *(f"tokens.{name}" for name in _TOKENS))
 
-# Nine thousand rows of it still add up within SQLite's integers; a year has 3.2e13 microseconds, so times fit, too.
+# Eight thousand rows of it still add up within SQLite's integers.
 MOST: Final = 1 << 50
-LONGEST: Final[dict[str, int]] = {"message": 500, "dropped": 500}
-LONGEST_NAME: Final = 256
+_LATEST: Final = 1 << 62
+_LONGEST_NAME: Final = 256
+_LONGEST_TEXT: Final = 500
 
 flat: Final[Callable[[Exchange], tuple[Any, ...]]] = attrgetter(*FIELDS)
+
+
+def of_flat(values: Sequence[Any]) -> Exchange:
+    """The exchange of a flat row in the order of `FIELDS`."""
+    tokens = Tokens(**dict(zip(_TOKENS, values[len(_PLAIN) :], strict=True)))
+    return Exchange(tokens=tokens, **dict(zip(_PLAIN, values, strict=False)))
+
+
+def of_named(names: Sequence[str], values: Sequence[Any]) -> Exchange:
+    """The exchange of a flat row written by another version: unknown names are left out, absent fields take their default.
+
+    ValueError or TypeError when that makes no exchange.
+    """
+    told = dict(zip(names, values, strict=True))
+    return Exchange(
+        tokens=Tokens(**{name: told[f"tokens.{name}"] for name in _TOKENS if f"tokens.{name}" in told}),
+        **{name: told[name] for name in _PLAIN if name in told},
+    )
 
 
 def bounded(row: Exchange) -> Exchange:
@@ -42,40 +60,30 @@ def bounded(row: Exchange) -> Exchange:
     is recorded all the same.
     """
     changes: dict[str, Any] = {}
-    tokens: dict[str, Any] = {}
-    for name in _TEXTS:
+    for name in NAMES + _TEXTS:
         text = getattr(row, name)
-        kept = _text(text, LONGEST.get(name, LONGEST_NAME))
+        kept = _text(text, _LONGEST_TEXT if name in _TEXTS else _LONGEST_NAME)
         if kept is not text:
             changes[name] = kept
     for name in _NUMBERS:
-        owner, _, field = name.rpartition(".")
-        number = getattr(row.tokens, field) if owner else getattr(row, field)
-        most = (1 << 62) if field in ("opened_us", "closed_us") else MOST
+        number = getattr(row, name)
+        most = _LATEST if name in ("opened_us", "closed_us") else MOST
         if number is not None and not 0 <= number <= most:
-            (tokens if owner else changes)[field] = min(max(number, 0), most)
-    if tokens:
-        changes["tokens"] = replace(row.tokens, **tokens)
+            changes[name] = min(max(number, 0), most)
+    counts = {name: getattr(row.tokens, name) for name in _COUNTS}
+    beyond = {name: min(max(count, 0), MOST) for name, count in counts.items() if count is not None and not 0 <= count <= MOST}
+    if beyond:
+        changes["tokens"] = replace(row.tokens, **beyond)
     return replace(row, **changes) if changes else row
-
-
-def of(names: Sequence[str], values: Sequence[Any]) -> Exchange:
-    """The exchange of a flat row whose fields are called `names`: unknown names are left out, absent fields take their default."""
-    fields: dict[str, Any] = {}
-    tokens: dict[str, Any] = {}
-    for name, value in zip(names, values, strict=True):
-        owner, _, field = name.rpartition(".")
-        if name in _KNOWN:
-            (tokens if owner else fields)[field] = value
-    return Exchange(tokens=Tokens(**tokens), **fields)
-
-
-_KNOWN: Final = frozenset(FIELDS)
 
 
 def _text(text: str, longest: int) -> str:
     if len(text) > longest:
         text = text[: longest - 1] + "…"
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")  # SQLite ends a text there
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -28,11 +28,11 @@ from app.store.tables import insert_into, select_from
 ACTOR: Final = "gateway"
 _FORM: Final = "1:"
 
-# Table columns: words first, then the texts that do not repeat, then numbers and switches under their own names.
-_WORDS: Final = ("client", "endpoint", "dialect", "asked", "account", "kind", "model", "outcome", "error", "price", "host")
 _COLUMNS: Final = ("id", "batch", *(name.removeprefix("tokens.") for name in exchanges.FIELDS[1:]))
-_WORD_PLACES: Final = slice(1, 1 + len(_WORDS))
-_REST: Final = slice(1 + len(_WORDS), None)
+_NAMES: Final = slice(1, 1 + len(exchanges.NAMES))
+_REST: Final = slice(_NAMES.stop, None)
+_STREAM: Final = exchanges.FIELDS.index("stream")
+_ESTIMATED: Final = exchanges.FIELDS.index("tokens.estimated")
 _INSERT: Final = insert_into("exchanges", _COLUMNS)
 _SELECT: Final = select_from("exchanges", _COLUMNS)
 _KNOWN: Final = "SELECT id FROM exchanges WHERE id IN (SELECT unhex(value) FROM json_each(?))"
@@ -55,11 +55,11 @@ def record(connection: Connection, rows: Sequence[Exchange], at_us: int | None =
     if at_us is None:
         at_us = max(row.closed_us or row.opened_us for row in ordered)
     seq = audit.append(connection, batch, ACTOR, at_us)
-    numbers = words.numbers(connection, {text for row in values for text in row[_WORD_PLACES]})
+    numbers = words.numbers(connection, {text for row in values for text in row[_NAMES]})
     connection.exec_driver_sql(
         _INSERT,
         [
-            (identifier, seq, *[numbers[text] for text in row[_WORD_PLACES]], *row[_REST])
+            (identifier, seq, *[numbers[text] for text in row[_NAMES]], *row[_REST])
             for identifier, row in zip(sorted(fresh), values, strict=True)
         ],
     )
@@ -73,13 +73,13 @@ def page(connection: Connection, limit: int, before: str | None = None) -> list[
         found = connection.exec_driver_sql(f"{_SELECT} ORDER BY id DESC LIMIT ?", (limit,)).all()
     else:
         found = connection.exec_driver_sql(f"{_SELECT} WHERE id < ? ORDER BY id DESC LIMIT ?", (_key(before), limit)).all()
-    return list(_read(connection, found))
+    return [exchanges.of_flat(values) for values in _flat(connection, found)]
 
 
 def one(connection: Connection, identifier: str) -> Exchange | None:
     """The row with that call id, or None. AppError body_invalid when it is no call id."""
     found = connection.exec_driver_sql(f"{_SELECT} WHERE id = ?", (_key(identifier),)).all()
-    return next(_read(connection, found), None)
+    return next(map(exchanges.of_flat, _flat(connection, found)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +95,14 @@ def verify(connection: Connection) -> Verdict:
     """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `audit.verify`)."""
     waiting: dict[int, tuple[int, LedgerBatch, Any]] = {}  # by batch: rows still to come, what the log says, the hash so far
     rows = batches = 0
-    for batch, row in _everything(connection):
+    for batch, values in _everything(connection):
         if batch not in waiting:
             said = _said(connection, batch)
             if said is None:
-                return Verdict(rows, batches, f"Row {row.id} belongs to no batch of the audit log: it was added or moved.")
+                return Verdict(rows, batches, f"Row {values[0]} belongs to no batch of the audit log: it was added or moved.")
             waiting[batch] = (said.count, said, hashlib.sha256())
         left, said, digest = waiting[batch]
-        digest.update(_line(exchanges.flat(row)) + b"\n")
+        digest.update(_line(values) + b"\n")
         rows += 1
         if left > 1:
             waiting[batch] = (left - 1, said, digest)
@@ -135,20 +135,21 @@ def _digest(rows: Iterable[tuple[Any, ...]]) -> str:
     return _FORM + hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def _read(connection: Connection, found: Sequence[Sequence[Any]]) -> Iterator[Exchange]:
-    """Rows of `_SELECT` as exchanges."""
-    texts = words.texts(connection, {number for row in found for number in row[2 : 2 + len(_WORDS)]})
-    for identifier, _, *rest in found:
-        told = [texts[number] for number in rest[: len(_WORDS)]]
-        *others, stream, estimated = rest[len(_WORDS) :]
-        yield exchanges.of(exchanges.FIELDS, (call_id_of(identifier), *told, *others, bool(stream), bool(estimated)))
+def _flat(connection: Connection, found: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
+    """Rows of `_SELECT` as flat rows."""
+    first, last = 2, 2 + len(exchanges.NAMES)
+    texts = words.texts(connection, {number for row in found for number in row[first:last]})
+    for row in found:
+        values = [call_id_of(row[0]), *[texts[number] for number in row[first:last]], *row[last:]]
+        values[_STREAM], values[_ESTIMATED] = bool(values[_STREAM]), bool(values[_ESTIMATED])
+        yield values
 
 
-def _everything(connection: Connection) -> Iterator[tuple[int, Exchange]]:
-    """Every row with its batch, in the order of ids, a thousand in memory at a time."""
+def _everything(connection: Connection) -> Iterator[tuple[int, list[Any]]]:
+    """Every flat row with its batch, in the order of ids, a thousand in memory at a time."""
     after = b""
     while found := connection.exec_driver_sql(f"{_SELECT} WHERE id > ? ORDER BY id LIMIT 1000", (after,)).all():
-        yield from zip((row[1] for row in found), _read(connection, found), strict=True)
+        yield from zip((row[1] for row in found), _flat(connection, found), strict=True)
         after = found[-1][0]
 
 

@@ -132,37 +132,37 @@ _EXCHANGES: Final = """
 CREATE TABLE exchanges (
     id BLOB NOT NULL PRIMARY KEY,  -- the 16 bytes of the call id
     batch INTEGER NOT NULL,        -- audit.seq of the entry that holds the digest of this row's batch
-    opened_us INTEGER NOT NULL,
-    closed_us INTEGER,
-    duration_us INTEGER,
-    first_byte_us INTEGER,
-    client INTEGER NOT NULL,
+    client INTEGER NOT NULL,       -- from here to `host` numbers of words
     endpoint INTEGER NOT NULL,
     dialect INTEGER NOT NULL,
     asked INTEGER NOT NULL,
     account INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     model INTEGER NOT NULL,
-    stream INTEGER NOT NULL,
-    status INTEGER NOT NULL,
     outcome INTEGER NOT NULL,
     error INTEGER NOT NULL,
+    price INTEGER NOT NULL,
+    host INTEGER NOT NULL,
     message TEXT NOT NULL,
+    dropped TEXT NOT NULL,
+    stream INTEGER NOT NULL,
+    opened_us INTEGER NOT NULL,
+    closed_us INTEGER,
+    duration_us INTEGER,
+    first_byte_us INTEGER,
+    status INTEGER NOT NULL,
     attempts INTEGER NOT NULL,
+    cost_microusd INTEGER,
+    connection INTEGER,
+    bytes_out INTEGER NOT NULL,
+    bytes_in INTEGER NOT NULL,
+    removed_headers INTEGER NOT NULL,
     input INTEGER,
     cached INTEGER,
     cache_write INTEGER,
     output INTEGER,
     reasoning INTEGER,
-    estimated INTEGER NOT NULL,
-    cost_microusd INTEGER,
-    price INTEGER NOT NULL,
-    host INTEGER NOT NULL,
-    connection INTEGER,
-    bytes_out INTEGER NOT NULL,
-    bytes_in INTEGER NOT NULL,
-    removed_headers INTEGER NOT NULL,
-    dropped TEXT NOT NULL
+    estimated INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID"""
 
 _ROLLUPS: Final = """

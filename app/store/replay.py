@@ -96,7 +96,7 @@ def read(folder: Path, key: bytes) -> Found:
             closed=tuple(closed),
             interrupted=tuple(interrupted),
             damage=" ".join(filter(None, damage)),
-            clean=last_records[-1].startswith(ENDED) if readable else not kept and not known_folder,
+            clean=any(record.startswith(ENDED) for record in last_records) if readable else not kept and not known_folder,
         ),
         segments=sorted([*stale, *(one.segment for one in kept)], key=lambda segment: segment.number),
         last_number=last_number,
@@ -169,13 +169,17 @@ def _rows(everything: list[_Read]) -> tuple[list[Exchange], list[Exchange], int]
     for identifier, (fields, values) in closed.items():
         if identifier not in committed:
             try:
-                finished.append(exchanges.of(fields, values))
+                finished.append(_exchange(fields, values))
             except (TypeError, ValueError):
                 unreadable += 1
     for identifier, (fields, values) in opened.items():
         if identifier not in committed and identifier not in closed:
             try:
-                interrupted.append(replace(exchanges.of(fields, values), outcome="interrupted"))
+                interrupted.append(replace(_exchange(fields, values), outcome="interrupted"))
             except (TypeError, ValueError):
                 unreadable += 1
     return finished, interrupted, unreadable
+
+
+def _exchange(fields: tuple[str, ...], values: list[Any]) -> Exchange:
+    return exchanges.of_flat(values) if fields == exchanges.FIELDS else exchanges.of_named(fields, values)
