@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from app.core.errors import AppError
+from app.wire import replies
 from app.wire.body import Understood
 from app.wire.dialect import NOTHING, Edits, Heard, ModelEntry
 from app.wire.usage import Usage, count
@@ -45,10 +46,6 @@ _STATUS: Final[Mapping[str, int]] = {
 }
 
 
-class _Message(msgspec.Struct):
-    usage: object = None
-
-
 class _Event(msgspec.Struct):
     type: object = None
     message: object = None
@@ -77,8 +74,10 @@ class Anthropic:
         "retry-after", "retry-after-ms", "x-should-retry",
     })  # fmt: skip
 
-    notable: Final = re.compile(rb'"(?:usage"\s*:\s*\{|type"\s*:\s*"(?:error|message_stop)")|event:\s?error')
-    words: Final = re.compile(rb'"(?:text|thinking|partial_json)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+    words: Final = re.compile(rb'"(?:text|thinking|partial_json)"\s*:\s*"(?!")([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+
+    def notable(self, block: bytes) -> bool:
+        return b'"usage"' in block or b"message_stop" in block or b"error" in block
 
     def edits(self, call: Understood, endpoint: str, model: str, *, ask_usage: bool) -> Edits:
         return Edits(values={} if model == call.model else {"model": _encode(model)})
@@ -88,11 +87,11 @@ class Anthropic:
         if event is None:
             return NOTHING
         if name == "error" or event.type == "error":
-            return Heard(error=_error(event.error))
+            return Heard(error=_error(event.error, data))
         if event.type == "message_stop":
             return Heard(end=True)
         if event.type == "message_start" and isinstance(event.message, dict):
-            return Heard(usage=_usage(event.message.get("usage")))
+            return Heard(usage=_usage(event.message.get("usage")), opening=True)
         if event.type == "message_delta":
             finished = isinstance(event.delta, dict) and bool(event.delta.get("stop_reason"))
             return Heard(usage=_usage(event.usage), finished=finished)
@@ -101,19 +100,12 @@ class Anthropic:
     def hear_reply(self, endpoint: str, body: bytes) -> Heard:
         event = _read(body)
         if event is None:
-            raise AppError("provider_not_json", "The provider's answer is not JSON.", _PORTAL)
+            raise AppError("provider_not_json", "The provider's answer is not JSON.", replies.PORTAL)
         if event.type == "error":
-            return Heard(error=_error(event.error))
+            return Heard(error=_error(event.error, body))
         if endpoint == "messages/count_tokens":
             return Heard(usage=Usage(input=0, output=0), finished=True, end=True)  # counting is free and uses no tokens
         return Heard(usage=_usage(event.usage), finished=True, end=True)
-
-    def hear_error(self, body: bytes) -> tuple[str, str] | None:
-        event = _read(body)
-        if event is None or not isinstance(event.error, dict):
-            return None
-        error = _error(event.error)
-        return error.code, error.message
 
     def error_body(self, error: AppError, call_id: str) -> bytes:
         return _encode({
@@ -140,18 +132,7 @@ class Anthropic:
         return _encode(_entry(entry))
 
     def read_models(self, body: bytes) -> tuple[str, ...]:
-        try:
-            listed = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise AppError("provider_not_json", "The provider's list of models is not JSON.", _PORTAL) from None
-        items = listed.get("data") if isinstance(listed, dict) else None
-        if not isinstance(items, list):
-            raise AppError("provider_not_json", "The provider's answer is no list of models.", _PORTAL)
-        names = [item.get("id") for item in items if isinstance(item, dict)]
-        return tuple(dict.fromkeys([name for name in names if isinstance(name, str) and 0 < len(name) <= 256 and name.isprintable()]))
-
-
-_PORTAL: Final = "Check the base URL; a network that wants a sign-in also answers like this."
+        return replies.model_names(body)
 
 
 def _entry(entry: ModelEntry) -> dict[str, object]:
@@ -171,15 +152,9 @@ def _type(error: AppError) -> str:
     return _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
 
 
-def _error(value: object) -> AppError:
-    message, status = "", 502
-    if isinstance(value, dict):
-        text, kind = value.get("message"), value.get("type")
-        message = text if isinstance(text, str) else ""
-        status = _STATUS.get(kind, 502) if isinstance(kind, str) else 502
-    elif isinstance(value, str):
-        message = value
-    return AppError("provider_error", message[:2000] or "The provider reported an error without a message.", status=status)
+def _error(value: object, data: bytes) -> AppError:
+    kind = value.get("type") if isinstance(value, dict) else None
+    return replies.error(value or replies.decoded(data), _STATUS.get(kind, 502) if isinstance(kind, str) else 502)
 
 
 def _usage(raw: object) -> Usage | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,14 +9,16 @@ from typing import Final
 from app.core.errors import AppError
 from app.core.records import Tokens
 from app.core.secret import Secret
+from app.wire import replies
 from app.wire.body import Understood, rewrite
-from app.wire.dialect import Dialect
+from app.wire.dialect import Dialect, Heard
 from app.wire.redact import redact
 from app.wire.sse import Splitter, events, fields
 from app.wire.usage import Usage
 
-_ZERO: Final = Usage()
-_BLOB: Final = re.compile(rb'"[A-Za-z0-9+/=_\-:;,.]{512,}+"')
+_NONE: Final = Usage()
+_BYTES_A_TOKEN: Final = 4
+_LONG_BLOB: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,15 @@ class Refusal:
 
 
 class Relay:
-    """One attempt of one exchange: make it with the model name of the target, send `request_body`, feed it what comes back."""
+    """One attempt of one exchange: make it with the model's name at the target, send `request_body`, feed it what comes back.
+
+    usage, tokens: used so far. Where the provider did not say, an estimate, marked so: four bytes of text make a token, and each
+    piece of text that came is at least one. Nothing is estimated before something came.
+    """
 
     __slots__ = (
-        "_asked_bytes", "_call_id", "_dialect", "_endpoint", "_finished", "_notable", "_pieces", "_said_bytes", "_secrets",
-        "_splitter", "_strip_usage", "_usage", "_words", "complete", "error", "request_body", "started",
+        "_dialect", "_endpoint", "_finished", "_notable", "_pieces", "_reported", "_said_bytes", "_secrets", "_settled",
+        "_splitter", "_strip_usage", "_words", "complete", "error", "request_body", "started",
     )  # fmt: skip
 
     def __init__(
@@ -49,17 +54,15 @@ class Relay:
         secrets: Sequence[Secret] = (),
     ) -> None:
         edits = dialect.edits(call, endpoint, model, ask_usage=ask_usage)
-        self.request_body: bytes = rewrite(body, call.members, edits.values)
+        self.request_body = rewrite(body, call.members, edits.values)
         self.error: AppError | None = None
-        self.complete = False
-        self.started = False
-        self._dialect, self._endpoint, self._secrets = dialect, endpoint, tuple(secrets)
-        self._notable, self._words = dialect.notable.search, dialect.words.findall
+        self.complete = self.started = False
+        self._dialect, self._endpoint, self._secrets = dialect, endpoint, secrets
+        self._notable, self._words = dialect.notable, dialect.words.findall
         self._strip_usage = edits.strip_usage
         self._splitter = Splitter()
-        self._usage = _ZERO
-        self._finished = False
-        self._asked_bytes = _text_bytes(body)
+        self._reported = _NONE
+        self._settled = self._finished = False
         self._said_bytes = self._pieces = 0
 
     def feed(self, chunk: bytes) -> bytes:
@@ -70,60 +73,53 @@ class Relay:
         words = self._words(block)
         if words:
             self._pieces += len(words)
-            self._said_bytes += sum(map(len, words))
-        if self._notable(block) is None:
-            self.started = self.started or b"data:" in block
-            return block
-        return b"".join([self._event(event) for event in events(block)])
+            self._said_bytes += sum([len(word) for word in words])
+        if self._notable(block):
+            return b"".join([self._event(event) for event in events(block)])
+        if not self.started:
+            self.started = b"data" in block
+        return block
 
     def finish(self) -> bytes:
-        """The stream is over. A last event without its empty line still counts if it is whole; half an event is dropped."""
+        """The provider ended the stream. A last event without its empty line counts if it is whole; half an event is dropped."""
         rest = self._splitter.rest()
-        data = fields(rest)[1]
+        name, data = fields(rest)
         out = b""
-        if data and (data.startswith(b"[DONE]") or _is_json(data)):
-            out = self._event(rest)
-        # Servers that never send the last marker still say why the model stopped.
+        if not data:
+            out = rest if rest.endswith((b"\n", b"\r")) else b""
+        elif data.startswith(b"[DONE]") or replies.decoded(data) is not None:
+            self._count(rest)
+            out = self._heard(rest, self._dialect.hear(name, data))
+        # Some servers never send the last marker, but all say why the model stopped.
         if self._finished and self.error is None:
             self.complete = True
+        if out and not self.complete:
+            out += b"\n\n"  # an error event may follow
         return out
 
     def reply(self, body: bytes) -> bytes:
-        """A whole 2xx reply, unchanged. AppError provider_not_json. `error` is set when it holds an error in spite of its status."""
+        """A whole 2xx reply, unchanged. AppError provider_not_json. `error` is set when it reports an error in spite of its status."""
         heard = self._dialect.hear_reply(self._endpoint, body)
-        self.started = True
-        if heard.error is not None:
-            self.error = self._clean(heard.error)
-            return redact(body, self._secrets)
-        if heard.usage is not None:
-            self._usage = self._usage.merged(heard.usage)
-        else:
-            words = self._words(body)
-            self._pieces, self._said_bytes = len(words), sum(map(len, words))
-        self.complete = True
-        return body
+        self._count(body)
+        return self._heard(body, heard)
 
     def refusal(self, status: int, body: bytes, call_id: str, *, retry_after_s: float | None = None) -> Refusal:
-        """An answer that is not 2xx, without keys. In the provider's words where they are in this dialect, else in ours."""
+        """An answer that is not 2xx, without keys. As the provider put it where it is JSON, else in our words."""
         body = redact(body, self._secrets)
-        heard = self._dialect.hear_error(body)
-        message = heard[1] if heard else f"The provider answered with status {status}."
-        self.error = error = AppError("provider_error", message, status=status, retry_after_s=retry_after_s)
-        return Refusal(status, body if heard else self._dialect.error_body(error, call_id), error)
+        said = replies.decoded(body)
+        message = replies.message(said) or f"The provider answered with status {status}."
+        self.error = AppError("provider_error", message, status=status, retry_after_s=retry_after_s)
+        readable = isinstance(said, dict | list)
+        return Refusal(status, body if readable else self._dialect.error_body(self.error, call_id), self.error)
 
     @property
     def usage(self) -> Usage:
-        """Used so far. Without a report from the provider: an estimate from the bytes, four to a token, at least one token for each
-        piece of text that came."""
-        usage = self._usage
-        if usage.input is not None and usage.output is not None and (self.complete or not self._said_bytes):
-            return usage
-        said = max(self._pieces, -(-self._said_bytes // 4))
-        return usage.merged(Usage(
-            input=-(-self._asked_bytes // 4) if usage.input is None else None,
-            output=said,
-            estimated=True,
-        ))  # fmt: skip
+        reported = self._reported
+        if not self.started or (self._settled and reported.input is not None and reported.output is not None):
+            return reported
+        said = 0 if self._settled else max(self._pieces, -(-self._said_bytes // _BYTES_A_TOKEN))
+        asked = -(-text_bytes(self.request_body) // _BYTES_A_TOKEN) if reported.input is None else None
+        return reported.merged(Usage(input=asked, output=said, estimated=True))
 
     @property
     def tokens(self) -> Tokens:
@@ -131,28 +127,40 @@ class Relay:
 
     def _event(self, event: bytes) -> bytes:
         name, data = fields(event)
-        if not data:
-            return event
-        heard = self._dialect.hear(name, data)
+        return self._heard(event, self._dialect.hear(name, data)) if data else event
+
+    def _heard(self, said: bytes, heard: Heard) -> bytes:
+        """Note what an event or a reply said; what of it goes on to the client."""
         if heard.error is not None:
-            self.error = self._clean(heard.error)
-            return redact(event, self._secrets)
+            message = redact(heard.error.message.encode("utf-8", "replace"), self._secrets).decode("utf-8", "replace")
+            self.error = AppError(heard.error.code, message, status=heard.error.status)
+            return redact(said, self._secrets)
         self.started = True
         if heard.usage is not None:
-            self._usage = self._usage.merged(heard.usage)
+            self._reported = self._reported.merged(heard.usage)
+            self._settled = self._settled or not heard.opening
         self._finished = self._finished or heard.finished
         self.complete = self.complete or heard.end
-        return b"" if heard.bare_usage and self._strip_usage else event
+        return b"" if heard.bare_usage and self._strip_usage else said
 
-    def _clean(self, error: AppError) -> AppError:
-        message = redact(error.message.encode("utf-8", "replace"), self._secrets).decode("utf-8", "replace")
-        return AppError(error.code, message, error.hint, param=error.param, status=error.status)
-
-
-def _text_bytes(body: bytes) -> int:
-    """Size of a request without embedded files, whose tokens have nothing to do with their bytes."""
-    return len(body)
+    def _count(self, said: bytes) -> None:
+        words = self._words(said)
+        self._pieces += len(words)
+        self._said_bytes += sum([len(word) for word in words])
 
 
-def _is_json(data: bytes) -> bool:
-    return data.startswith(b"{")
+def text_bytes(body: bytes) -> int:
+    """The size of a request for an estimate: without embedded files, whose tokens have nothing to do with their bytes."""
+    size, at = len(body), body.find(b"base64")
+    while at >= 0:
+        # The data stands in the same text (`data:image/png;base64,...`) or in a text near by ("type":"base64", ..., "data":"...").
+        end = body.find(b'"', at)
+        if end - at < _LONG_BLOB:
+            at = body.find(b'"data"', max(0, at - 100), at + 200)
+            at = body.find(b'"', at + 6) if at >= 0 else -1
+            end = body.find(b'"', at + 1) if at >= 0 else -1
+        if end < 0:
+            break
+        size -= end - at
+        at = body.find(b"base64", end)
+    return max(0, size)

@@ -41,10 +41,12 @@ class Edits:
 class Heard:
     """What one event, or one whole reply, said that matters to us.
 
-    finished: the model said why it stopped. end: the dialect's last event. bare_usage: nothing in it but usage.
+    opening: the usage is that of the beginning, so its output is yet to come. finished: the model said why it stopped. end: the
+    dialect's last event. bare_usage: nothing in it but usage.
     """
 
     usage: Usage | None = None
+    opening: bool = False
     error: AppError | None = None
     finished: bool = False
     end: bool = False
@@ -70,9 +72,8 @@ class Dialect(Protocol):
         """Headers of a provider that go back to the client, in lower case; a name that ends with `-` stands for all that begin so."""
         ...
 
-    @property
-    def notable(self) -> re.Pattern[bytes]:
-        """Finds an event worth reading. Whatever it does not match is forwarded unread."""
+    def notable(self, block: bytes) -> bool:
+        """Whether some event in `block` is worth reading; a block without one is forwarded unread. May err towards reading."""
         ...
 
     @property
@@ -87,11 +88,7 @@ class Dialect(Protocol):
         ...
 
     def hear_reply(self, endpoint: str, body: bytes) -> Heard:
-        """A whole 2xx reply. AppError provider_not_json when it is none of this dialect."""
-        ...
-
-    def hear_error(self, body: bytes) -> tuple[str, str] | None:
-        """Type and message of an error reply; None when it is none of this dialect."""
+        """A whole 2xx reply. AppError provider_not_json when it is no JSON object."""
         ...
 
     def error_body(self, error: AppError, call_id: str) -> bytes: ...
@@ -104,4 +101,6 @@ class Dialect(Protocol):
 
     def model(self, entry: ModelEntry) -> bytes: ...
 
-    def read_models(self, body: bytes) -> tuple[str, ...]: ...
+    def read_models(self, body: bytes) -> tuple[str, ...]:
+        """The ids in a provider's list. AppError provider_not_json."""
+        ...

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from app.core.errors import AppError
+from app.wire import replies
 from app.wire.body import Understood
 from app.wire.dialect import NOTHING, Edits, Heard, ModelEntry
 from app.wire.usage import Usage, count
@@ -28,25 +29,8 @@ _TYPES: Final[Mapping[int, str]] = {
 }
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: object = None
-    completion_tokens: object = None
-    total_tokens: object = None
-    prompt_tokens_details: object = None
-    completion_tokens_details: object = None
-    cached_tokens: object = None
-    num_cached_tokens: object = None
-    prompt_cache_hit_tokens: object = None
-    citation_tokens: object = None
-    reasoning_tokens: object = None
-
-
-class _Choice(msgspec.Struct):
-    finish_reason: object = None
-
-
-class _Groq(msgspec.Struct):
-    usage: _Usage | None = None
+_USAGE: Final = re.compile(rb'"usage"\s*:\s*\{').search
+_FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"').search
 
 
 class _Reply(msgspec.Struct):
@@ -75,10 +59,12 @@ class OpenAIChat:
         "x-ratelimit-", "ratelimit-", "retry-after", "retry-after-ms",  # API reference, "Rate limits"
     })  # fmt: skip
 
-    # `"usage":null` is in every chunk once usage was asked for; only an object is worth reading. A quote inside generated text is
-    # escaped, so text can never match. Azure and OpenAI write no blanks, others do.
-    notable: Final = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[^n\s]|finish_reason"\s*:\s*")|data:\s?\[DONE\]|event:\s?error')
-    words: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning|refusal)"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+    words: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning|refusal)"\s*:\s*"(?!")([^"\\]*+(?:\\.[^"\\]*+)*+)"')
+
+    def notable(self, block: bytes) -> bool:
+        # `"usage":null` is in every chunk once usage was asked for; only an object is worth reading. A quote inside generated text is
+        # escaped, so text never matches a pattern. Each pattern begins with a literal, which is what makes the search quick.
+        return b"[DONE]" in block or b"error" in block or _USAGE(block) is not None or _FINISH(block) is not None
 
     def edits(self, call: Understood, endpoint: str, model: str, *, ask_usage: bool) -> Edits:
         """`model`, and for streams `stream_options.include_usage`, so that the exchange can be priced."""
@@ -103,7 +89,7 @@ class OpenAIChat:
         if reply is None:
             return NOTHING
         if name == "error" or reply.error is not None:
-            return Heard(error=_error(reply.error, data))
+            return Heard(error=_error(reply, data))
         finished = False
         if isinstance(reply.choices, list):
             finished = any(isinstance(choice, dict) and choice.get("finish_reason") for choice in reply.choices)
@@ -113,17 +99,10 @@ class OpenAIChat:
     def hear_reply(self, endpoint: str, body: bytes) -> Heard:
         reply = _read(body)
         if reply is None:
-            raise AppError("provider_not_json", "The provider's answer is not JSON.", _PORTAL)
+            raise AppError("provider_not_json", "The provider's answer is not JSON.", replies.PORTAL)
         if reply.error is not None:
-            return Heard(error=_error(reply.error, body))
+            return Heard(error=_error(reply, body))
         return Heard(usage=_usage(reply), finished=True, end=True)
-
-    def hear_error(self, body: bytes) -> tuple[str, str] | None:
-        reply = _read(body)
-        if reply is None or reply.error is None:
-            return None
-        error = _error(reply.error, body)
-        return error.code, error.message
 
     def error_body(self, error: AppError, call_id: str) -> bytes:
         return _encode({
@@ -143,19 +122,7 @@ class OpenAIChat:
         return _encode(_entry(entry))
 
     def read_models(self, body: bytes) -> tuple[str, ...]:
-        try:
-            listed = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise AppError("provider_not_json", "The provider's list of models is not JSON.", _PORTAL) from None
-        if isinstance(listed, dict):
-            listed = listed.get("data", listed.get("models"))
-        if not isinstance(listed, list):
-            raise AppError("provider_not_json", "The provider's answer is no list of models.", _PORTAL)
-        names = [item.get("id") for item in listed if isinstance(item, dict)]
-        return tuple(dict.fromkeys([name for name in names if isinstance(name, str) and 0 < len(name) <= 256 and name.isprintable()]))
-
-
-_PORTAL: Final = "Check the base URL; a network that wants a sign-in also answers like this."
+        return replies.model_names(body)
 
 
 def _entry(entry: ModelEntry) -> dict[str, object]:
@@ -176,20 +143,16 @@ def _type(error: AppError) -> str:
     return _TYPES.get(status, "invalid_request_error" if status < 500 else "internal_server_error")
 
 
-def _error(value: object, data: bytes) -> AppError:
-    """The error a provider put into a 200. Shapes: an object as OpenAI's; a bare text (Hugging Face, llama.cpp)."""
-    message, status = "", 502
-    if isinstance(value, dict):
-        text = value.get("message")
-        message = text if isinstance(text, str) else ""
-        code = value.get("code", value.get("status"))
-        if isinstance(code, str) and code.isdigit():
+def _error(reply: _Reply, data: bytes) -> AppError:
+    """The error a provider put into a 200."""
+    status = 502
+    if isinstance(reply.error, dict):
+        code = reply.error.get("code", reply.error.get("status"))
+        if isinstance(code, str) and code.isdecimal() and len(code) == 3:
             code = int(code)
         if isinstance(code, int) and 400 <= code < 600:  # OpenRouter: error.code is the HTTP status
             status = code
-    elif isinstance(value, str):
-        message = value
-    return AppError("provider_error", message[:2000] or "The provider reported an error without a message.", status=status)
+    return replies.error(reply.error if reply.error is not None else replies.decoded(data), status)
 
 
 def _usage(reply: _Reply) -> Usage | None:
