@@ -355,7 +355,10 @@ async def no_done(wire: Wire, answer: Answer, query: Query) -> None:
 
 @fault
 async def unfinished_event(wire: Wire, answer: Answer, query: Query) -> None:
-    """The stream ends in good order in the middle of an event."""
+    """The stream ends in good order in the middle of an event; an answer that is no stream, in the middle of its JSON."""
+    if not answer.stream:
+        wire.write(whole(replace(answer, pieces=(answer.body[: len(answer.body) // 2],))))
+        return
     wire.write(whole(replace(answer, pieces=(*answer.pieces[:3], answer.pieces[3][:20]))))
 
 

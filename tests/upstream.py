@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import ssl
 import stat
@@ -308,10 +309,7 @@ class _Serving(asyncio.Protocol):
             message = "invalid x-api-key" if self.dialect == "anthropic" else f"Incorrect API key provided: {_masked(self.key_given)}."
             self._whole(replies.error(self.dialect, 401, message))
             return
-        if ask.model.startswith("recording/"):
-            answer = recording(self.dialect, ask.model[10:], bool(ask.stream))
-        else:
-            answer = self._built_in(request, ask)
+        answer = recording(self.dialect, ask.model[10:]) if ask.model.startswith("recording/") else self._built_in(request, ask)
         if fault:
             self._spawn(self._play(fault, answer))
         elif answer.every_s:
@@ -585,16 +583,18 @@ def black_hole() -> Iterator[int]:
 
 
 @lru_cache(maxsize=256)
-def recording(dialect: str, case: str, stream: bool) -> Answer:
-    """What was recorded as `tests/recordings/DIALECT/CASE/`: `stream.sse` or `reply.json`, whichever is asked for and there."""
+def recording(dialect: str, case: str) -> Answer:
+    """What was recorded as `tests/recordings/DIALECT/CASE/`: `stream.txt`, event by event, or `reply.json`; status from `expected.json`."""
     folder = RECORDINGS / dialect / case
+    if folder.parent != RECORDINGS / dialect or not (folder / "expected.json").is_file():
+        return replies.error(dialect, 404, f"There is no recording {dialect}/{case}.")
+    status = int(json.loads((folder / "expected.json").read_bytes()).get("status", 200))
     headers = replies.ANTHROPIC_HEADERS if dialect == "anthropic" else replies.OPENAI_HEADERS
-    if stream and (folder / "stream.sse").is_file():
-        events = (folder / "stream.sse").read_bytes().split(b"\n\n")
-        return Answer(200, replies.SSE_TYPE, headers, tuple(event + b"\n\n" for event in events if event), stream=True)
-    if (folder / "reply.json").is_file():
-        return Answer(200, replies.JSON_TYPE, headers, ((folder / "reply.json").read_bytes(),))
-    return replies.error(dialect, 404, f"There is no recording {dialect}/{case}.")
+    stream = folder / "stream.txt"
+    if stream.is_file():
+        events = re.findall(rb"(?s).+?(?:\r?\n\r?\n|\Z)", stream.read_bytes())
+        return Answer(status, replies.SSE_TYPE, headers, tuple(events), stream=True)
+    return Answer(status, replies.JSON_TYPE, headers, ((folder / "reply.json").read_bytes(),))
 
 
 def _until_told() -> None:
