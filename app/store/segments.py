@@ -29,6 +29,7 @@ _START: Final = struct.Struct(">2sII")
 _HEAD_BYTES: Final = _START.size + 4
 _MARK: Final = b"\xa7G"
 _TAG_BYTES: Final = 16
+_BLOCK_BYTES: Final = 512  # the least a disk writes
 
 
 class Sealer:
@@ -83,7 +84,7 @@ def read(data: bytes, key: bytes, number: int) -> Contents:
         if frame is None:
             following = _search(data, place + 1, cipher, check, found.count)
             if following < 0:
-                if _is_torn(data[place:], check, found.count):
+                if _is_torn(data, place, check, found.count):
                     found.torn = True
                 else:
                     lost_bytes += len(data) - place
@@ -145,13 +146,18 @@ def _search(data: bytes, place: int, cipher: AESGCM, check: int, at_least: int) 
     return -1
 
 
-def _is_torn(rest: bytes, check: int, index: int) -> bool:
-    """Whether `rest` is the beginning of frame `index`, or room that was never filled (after a power cut): nobody changed it."""
-    written = rest.rstrip(b"\0")
-    if not written:
+def _is_torn(data: bytes, place: int, check: int, index: int) -> bool:
+    """Whether what is at `place` is the beginning of frame `index`: cut off, or never filled from some block on (after a power cut)."""
+    written = len(data.rstrip(b"\0"))
+    if written <= place:
         return True
-    if len(written) < _HEAD_BYTES:
+    filled = -(-written // _BLOCK_BYTES) * _BLOCK_BYTES  # what follows this place was never written
+    head = data[place : place + _HEAD_BYTES]
+    if len(head) < _HEAD_BYTES or filled < place + _HEAD_BYTES:
         begun = _MARK + index.to_bytes(4)
-        return begun.startswith(written[: len(begun)])
-    length = _length(rest[:_HEAD_BYTES], check, index)
-    return length is not None and int.from_bytes(rest[2:6]) == index and len(written) <= _HEAD_BYTES + length - _TAG_BYTES
+        return begun.startswith(data[place:written][: len(begun)])
+    length = _length(head, check, index)
+    if length is None or int.from_bytes(head[2:6]) != index:
+        return False
+    end = place + _HEAD_BYTES + length
+    return len(data) < end or filled < end
