@@ -51,6 +51,7 @@ PROGRAMS = {
     "xvfb-run": ("xvfb", "xorg-x11-server-Xvfb", "xorg-server-xvfb", "xvfb-run"),
     "xauth": ("xauth", "xorg-x11-xauth", "xorg-xauth", "xauth"),
     "dbus-run-session": ("dbus", "dbus-daemon", "dbus", "dbus-1"),
+    "desktop-file-validate": ("desktop-file-utils", "desktop-file-utils", "desktop-file-utils", "desktop-file-utils"),
     "gnome-keyring-daemon": ("gnome-keyring", "gnome-keyring", "gnome-keyring", "gnome-keyring"),
 }
 MODULES = {

@@ -1,0 +1,64 @@
+"""`gatehouse status`: what the gateway says of itself, and the proof that the listener on its port is the same program."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from argparse import Namespace
+from typing import Any
+
+import msgspec
+
+from app.cli import FAILED, KEYS, OK, text
+from app.cli.verbs import show
+from app.control.client import ControlClient
+from app.control.contract import Snapshot
+
+
+def run(options: Namespace, client: ControlClient) -> int:
+    snapshot = client.snapshot()
+    doubt = listener_doubt(snapshot, client)
+    answer: dict[str, Any] = {"proven": not doubt, "doubt": doubt, "base_url": snapshot.base_url, **msgspec.to_builtins(snapshot)}
+    show(options, answer, text.facts(_facts(snapshot, doubt)))
+    if doubt or snapshot.state == "failing":
+        return FAILED
+    return OK if snapshot.vault.state == "ready" else KEYS
+
+
+def listener_doubt(snapshot: Snapshot, client: ControlClient) -> str:
+    """ "" when the listener on the gateway's port answers a fresh nonce as only this gateway can; otherwise what is wrong."""
+    from app.control.connection import loopback  # noqa: PLC0415  it brings httpx2
+
+    nonce = secrets.token_hex(16)
+    expected = client.proof(nonce).hmac
+    answered = loopback(f"{snapshot.base_url}/health/proof?nonce={nonce}")
+    if answered is None:
+        return f"nothing answers at {snapshot.base_url}"
+    if not hmac.compare_digest(answered, expected.encode()):
+        return f"something else answers at {snapshot.base_url}"
+    return ""
+
+
+def _facts(snapshot: Snapshot, doubt: str) -> list[tuple[str, str]]:
+    proven = doubt or "its own listener answered"
+    vault, today = snapshot.vault, snapshot.today
+    used = [
+        f"{text.number(today.requests)} requests",
+        f"{text.number(today.failed)} failed",
+        text.cost(today.cost_microusd, today.unpriced),
+    ]
+    hosts = [f"{host.host} ({host.connections})" for host in snapshot.hosts]
+    pairs = [
+        ("Gateway", f"{snapshot.state}, {snapshot.base_url} ({proven})"),
+        ("Port", snapshot.port_note),
+        ("Problem", snapshot.problem),
+        ("Version", f"{snapshot.version}, started {text.when(snapshot.started_us)}"),
+        ("Keys", f"{vault.state}, {vault.place}" + (f": {vault.message}" if vault.message else "")),
+        ("Providers", ", ".join(view.account.name for view in snapshot.providers) or "none yet"),
+        ("Clients", ", ".join(client.name + (" (blocked)" if client.blocked else "") for client in snapshot.clients) or "none yet"),
+        ("Today", ", ".join(used)),
+        ("Hosts", ", ".join(hosts) or "none today"),
+        ("Audit log", f"{snapshot.audit_seq} entries"),
+        ("Data", snapshot.data_dir),
+    ]
+    return [(name, value) for name, value in pairs if value]
