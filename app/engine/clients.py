@@ -30,7 +30,7 @@ class Clients:
     """All clients by digest and by name. Used on the event loop only."""
 
     def __init__(self, hmac_key: bytes, known: Iterable[tuple[Client, bytes]] = ()) -> None:
-        self._hmac_key: Final = hmac_key
+        self._keyed: Final = hmac.new(hmac_key, digestmod="sha256")
         self._by_digest: Final[dict[bytes, Client]] = {}
         self._digests: Final[dict[str, bytes]] = {}
         self.seen: Final[dict[str, int]] = {}
@@ -38,7 +38,10 @@ class Clients:
             self.put(client, digest)
 
     def digest(self, key: str) -> bytes:
-        return hmac.digest(self._hmac_key, key.encode("utf-8", "surrogateescape"), "sha256")
+        """HMAC-SHA256 of a key, from the state that already holds ours: half the time of starting anew."""
+        keyed = self._keyed.copy()
+        keyed.update(key.encode("utf-8", "surrogateescape"))
+        return keyed.digest()
 
     def put(self, client: Client, digest: bytes) -> None:
         self._by_digest[digest] = client

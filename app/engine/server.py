@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -114,7 +114,7 @@ class _Connection(RequestHandler):  # type: ignore[type-arg,misc,unused-ignore]
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
         full = len(self._manager.connections) >= self._limits.connections if self._manager is not None else False
         if full or (self._admits is not None and not self._admits(transport.get_extra_info("socket"))):
             code = "too_many_connections" if full else "peer_not_allowed"

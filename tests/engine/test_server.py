@@ -23,12 +23,12 @@ BODY_LIMIT = 1 << 20
 class Site:
     """A server that answers every allowed request with the size of its body, on a loop of its own."""
 
-    def __init__(self, limits: Limits, admits: Peer | None = None) -> None:
+    def __init__(self, limits: Limits, admits: Peer | None = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.limits = limits
         self.admits = admits
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.loop = asyncio.new_event_loop()
+        self.loop = loop or asyncio.new_event_loop()
         self.cancelled = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -88,9 +88,10 @@ class Site:
             return got
 
 
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with Site(Limits(head_s=1.0, idle_s=5.0)) as running:
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    loop = pytest.importorskip("uvloop").new_event_loop() if request.param == "uvloop" else None
+    with Site(Limits(head_s=1.0, idle_s=5.0), loop=loop) as running:
         yield running
 
 
