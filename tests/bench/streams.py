@@ -1,0 +1,76 @@
+"""Slow streams, a thousand at once: what a chunk costs, and how evenly chunks still arrive."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.bench.figures import Figure, Scale, added
+from tests.bench.load import Ask, Burst, RefusedError, Side, streams
+from tests.bench.processes import Family
+from tests.bench.rig import Rig
+
+EVERY_MS = 50
+SPREAD_S = 1.0
+
+
+@dataclass(slots=True)
+class _Marks:
+    """CPU so far and chunks so far at each moment."""
+
+    family: Family
+    cpu_us: dict[str, float] = field(default_factory=dict)
+    chunks: dict[str, int] = field(default_factory=dict)
+
+    def at(self, moment: str, chunks: int) -> None:
+        self.cpu_us[moment] = sum(self.family.cpu_us().values())
+        self.chunks[moment] = chunks
+
+    def per_chunk_us(self) -> float:
+        """While all streams run: neither their beginning nor their end is in it. RefusedError when they never did."""
+        chunks = self.chunks.get("ending", 0) - self.chunks.get("steady", 0)
+        if chunks <= 0:
+            raise RefusedError("the first stream was over before the last one had begun")
+        return (self.cpu_us["ending"] - self.cpu_us["steady"]) / chunks
+
+    def to_begin_us(self, count: int) -> float:
+        spent = self.cpu_us["steady"] - self.cpu_us["before"] - self.per_chunk_us() * self.chunks["steady"]
+        return spent / count
+
+
+def slow_streams(rig: Rig, scale: Scale) -> Iterator[Figure]:
+    """20 chunks a second in each stream."""
+    count, goal = scale.streams, None
+    ask = Ask(f"gpt-4o-mini?chunks={scale.chunks}&every_ms={EVERY_MS}", stream=True)
+    chunk: dict[str, list[float]] = defaultdict(list)
+    begin: dict[str, list[float]] = defaultdict(list)
+    seen: dict[str, list[Burst]] = defaultdict(list)
+    for number in range(scale.stream_rounds):
+        for side in rig.sides if number % 2 else reversed(rig.sides):
+            marks, burst = _run(rig, side, ask, count)
+            chunk[side.name].append(marks.per_chunk_us())
+            begin[side.name].append(marks.to_begin_us(count))
+            seen[side.name].append(burst)
+    stub = chunk.pop("direct")
+    begin.pop("direct")
+    part, all_ = "streams", f"{count} streams"
+    yield Figure(part=part, name=f"CPU per chunk, {all_}", unit="us", values=dict(chunk), goal=goal)
+    yield Figure(part=part, name="  the upstream stub itself", unit="us", values={"direct": stub})
+    yield Figure(part=part, name="CPU to begin a stream", unit="us", values=dict(begin))
+    for percent in ("p50", "p99"):
+        values = {side: [getattr(one, f"interval_{percent}_us") / 1000 for one in bursts] for side, bursts in seen.items()}
+        yield Figure(part=part, name=f"{percent} between chunks, {all_}", unit="ms", values=values)
+    yield Figure(part=part, name=f"added p99 between chunks, {all_}", unit="ms", values=added(values))
+
+
+def _run(rig: Rig, side: Side, ask: Ask, count: int) -> tuple[_Marks, Burst]:
+    marks = _Marks(rig.families[side.name])
+    rows = rig.gatehouse.rows()
+    marks.at("before", 0)
+    seen = streams(side, ask, count, SPREAD_S, marks.at)
+    if seen.requests != count:
+        raise RefusedError(f"{seen.requests} of {count} streams ended well")
+    if side is rig.gatehouse.side:
+        rig.gatehouse.recorded(rows + count)
+    return marks, seen
