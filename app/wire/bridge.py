@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,7 @@ from app.wire.usage import Usage
 
 _NONE: Final = Usage()
 _BYTES_A_TOKEN: Final = 4
-_LONG_BLOB: Final = 256
+_BLOB: Final = re.compile(rb'"(?:data:[^",]{0,100},)?[A-Za-z0-9+/=_\\-]{1024,}+"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +152,4 @@ class Relay:
 
 def text_bytes(body: bytes) -> int:
     """The size of a request for an estimate: without embedded files, whose tokens have nothing to do with their bytes."""
-    size, at = len(body), body.find(b"base64")
-    while at >= 0:
-        # The data stands in the same text (`data:image/png;base64,...`) or in a text near by ("type":"base64", ..., "data":"...").
-        end = body.find(b'"', at)
-        if end - at < _LONG_BLOB:
-            at = body.find(b'"data"', max(0, at - 100), at + 200)
-            at = body.find(b'"', at + 6) if at >= 0 else -1
-            end = body.find(b'"', at + 1) if at >= 0 else -1
-        if end < 0:
-            break
-        size -= end - at
-        at = body.find(b"base64", end)
-    return max(0, size)
+    return len(body) - sum([blob.end() - blob.start() for blob in _BLOB.finditer(body)])

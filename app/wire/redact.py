@@ -23,6 +23,7 @@ _SHAPES: Final = re.compile(
     rb"|eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-.*]{6,}"  # JSON web tokens
     rb"|(?i:bearer)\s+" + _FILL + rb"{8,})"
 )
+_BULLETS: Final = "••••".encode()
 _STARRED: Final = re.compile(rb"[A-Za-z0-9_\-]{0,16}(?:\*{4,}|(?:\xe2\x80\xa2){4,})[A-Za-z0-9_\-]{0,8}")
 
 
@@ -36,4 +37,4 @@ def redact(data: bytes, secrets: Iterable[Secret] = ()) -> bytes:
         if len(text) >= 16:
             data = re.sub(re.escape(text[:8].encode()) + _FILL + b"*", MASK, data)
     data = _SHAPES.sub(MASK, data)
-    return _STARRED.sub(MASK, data)
+    return _STARRED.sub(MASK, data) if b"****" in data or _BULLETS in data else data
