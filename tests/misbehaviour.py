@@ -225,6 +225,12 @@ async def length_and_chunked(wire: Wire, answer: Answer, query: Query) -> None:
 
 
 @fault
+async def gzip_on_the_way(wire: Wire, answer: Answer, query: Query) -> None:
+    """Compressed as a transfer coding, which needs a `te` header to be allowed (RFC 9110 10.1.4)."""
+    wire.write(head(answer, (("transfer-encoding", "gzip, chunked"),)) + chunked(gzip.compress(answer.body)) + b"0\r\n\r\n")
+
+
+@fault
 async def trailers(wire: Wire, answer: Answer, query: Query) -> None:
     """A good reply with trailer fields, one of which looks like a header that counts."""
     body = chunked(answer.body)
@@ -303,8 +309,7 @@ async def gzip_cut(wire: Wire, answer: Answer, query: Query) -> None:
 @fault
 async def gzip_bomb(wire: Wire, answer: Answer, query: Query) -> None:
     """`mb` megabytes of zeros in a thousandth of that."""
-    member = gzip.compress(bytes(16 * 1024 * 1024), 9)
-    wire.write(_packed(answer, member * max(1, int(query.get("mb", "1024")) // 16)))
+    wire.write(_packed(answer, gzip.compress(bytes(1024 * 1024), 9) * int(query.get("mb", "1024"))))
     await wire.drained()
 
 

@@ -78,6 +78,8 @@ class Door:
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
+            if asking.cancelled():  # given up by `settled`, not by whoever waits here
+                raise AppError("draining", "Gatehouse is stopping.") from None
             asking.add_done_callback(self._unwanted)
             raise
 

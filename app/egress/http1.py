@@ -60,7 +60,8 @@ def request_head(method: str, target: str, host: str, headers: Pairs, body_bytes
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
-        raise ValueError("A header value holds a character that HTTP cannot carry.") from None
+        pass  # that exception holds the whole text and must not travel with ours
+    raise ValueError("A header value holds a character that HTTP cannot carry.")
 
 
 @lru_cache(maxsize=512)

@@ -1,40 +1,20 @@
-"""One connection and the reply that is being read on it.
-
-`Line` is the asyncio protocol: it writes one request, feeds the reader, watches the clock and gives itself back to the pool. `Reply` is
-what the caller holds: it owns the bytes that have arrived, so a connection can serve the next request while the last reply is still
-being passed on.
-"""
+"""One connection: the asyncio protocol that writes a request, feeds the reader, watches the clock and gives itself back to the pool."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from app.core.errors import AppError
 from app.egress.door import Opened, shut_down
 from app.egress.http1 import BrokenReplyError, Limits, ReplyReader
-from app.egress.unpack import Unpacker
+from app.egress.reply import Reply, Timeouts, broken_reply
 
 if TYPE_CHECKING:
     from app.egress.upstream import Pool
 
-# Reading stops above this and goes on when the reader has taken all. One read brings at most 256 KB, so an exchange holds at most 512 KB
-# here and as much again in the hands of the reader.
-_PAUSE_BYTES: Final = 256 * 1024
 _JOIN_BYTES: Final = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. connect_s: look-up, connection and TLS together. first_byte_s: from sending until status and headers. silence_s: between
-    two pieces of a body, while we are reading. total_s: from sending until the last byte."""
-
-    connect_s: float = 10.0
-    first_byte_s: float = 600.0
-    silence_s: float = 300.0
-    total_s: float = 3600.0
 
 
 class Keeping(Protocol):
@@ -44,253 +24,12 @@ class Keeping(Protocol):
     def lost(self, line: Line) -> None: ...
 
 
-class Reply:
-    """status, headers, then the body in pieces. `bytes_out`, `bytes_in` count HTTP on this exchange, without TLS.
-
-    sent_at, first_byte_at: time.monotonic(), as a loop's own clock may be a whole turn behind.
-    connection, address: for the egress record. reused: the connection had served before.
-    repeated: this is the one retry. Read it to the end or call `abort()`; both leave nothing behind.
-    """
-
-    __slots__ = (
-        "_alarm", "_alarm_at", "_buffer", "_buffered", "_decoded", "_ended", "_error", "_line", "_loop", "_patient_until", "_raw",
-        "_unpacker", "_waiter",
-        "bytes_in", "bytes_out", "first_byte_at", "host", "limits", "opened", "repeated", "reused", "sent_at", "stale", "status",
-        "timeouts", "tls",
-    )  # fmt: skip
-
-    def __init__(self, line: Line, loop: asyncio.AbstractEventLoop, timeouts: Timeouts, bytes_out: int) -> None:
-        self._line: Line | None = line
-        self._loop = loop
-        self._buffer: list[bytes] = []
-        self._buffered = 0
-        self._decoded = 0
-        self._ended = False
-        self._error: AppError | None = None
-        self._raw: list[tuple[bytes, bytes]] = []
-        self._unpacker: Unpacker | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = 0.0
-        self._patient_until = 0.0
-        self.status = 0
-        self.bytes_out = bytes_out
-        self.bytes_in = 0
-        self.sent_at = monotonic()
-        self.first_byte_at: float | None = None
-        self.host = line.host
-        self.tls = line.tls
-        self.limits = line.limits
-        self.opened = line.opened
-        self.reused = line.uses > 1
-        self.repeated = False
-        self.stale = False
-        self.timeouts = timeouts
-
-    @property
-    def connection(self) -> int:
-        return self.opened.connection
-
-    @property
-    def address(self) -> str:
-        return self.opened.address
-
-    @property
-    def complete(self) -> bool:
-        """The reply ended as its framing says; pieces may still wait to be taken."""
-        return self._ended and self._error is None
-
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """Lower-case names in the order they came; without those that no longer fit a body that was unpacked."""
-        pairs = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._raw])
-        if self._unpacker is not None:
-            pairs = tuple(pair for pair in pairs if pair[0] not in ("content-encoding", "content-length"))
-        return pairs
-
-    def raw_header(self, name: bytes) -> bytes | None:
-        return next((value for key, value in self._raw if key == name), None)
-
-    def header(self, name: str) -> str:
-        """The first header of that lower-case name, or ""."""
-        value = self.raw_header(name.encode("latin-1"))
-        return value.decode("latin-1") if value is not None else ""
-
-    async def chunk(self) -> bytes:
-        """All of the body that has arrived since the last call, waiting for the first byte of it; b"" at the end.
-
-        May be cancelled and called again: nothing is lost. AppError provider_broken or provider_timeout when the reply cannot be
-        had whole; what came before that is given out first.
-        """
-        while True:
-            data = self._take()
-            if data:
-                return data
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                return b""
-            await self._wait()
-
-    async def chunk_within(self, seconds: float) -> bytes | None:
-        """As `chunk`, but None if nothing arrives within that time: for sending a keepalive. Costs no task and no timer of its own."""
-        data = self._take()
-        if data:
-            return data
-        if not (self._error or self._ended):
-            self._patient_until = monotonic() + seconds
-            if self._alarm is None or self._alarm_at > self._patient_until:
-                self._set_alarm(seconds)
-            await self._wait()
-            data = self._take()
-            if data:
-                return data
-            if not (self._error or self._ended):
-                return None
-        if self._error is not None:
-            raise self._error
-        return b""
-
-    async def read(self, cap_bytes: int) -> bytes:
-        """The whole body. AppError as `chunk`, and provider_broken when it is larger than `cap_bytes`."""
-        pieces: list[bytes] = []
-        size = 0
-        while piece := await self.chunk():
-            pieces.append(piece)
-            size += len(piece)
-            if size > cap_bytes:
-                self._give_up(f"sent an answer larger than {cap_bytes} bytes.")
-                raise cast(AppError, self._error)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def abort(self) -> None:
-        """The reply is not wanted any more. Unless it has come whole, its connection is ended at once, and whoever waits is told."""
-        line, self._line = self._line, None
-        if line is not None:
-            self._error = self._error or AppError("provider_broken", f"The answer of {self.host} was not read to its end.")
-            line.drop()
-            if self._alarm is not None:
-                self._alarm.cancel()
-                self._alarm = None
-            self._wake()
-        self._buffer.clear()
-        self._buffered = 0
-
-    async def headed(self) -> None:
-        """Wait for status and headers."""
-        while not self.status and self._error is None:
-            try:
-                await self._wait()
-            except BaseException:
-                self.abort()
-                raise
-        if not self.status:
-            raise cast(AppError, self._error)
-
-    # What the line calls.
-
-    def begin(self, status: int, raw: list[tuple[bytes, bytes]]) -> None:
-        self.status = status
-        self._raw = raw
-        for name, value in raw:
-            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-                self._unpacker = Unpacker(value)
-
-    def put(self, pieces: list[bytes], size: int) -> bool:
-        """Take over what arrived. True if reading should pause."""
-        if self._buffer:
-            self._buffer += pieces
-        else:
-            self._buffer = pieces
-        self._buffered += size
-        return self._buffered >= _PAUSE_BYTES
-
-    def end(self, error: AppError | None = None) -> None:
-        self._line = None
-        self._ended = True
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._error is None:
-            self._error = error
-
-    def wake(self) -> None:
-        self._wake()
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def _set_alarm(self, seconds: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = monotonic() + seconds
-        self._alarm = self._loop.call_later(seconds, self._alarmed)
-
-    def _alarmed(self) -> None:
-        """One timer for many calls of `chunk_within`: it looks whether the present one has waited long enough."""
-        self._alarm = None
-        if self._waiter is None:
-            return
-        left = self._patient_until - monotonic()
-        if left > 0.0005:
-            self._set_alarm(left)
-        else:
-            self._wake()
-
-    async def _wait(self) -> None:
-        if self._waiter is not None:
-            raise RuntimeError("a reply has one reader")
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    def _take(self) -> bytes:
-        buffer = self._buffer
-        if self._unpacker is not None:
-            return self._unpacked(self._unpacker)
-        if not buffer:
-            return b""
-        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
-        self._buffer = []
-        self._buffered = 0
-        if self._line is not None and self._line.paused:
-            self._line.resume()
-        return data
-
-    def _unpacked(self, unpacker: Unpacker) -> bytes:
-        try:
-            while not (data := unpacker.take()):
-                if not self._buffer:
-                    if self._ended and self._error is None:
-                        unpacker.end()
-                    return b""
-                piece = self._buffer.pop(0)
-                self._buffered -= len(piece)
-                unpacker.put(piece)
-                if not self._buffer and self._line is not None and self._line.paused:
-                    self._line.resume()
-            self._decoded += len(data)
-            if self._decoded > self.limits.body_bytes:
-                raise BrokenReplyError("sent an answer larger than is accepted.")
-        except BrokenReplyError as broken:
-            self._give_up(str(broken))
-            return b""
-        return data
-
-    def _give_up(self, reason: str) -> None:
-        self._error = self._error or broken_reply(self.host, reason)
-        self.abort()
-
-
 class Line(asyncio.Protocol):
     """One connection. Serves one request at a time; `start` may be called when it is new or was just taken from the pool."""
 
     __slots__ = (
-        "_heard_at", "_keeper", "_loop", "_reader", "_reply", "_timer", "_timer_at", "_timer_step", "_transport", "_unused_since",
+        "_far_end_ended", "_heard_at", "_keeper", "_loop", "_reader", "_reply", "_timer", "_timer_at", "_timer_step", "_transport",
+        "_unused_since",
         "host", "limits", "opened", "paused", "pool", "tls", "uses",
     )  # fmt: skip
 
@@ -306,12 +45,13 @@ class Line(asyncio.Protocol):
         self._timer_at = 0.0
         self._timer_step = 0.0
         self.pool: Final = pool
-        self.opened: Final = opened
-        self.host: Final = host
-        self.limits: Final = limits
+        self.opened = opened
+        self.host = host
+        self.limits = limits
         self.paused = False
         self.tls = ""
         self.uses = 0
+        self._far_end_ended = False
 
     def start(self, head: bytes, body: bytes | None, timeouts: Timeouts) -> Reply:
         """Write the request, in one piece when it is small, and begin to wait."""
@@ -401,7 +141,10 @@ class Line(asyncio.Protocol):
         reply.wake()
 
     def eof_received(self) -> bool | None:
-        return None  # the transport closes itself; what that means is decided in connection_lost
+        self._far_end_ended = True
+        if self._reply is None:
+            self.drop()  # at once, so that nobody takes it from the pool
+        return None  # the transport closes itself; what that means for a reply is decided in connection_lost
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -471,7 +214,3 @@ class Line(asyncio.Protocol):
             return
         self._timer_at = min(due, now + self._timer_step)
         self._timer = self._loop.call_later(self._timer_at - now, self._look)
-
-
-def broken_reply(host: str, reason: str) -> AppError:
-    return AppError("provider_broken", f"{host} {reason}", "Try again; if it happens often, ask the provider.")

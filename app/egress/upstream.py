@@ -17,7 +17,8 @@ from app.core.errors import AppError
 from app.core.records import Destination
 from app.egress.door import Door, Purpose
 from app.egress.http1 import Limits, Pairs, redirect_host, request_head
-from app.egress.line import Line, Reply, Timeouts
+from app.egress.line import Line
+from app.egress.reply import Reply, Timeouts
 from app.egress.tls import default_context, explain
 
 __all__ = ["Limits", "Reply", "Target", "Timeouts", "Upstream", "may_repeat"]
@@ -184,11 +185,14 @@ class Upstream:
             pool.lines.discard(line)
             if line in pool.idle:
                 pool.idle.remove(line)
-            if pool.retired and not pool.lines and not pool.dialling:
-                self._retired.discard(pool)
+            self._discard(pool)
             self._door.release(line.opened)
         if self._emptied is not None and not self._emptied.done() and not self.counts()[0]:
             self._emptied.set_result(None)
+
+    def _discard(self, pool: Pool) -> None:
+        if pool.retired and not pool.lines and not pool.dialling:
+            self._retired.discard(pool)
 
     def _renew(self, target: Target) -> Pool:
         if self._closing:
@@ -227,6 +231,7 @@ class Upstream:
             ) from None
         finally:
             pool.dialling -= 1
+            self._discard(pool)
 
     async def _dial(self, pool: Pool, purpose: Purpose, connect_s: float) -> Line:
         destination = pool.target.destination
@@ -252,6 +257,9 @@ class Upstream:
         except BaseException:
             self.lost(line)
             raise
+        if self._closing:
+            line.drop()
+            raise AppError("draining", "Gatehouse is stopping.")
         return line
 
     def _sweep(self) -> None:

@@ -57,6 +57,7 @@ def fails(
         ("fault/garbage", "provider_broken", "not valid HTTP"),
         ("fault/switch", "provider_broken", "another protocol"),
         ("fault/two-lengths", "provider_broken", "not valid HTTP"),
+        ("fault/gzip-on-the-way", "provider_broken", "compressed"),
         ("fault/length-and-chunked", "provider_broken", "not valid HTTP"),
         ("fault/endless-headers", "provider_broken", " sent "),
         ("fault/endless-header", "provider_broken", "too much"),
