@@ -6,11 +6,14 @@ microseconds since 1970 UTC (`_us`), money is millionths of a US dollar (`_micro
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 Scheme = Literal["https", "http"]
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,20 @@ class Destination:
             raise ValueError("The address must not contain a user name or password.")
         if parts.query or parts.fragment:
             raise ValueError("The address must not contain ? or #.")
-        host = parts.hostname
-        if not host or any(c.isspace() or ord(c) < 33 for c in base_url):
+        if any(c.isspace() or ord(c) < 33 for c in base_url):
+            raise ValueError("The address must not contain blanks.")
+        host = (parts.hostname or "").removesuffix(".").lower()
+        if not host:
             raise ValueError("The address has no host name.")
-        port = parts.port or (443 if parts.scheme == "https" else 80)  # .port raises ValueError when out of range
+        if ":" in host:
+            ipaddress.IPv6Address(host)  # ValueError says what is wrong with it
+        if len(host) > 253 or not (_HOST.fullmatch(host) or (":" in host and "%" not in host)):
+            raise ValueError("The host name may hold letters a to z, digits, dots and dashes (international names in their xn-- form).")
+        port = parts.port if parts.port is not None else (443 if parts.scheme == "https" else 80)  # ValueError when out of range
+        if not port:
+            raise ValueError("Port 0 cannot be connected to.")
         scheme: Scheme = "https" if parts.scheme == "https" else "http"
-        return Destination(scheme, host.rstrip(".").lower(), port, local)
+        return Destination(scheme, host, port, local)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
