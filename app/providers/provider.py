@@ -137,10 +137,15 @@ def base_url(row: Provider, given: str) -> str:
         if row.base_url:
             return row.base_url
         raise AppError("url_invalid", f"{row.label} needs a base URL.", "Give the address of its API, for example https://host/v1.")
+    hint = "Give the address of the API, for example https://host/v1."
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise AppError("url_invalid", "The address cannot be read.", hint) from None
     try:
         Destination.of(url, local=row.local)
     except ValueError as error:
-        raise AppError("url_invalid", str(error), "Give the address of the API, for example https://host/v1.") from None
+        raise AppError("url_invalid", str(error), hint) from None
     if not url.isascii() or any(character in url for character in '\\"<>^`{|}'):
         raise AppError("url_invalid", "The address has characters that cannot be sent.", "Write it as the provider's page shows it.")
     url = url.rstrip("/")
