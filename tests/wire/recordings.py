@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,20 @@ class Case:
     def __str__(self) -> str:
         return f"{self.dialect}/{self.folder.name}"
 
-    @property
+    @cached_property
     def request(self) -> bytes:
         return (self.folder / "request.json").read_bytes()
 
-    @property
+    @cached_property
     def expected(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / "expected.json").read_text(encoding="utf-8"))
         return {"started": True, "status": 200, "ask_usage": True, "replaced": [], "dropped": [], **found}
 
-    @property
+    @cached_property
     def answer(self) -> bytes:
         return (self.folder / ("stream.txt" if self.streams else "reply.json")).read_bytes()
 
-    @property
+    @cached_property
     def streams(self) -> bool:
         return (self.folder / "stream.txt").exists()
 
