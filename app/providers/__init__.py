@@ -1,7 +1,7 @@
 """What each upstream is: data first, code only for real differences. Pure.
 
 What lives here: the shape of a row and the requests built from it (`provider`), the rows (`catalogue`), and what things cost
-(`prices`). What must not: sockets, keys at rest, anything that remembers.
+(`prices`). What must not: sockets, keys at rest, memory of requests.
 
 The public surface:
 

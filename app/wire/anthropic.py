@@ -69,7 +69,7 @@ class Anthropic:
     })  # fmt: skip
 
     response_headers: Final = frozenset({
-        "request-id", "anthropic-organization-id",  # API overview, "Response headers"
+        "request-id", "anthropic-organization-id", "anthropic-workspace-id",  # API overview, "Response headers"
         "anthropic-ratelimit-", "anthropic-fast-", "anthropic-priority-",  # "Rate limits"
         "retry-after", "retry-after-ms", "x-should-retry",
     })  # fmt: skip

@@ -56,7 +56,7 @@ class OpenAIChat:
     response_headers: Final = frozenset({
         "openai-model", "openai-organization", "openai-processing-ms", "openai-version",  # API reference, "Debugging requests"
         "x-request-id", "request-id",
-        "x-ratelimit-", "ratelimit-", "retry-after", "retry-after-ms",  # API reference, "Rate limits"
+        "x-ratelimit-", "ratelimit-", "retry-after", "retry-after-ms", "x-should-retry",  # "Rate limits"; the packages obey them
     })  # fmt: skip
 
     words: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning|refusal)"\s*:\s*"(?!")([^"\\]*+(?:\\.[^"\\]*+)*+)"')

@@ -317,7 +317,8 @@ def mutate_and_run(case: Case, chance: random.Random) -> None:
                 data[at : at + 1] = bytes([chance.randrange(256)])
             case _:
                 piece = data[at : at + chance.randint(1, 200)]
-                data[chance.randrange(len(data) + 1) :][:0] = piece
+                to = chance.randrange(len(data) + 1)
+                data[to:to] = piece
     call = understand(request, expected["endpoint"])
     passing = Relay(DIALECTS[case.dialect], expected["endpoint"], request, call, "m", secrets=(KEY,))  # type: ignore[index]
     raw = bytes(data)
@@ -328,7 +329,8 @@ def mutate_and_run(case: Case, chance: random.Random) -> None:
         else:
             size = chance.choice((1, 7, 100, 10_000))
             out = [passing.feed(raw[at : at + size]) for at in range(0, len(raw), size)]
-            assert all(not piece or piece.endswith((b"\n\n", b"\n\r\n", b"\r\r")) for piece in out)
+            # Line ends alone are left of an event that was ours: between two events as well.
+            assert all(not piece.strip(b"\r\n") or piece.endswith((b"\n\n", b"\n\r\n", b"\r\r")) for piece in out)
             passing.finish()
     except AppError as error:
         assert error.code == "provider_not_json"
