@@ -86,7 +86,7 @@ def resource(name: str) -> Path:
     return (inside if inside.is_dir() else package.parent / "resources") / name
 
 
-# -- Linux: https://specifications.freedesktop.org/desktop-entry-spec/1.5/
+# -- Linux: https://specifications.freedesktop.org/desktop-entry-spec/1.4/
 
 
 def install_entry(folder: Path, command: list[str]) -> Changed:
@@ -95,7 +95,7 @@ def install_entry(folder: Path, command: list[str]) -> Changed:
     lines = (
         "[Desktop Entry]",
         "Type=Application",
-        "Version=1.5",
+        "Version=1.4",
         "Name=Gatehouse",
         "GenericName=LLM gateway",
         f"Comment={_COMMENT}",
@@ -103,7 +103,7 @@ def install_entry(folder: Path, command: list[str]) -> Changed:
         f"TryExec={_text(command[0])}",
         f"Icon={_text(str(resource('icons/gatehouse.svg')))}",
         "Terminal=false",
-        "Categories=Development;Utility;",
+        "Categories=Development;",
         "Keywords=LLM;AI;gateway;proxy;keys;usage;audit;",
         "StartupNotify=true",
         "StartupWMClass=gatehouse",
