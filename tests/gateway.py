@@ -35,6 +35,7 @@ class Gateway:
         self.process: subprocess.Popen[str] | None = None
         self.said: list[str] = []
         self.url = ""
+        self.reader = threading.Thread()
 
     def start(self, port: int = 0) -> Gateway:
         """Start and wait until it says that it answers."""
@@ -46,7 +47,8 @@ class Gateway:
         )  # fmt: skip
         errors = self.process.stderr
         assert errors is not None
-        threading.Thread(target=lambda: self.said.extend(errors), daemon=True).start()
+        self.reader = threading.Thread(target=lambda: self.said.extend(errors), daemon=True)
+        self.reader.start()
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("ready http://127.0.0.1:"), (line, self.said, self.log())
@@ -64,7 +66,7 @@ class Gateway:
     def cli(self, *arguments: str, stdin: str = "", check: int | None = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "app", *arguments, "--data-dir", str(self.folder)],
-            cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert check is None or done.returncode == check, (done.returncode, done.stdout, done.stderr)
         return done
@@ -95,8 +97,10 @@ class Gateway:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
         code = self.process.wait(20)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self.reader.join(10)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
         return code
 
     def log(self) -> str:

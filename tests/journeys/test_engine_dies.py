@@ -104,7 +104,7 @@ def test_killing_keeper_or_engine_at_random_loses_nothing(tmp_path: Path, up: Up
             os.kill(pids["keeper"], signal.SIGKILL)
             acknowledged |= load.stop()
             one.stop()
-            wait_for(lambda: not alive(pids["engine"]), "the engine to follow its keeper", 8)
+            wait_for(lambda pid=pids["engine"]: not alive(pid), "the engine to follow its keeper", 8)
             one.start(port)
             one.wait_open()
         else:
