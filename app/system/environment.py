@@ -33,7 +33,7 @@ _DISPLAY: Final = frozenset({
 # The engine talks to nothing but the keeper and its clients: it does not even learn where the session bus is.
 _FOR: Final[Mapping[Child, frozenset[str]]] = {
     "engine": _ALL,
-    "vault": _ALL | _SESSION_BUS | frozenset({"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"}),
+    "vault": _ALL | _SESSION_BUS | frozenset({"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_DATA_HOME"}),
     "gui": _ALL | _SESSION_BUS | _DISPLAY,
 }
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.system.channel import peer_uid
-from app.system.paths import Paths, unusable
+from app.system.paths import Paths, private_folder, unusable
 from app.system.processes import end, is_running, started_at
 from app.system.sockets import listen, listen_unix
 
@@ -45,7 +45,7 @@ class Running:
 
 
 class Instance:
-    """The lock on a data folder, held until `release` or the end of the process."""
+    """The lock on a data folder, held until `close` or the end of the process."""
 
     def __init__(self, paths: Paths, descriptor: int, ephemeral_left: Path | None) -> None:
         self._paths: Final = paths
@@ -90,8 +90,11 @@ class Instance:
             self._listener = None
             self._paths.instance.unlink(missing_ok=True)
 
-    def release(self) -> None:
+    def close(self) -> None:
+        """Let the next one begin."""
         self.stop_serving()
+        with contextlib.suppress(OSError):
+            self._paths.runtime.rmdir()
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
@@ -149,6 +152,7 @@ def acquire(paths: Paths, question: dict[str, object], patience_s: float = 15.0)
 
 def _taken(paths: Paths, descriptor: int, holder: dict[str, Any]) -> Instance:
     """The lock is ours. Children of a holder that was killed see its end by themselves; wait for them, then end what is left."""
+    private_folder(paths.runtime)  # the one before may have removed it at its end
     children, left = _list(holder.get("children")), holder.get("ephemeral")
     ephemeral = Path(left) if isinstance(left, str) and left else None
     instance = Instance(paths, descriptor, ephemeral)

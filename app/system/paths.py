@@ -19,6 +19,7 @@ from app.core.errors import AppError
 
 _SOCKET_PATH_MAX: Final = 100
 _LONGEST_SOCKET_NAME: Final = "instance.sock"
+_TEMPORARY: Final = "gatehouse-session-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,18 @@ class Paths:
         probe = self.data_dir / f".probe-{os.getpid()}"
         write_private(probe, b"probe")
         probe.unlink(missing_ok=True)
+
+    def remove_temporary(self) -> None:
+        """Remove a data folder that `temporary_folder` named, with everything in it; never another one."""
+        import shutil  # noqa: PLC0415 - 1 MB, needed once at the end of a session
+
+        if self.data_dir.name.startswith(_TEMPORARY) and not self.data_dir.is_symlink():
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+
+def temporary_folder() -> Path:
+    """A name for a data folder that lives as long as a session. Not made yet; nobody else can guess it."""
+    return _temporary_root() / f"{_TEMPORARY}{os.urandom(8).hex()}"
 
 
 def default_data_dir() -> Path:
@@ -178,10 +191,14 @@ def _runtime_root(room: int) -> Path:
             if _fits(session / "gatehouse", room) and _owned(session, own):
                 return session / "gatehouse"
         name = f"gatehouse-{own}"
-        root = Path(os.environ.get("TMPDIR") or "/tmp") / name  # noqa: S108 - checked for owner and mode when it is made
+        root = _temporary_root() / name  # checked for owner and mode when it is made
         if not _fits(root, room) or not root.parent.is_dir():
             root = Path("/tmp") / name  # noqa: S108
     return root
+
+
+def _temporary_root() -> Path:
+    return Path(os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp")  # noqa: S108
 
 
 def _fits(root: Path, room: int) -> bool:

@@ -21,6 +21,10 @@ _LINUX_TCP_INFO: Final = 11
 _DARWIN_TCP_CONNECTION_INFO: Final = 0x106
 
 
+# Windows has had unix sockets since 2018, but Python does not offer them there.
+HAS_UNIX: Final = hasattr(socket, "AF_UNIX") and sys.platform != "win32"
+
+
 class PortTakenError(Exception):
     """Somebody else listens there."""
 

@@ -93,7 +93,7 @@ def test_after_a_clean_end_the_next_starts_at_once(paths: Paths) -> None:
         instance.serve(lambda question: {})
         instance.record([], None)
         assert paths.instance.exists()
-        instance.release()
+        instance.close()
         assert not paths.instance.exists()
         assert time.monotonic() - started < 1
 
@@ -109,7 +109,7 @@ def test_what_a_killed_one_left_is_taken_over(paths: Paths, holders: list[subpro
     again = acquire(paths, {"op": "show"})
     assert isinstance(again, Running)
     assert again.pid == os.getpid()
-    instance.release()
+    instance.close()
 
 
 def test_children_of_a_killed_one_are_gone_before_the_next_begins(
@@ -126,7 +126,7 @@ def test_children_of_a_killed_one_are_gone_before_the_next_begins(
     instance = won(acquire(paths, {"op": "show"}))
     assert started_at(child) is None
     assert instance.ephemeral_left == Path("/tmp/left")
-    instance.release()
+    instance.close()
 
 
 def test_one_that_is_alive_but_deaf_is_replaced(paths: Paths, holders: list[subprocess.Popen[str]]) -> None:
@@ -137,7 +137,7 @@ def test_one_that_is_alive_but_deaf_is_replaced(paths: Paths, holders: list[subp
     instance = won(acquire(paths, {"op": "show"}, patience_s=0.5))
     reaper.join(5)
     assert first.returncode in (-signal.SIGKILL, -signal.SIGTERM)
-    instance.release()
+    instance.close()
 
 
 def test_one_that_is_ending_is_waited_for(paths: Paths) -> None:
@@ -145,12 +145,12 @@ def test_one_that_is_ending_is_waited_for(paths: Paths) -> None:
     first.serve(lambda question: {})
     first.record([], None)
     first.stop_serving()
-    timer = threading.Timer(0.5, first.release)
+    timer = threading.Timer(0.5, first.close)
     timer.start()
     started = time.monotonic()
     second = won(acquire(paths, {"op": "show"}))
     assert time.monotonic() - started >= 0.4
-    second.release()
+    second.close()
     timer.join()
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_lock_file_changes_nothing(paths: Paths, content: bytes) -> No
     instance = won(acquire(paths, {"op": "show"}))
     assert instance.ephemeral_left is None
     assert json.loads(paths.lock.read_bytes())["pid"] == os.getpid()
-    instance.release()
+    instance.close()
 
 
 def test_a_process_that_only_has_the_recorded_id_is_left_alone(paths: Paths) -> None:
@@ -171,7 +171,7 @@ def test_a_process_that_only_has_the_recorded_id_is_left_alone(paths: Paths) -> 
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
-    instance.release()
+    instance.close()
 
 
 @pytest.mark.parametrize("line", [b"\n", b"[]\n", b"null\n", b"x" * 20_000, b"{}", b"\xff\n", b"[" * 9000 + b"\n"])
@@ -187,7 +187,7 @@ def test_nonsense_on_the_socket_is_dropped_and_the_next_asker_is_answered(paths:
     again = acquire(paths, {"op": "show"})
     assert isinstance(again, Running)
     assert again.facts["said"] == "hello"
-    instance.release()
+    instance.close()
 
 
 def test_an_impostor_that_does_not_know_the_nonce_is_not_believed(paths: Paths) -> None:
@@ -211,14 +211,14 @@ def test_an_impostor_that_does_not_know_the_nonce_is_not_believed(paths: Paths) 
 
     thread = threading.Thread(target=answer)
     thread.start()
-    timer = threading.Timer(0.6, held.release)
+    timer = threading.Timer(0.6, held.close)
     timer.start()
     instance = won(acquire(paths, {"op": "show"}))
     stop.set()
     thread.join()
     timer.join()
     listener.close()
-    instance.release()
+    instance.close()
 
 
 def test_many_at_once_have_one_winner(paths: Paths) -> None:
@@ -231,7 +231,7 @@ paths = Paths(Path(sys.argv[1])); paths.prepare()
 result = acquire(paths, {"op": "show"})
 if isinstance(result, Instance):
     result.serve(lambda question: {}); result.record([], None)
-    print("won", flush=True); sys.stdin.read(); result.release()
+    print("won", flush=True); sys.stdin.read(); result.close()
 else:
     print("told", flush=True)
 """

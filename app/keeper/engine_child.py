@@ -1,0 +1,206 @@
+"""The engine as the keeper sees it: started, served, revived, given up, drained.
+
+It gets the listening sockets at its start and everything else by asking: connections from the broker, secrets from the vault.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
+
+from app.core.errors import AppError
+from app.keeper.broker import Broker
+from app.keeper.listeners import Listeners
+from app.keeper.revive import BackOff
+from app.keeper.running import Running, Starter, answer, unknown
+from app.keeper.stand_in import StandIn
+from app.keeper.vault import Vault
+from app.keeper.workers import Workers
+from app.system import environment
+from app.system.channel import Caller, Message
+from app.system.logs import tail
+from app.system.processes import exit_words
+
+Report = dict[str, object]
+
+DRAIN_S: Final = 5.0
+_DELAYS_S: Final = (0, 1, 2, 4, 8)
+
+
+class EngineChild:
+    """on_report: a new state, for the window. on_line: something for keeper.log. The others: what the engine asks of the keeper.
+
+    Methods are for the deciding thread, except those that say otherwise.
+    """
+
+    def __init__(
+        self,
+        starter: Starter,
+        listeners: Listeners,
+        boot: Mapping[str, object],
+        broker: Broker,
+        vault: Vault,
+        workers: Workers,
+        *,
+        on_report: Callable[[Report], None],
+        on_line: Callable[[str], None],
+        on_show: Callable[[], None],
+        on_quit: Callable[[str], None],
+    ) -> None:
+        self._starter: Final = starter
+        self._listeners: Final = listeners
+        self._boot: Final = boot
+        self._broker: Final = broker
+        self._vault: Final = vault
+        self._workers: Final = workers
+        self._on_report: Final = on_report
+        self._on_line: Final = on_line
+        self._on_show: Final = on_show
+        self._on_quit: Final = on_quit
+        self._back_off: Final = BackOff(_DELAYS_S)
+        self._restarts = 0
+        self._stand_in: StandIn | None = None
+        self.running: Running | None = None
+        self.report: Report = {}
+
+    def start(self) -> None:
+        if self.running is not None:
+            return
+        if self._stand_in is not None:
+            self._stand_in.stop()
+            self._stand_in = None
+        self._back_off.started(time.monotonic())
+        self._now("starting")
+        try:
+            self.running = self._starter.start("engine", environment.constructed("engine", os.environ), self._on_message, self._ended)
+        except OSError as error:
+            self._died(f"cannot be started ({error.strerror})")
+            return
+        self._on_line(f"the engine starts as process {self.running.child.pid}")
+        boot = {"op": "boot", **self._boot, "restarts": self._restarts, "listeners": self._listeners.names()}
+        try:
+            self.running.child.channel.send(boot, *self._listeners.sockets())
+        except OSError:
+            return  # it is dead already; its end is on the way
+        self.running.caller.start()
+        self.tell_vault()
+
+    def start_again(self) -> None:
+        """A person asked for it, whatever happened before."""
+        self._back_off.forgive()
+        self._starter.events.cancel("engine")
+        self.start()
+
+    def tell_vault(self) -> None:
+        """How the vault is, and the keys if they are here."""
+        if self.running is not None and self._vault.asked:
+            self.running.caller.send("vault", self._vault.view.fields() | {"keys": self._vault.engine_keys()})
+
+    def drain(self, reason: str) -> None:
+        """Its orderly end, at most `DRAIN_S`, then the other kind."""
+        self._starter.events.cancel("engine")
+        if self._stand_in is not None:
+            self._stand_in.stop()
+        if self.running is not None:
+            self.running.end("drain", {"reason": reason}, DRAIN_S)
+
+    def last_lines(self) -> list[str]:
+        """Of its log. From any thread."""
+        return tail(self._starter.log("engine"))
+
+    def _ended(self, running: Running, code: int) -> None:
+        if running is not self.running:
+            return
+        self.running = None
+        running.child.channel.close()
+        self._broker.engine_ended()
+        self._on_line(f"the engine (process {running.child.pid}) ended: {exit_words(code)}")
+        self._died(exit_words(code))
+
+    def _died(self, words: str) -> None:
+        delay_s = self._back_off.died(time.monotonic())
+        self._restarts += 1
+        if delay_s is not None:
+            self._now("crashed", next_s=delay_s, ended=words)
+            self._starter.events.after("engine", delay_s, self.start)
+        else:
+            self._on_line(f"the engine is not started again: it ended {self._back_off.in_a_row} times in a row")
+            self._stand_in = StandIn(self._listeners.sockets(), self._listeners.names(), self._workers)
+            self._now("stopped", ended=words)
+
+    def _now(
+        self, state: Literal["starting", "up", "crashed", "stopped"], *, next_s: float | None = None, ended: str | None = None
+    ) -> None:
+        self.report = {
+            "state": state,
+            "restarts": self._restarts,
+            "next_s": next_s,
+            "exit": ended,
+            "log": [] if ended is None else self.last_lines(),
+            "at_us": time.time_ns() // 1000,
+        }
+        self._on_report(self.report)
+
+    def _ready(self, caller: Caller) -> None:
+        if self.running is not None and self.running.caller is caller:
+            self._now("up")
+
+    def _on_message(self, caller: Caller, message: Message) -> None:
+        """On the reading thread: quick answers at once, slow ones by a worker, the rest as events."""
+        events, workers = self._starter.events, self._workers
+        match message.get("op"):
+            case "dial":
+                workers.run(lambda: self._dial(caller, message))
+            case "closed":
+                counts = self._broker.closed(message.get("connection"))
+                caller.reply(message, {"bytes_out": counts and counts[0], "bytes_in": counts and counts[1]})
+            case "declare":
+                answer(caller, message, lambda: self._declare(message))
+            case "withdraw":
+                answer(caller, message, lambda: self._broker.withdraw(message.get("account")))
+            case "secret_get" | "secret_put" | "secret_remove" | "unlock" as op:
+                workers.run(lambda: answer(caller, message, lambda: self._secret(op, message)))
+            case "ready":
+                events.post(lambda: self._ready(caller))
+            case "show":
+                events.post(self._on_show)
+                caller.reply(message)
+            case "quit":
+                reason = str(message.get("reason", ""))[:100]
+                events.post(lambda: self._on_quit(reason))
+                caller.reply(message)
+            case _:
+                unknown(caller, message)
+
+    def _dial(self, caller: Caller, request: Message) -> None:
+        """On a worker."""
+        try:
+            dialled = self._broker.dial(request.get("account"))
+        except AppError as error:
+            caller.refuse(request, error)
+            return
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: nobody must wait for nothing
+            caller.refuse(request, AppError("internal", f"The keeper met an error of its own ({type(error).__name__})."))
+            return
+        times: dict[str, object] = {"resolve_ms": round(dialled.resolve_ms, 3), "connect_ms": round(dialled.connect_ms, 3)}
+        if not caller.reply(request, {"connection": dialled.connection, "address": dialled.address} | times, dialled.sock):
+            self._broker.closed(dialled.connection)  # the asker is gone
+
+    def _declare(self, message: Message) -> None:
+        self._broker.declare(*(message.get(name) for name in ("account", "scheme", "host", "port", "local")))
+
+    def _secret(self, op: str, message: Message) -> dict[str, object] | None:
+        """On a worker: what the vault answers."""
+        match op:
+            case "secret_get":
+                return {"secret": self._vault.secret_get(message.get("name"))}
+            case "secret_put":
+                return {"place": self._vault.secret_put(message.get("name"), message.get("secret"))}
+            case "secret_remove":
+                self._vault.secret_remove(message.get("name"))
+                return None
+            case _:
+                passphrase = message.get("passphrase")
+                return self._vault.open(prompt=True, passphrase=passphrase if isinstance(passphrase, str) else None).fields()

@@ -1,0 +1,344 @@
+"""The keeper: what a double click starts. One instance, the ports, the children, and their end.
+
+Everything that happens becomes an event, and one thread, the main one, decides (`events`). What may block, a dial or a keyring, runs on
+workers and answers whoever asked. So there is no state with two writers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from app import __version__
+from app.core.errors import AppError
+from app.core.records import Destination
+from app.keeper.broker import Broker, Change
+from app.keeper.engine_child import EngineChild, Report
+from app.keeper.events import Events
+from app.keeper.listeners import open_listeners
+from app.keeper.proof import Prover
+from app.keeper.remembered import Remembered
+from app.keeper.running import Starter
+from app.keeper.vault import Vault, Wanted
+from app.keeper.window_child import WindowChild
+from app.keeper.workers import Workers
+from app.system import environment
+from app.system.children import Child, own_command
+from app.system.instance import Instance, Running, acquire
+from app.system.logs import Log, rotate
+from app.system.paths import Paths, temporary_folder, unusable
+from app.system.processes import allow_many_descriptors, harden
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_RUNNING: Final = 3
+
+_PROOF_S: Final = 3.0
+_TICK_S: Final = 5.0
+_VAULT_AGAIN_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How it is started. port 0: any free one. vault: `auto` is what the data folder says, and for a new one the system's keyring.
+
+    window: without one it is `serve`. command: how the child of a name is started.
+    """
+
+    data_dir: Path
+    port: int = 4141
+    port_fixed: bool = False
+    vault: Wanted = "auto"
+    passphrase_file: Path | None = None
+    window: bool = True
+    command: Callable[[str], Sequence[str]] = own_command
+
+
+def run(options: Options) -> int:
+    """Keep the gateway until somebody quits it. Exit code 0 after that, 1 when the engine failed for good, 3 when another already runs.
+
+    AppError when it cannot start: data_folder, port_taken, vault_passphrase, vault_denied.
+    """
+    found = environment.scrub()
+    allow_many_descriptors()
+    harden()
+    # 1. the folder; a session has its data in one that ends with it
+    session = options.vault == "session"
+    paths = Paths(temporary_folder(), named=options.data_dir) if session else Paths(options.data_dir)
+    try:
+        paths.prepare()
+        # 2. the one instance
+        instance = acquire(paths, {"op": "show" if options.window else "ping", "display": environment.display(os.environ)})
+        if isinstance(instance, Running):
+            return _already(instance, options)
+        # 3. everything else
+        with contextlib.closing(instance):
+            if instance.ephemeral_left is not None:
+                Paths(instance.ephemeral_left).remove_temporary()
+            return Keeper(options, paths, instance, found).run()
+    finally:
+        if session:
+            paths.remove_temporary()
+
+
+class Keeper:
+    """One run. Every method is for the main thread, except those that say otherwise."""
+
+    def __init__(self, options: Options, paths: Paths, instance: Instance, found: tuple[str, ...]) -> None:
+        try:
+            self._log: Final = Log(paths.logs / "keeper.log")
+        except OSError as error:
+            raise unusable(paths.logs, error) from None
+        self._options: Final = options
+        self._paths: Final = paths
+        self._instance: Final = instance
+        self._found: Final = found
+        self._events: Final = Events()
+        self._workers: Final = Workers()
+        self._starter: Final = Starter(options.command, paths.logs, self._events)
+        self._listeners: Final = open_listeners(paths, options.port)
+        self._remembered: Remembered | None = None
+        self._said_ready = False
+        self._exit: int | None = None
+        self._reason = "an error of its own"
+        self._failure: AppError | None = None
+        self._ending = False
+
+        listeners, secret, post = self._listeners, os.urandom(32), self._events.post
+        place: dict[str, object] = {
+            "data_dir": os.fspath(paths.data_dir),
+            "control": listeners.control,
+            "control_token": listeners.token,
+            "port": listeners.port,
+            "addresses": listeners.addresses,
+            "port_note": listeners.note,
+        }
+        session = options.vault == "session"
+        self._prover: Final = Prover(listeners.port, secret, lambda wrong: post(lambda: self._proved(wrong)))
+        self._broker: Final = Broker(listeners.port, self._declared, self._log.line)
+        self._vault: Final = Vault(
+            paths,
+            options.vault,
+            start_child=self._start_vault_child,
+            on_change=lambda: post(self._vault_changed),
+        )
+        self._engine: Final = EngineChild(
+            self._starter,
+            listeners,
+            place | {"runtime_dir": os.fspath(paths.runtime), "proof_secret": secret.hex(), "ephemeral": session},
+            self._broker,
+            self._vault,
+            self._workers,
+            on_report=self._engine_reported,
+            on_line=self._log.line,
+            on_show=lambda: self._window.show(os.environ),
+            on_quit=lambda reason: self._quit(f"asked by the engine: {reason}"),
+        )
+        self._window: Final = WindowChild(
+            self._starter,
+            place | {"tray": True, "version": __version__, "environment": list(found)},
+            on_shown=self._window_shown,
+            on_gone=self._window_gone,
+            on_say=self._say,
+            on_line=self._log.line,
+            on_start_engine=self._engine.start_again,
+            on_quit=self._quit,
+            log_lines=self._engine.last_lines,
+        )
+
+    def run(self) -> int:
+        self._log.line(f"Gatehouse {__version__} starts as process {os.getpid()} on {', '.join(self._listeners.addresses)}")
+        if self._found:
+            self._log.line(f"not passed on: {', '.join(self._found)}")
+        try:
+            passphrase = self._passphrase()
+            for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+                if number := getattr(signal, name, None):
+                    signal.signal(number, self._on_signal)
+            if self._listeners.note:
+                self._say(self._listeners.note)
+            self._instance.serve(self._on_second_launch)
+            self._vault_changed() if self._vault.asked else self._workers.run(lambda: self._open_vault(passphrase))
+            self._engine.start()
+            if self._options.window:
+                self._window.show(os.environ)
+            self._tick()
+            self._events.run()
+        finally:
+            self._shut_down()
+        if self._failure is not None:
+            raise self._failure
+        return EXIT_OK if self._exit is None else self._exit
+
+    def _tick(self) -> None:
+        self._vault.close_idle()
+        for log in self._paths.logs.glob("*.log"):
+            rotate(log)
+        self._events.after("tick", _TICK_S, self._tick)
+
+    # the end
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        """Between any two steps of the main thread. The first asks for an orderly end, the next one, during that, for one at once."""
+        del frame
+        if self._ending:
+            for running in (self._engine.running, self._window.running):
+                if running is not None:
+                    running.child.kill()
+        self._events.post(lambda: self._quit(f"signal {signal.Signals(number).name}"))
+
+    def _quit(self, reason: str, code: int = EXIT_OK) -> None:
+        if self._exit is None:
+            self._log.line(f"quits: {reason}")
+            self._reason, self._exit = reason, code
+            self._events.stop()
+
+    def _shut_down(self) -> None:
+        """Engine first, so that it can drain while the rest still serves it; then the window; then the keys. No process is left."""
+        self._ending = True
+        self._instance.stop_serving()
+        self._engine.drain(self._reason)
+        self._window.end()
+        self._vault.close()
+        self._broker.engine_ended()
+        self._prover.stop()
+        self._listeners.close(self._paths)
+        self._log.line("ended")
+
+    # the engine
+
+    def _engine_reported(self, report: Report) -> None:
+        self._window.tell("engine", report)
+        self._record()
+        if report["state"] == "starting":
+            return
+        self._prover.now()
+        if report["state"] == "stopped" and self._window.running is None:
+            self._say(f"The engine ended several times in a row, the last time: {report['exit']}. Its last lines:")
+            for line in self._engine.last_lines()[-5:]:
+                self._say(f"  {line}")
+            self._quit("the engine failed for good", EXIT_FAILED)
+
+    def _declared(self, change: Change, account: str, destination: Destination) -> None:
+        """On the engine's reading thread: the list of destinations changed. Announced by us, whoever changed it."""
+        remembered = self._remembered
+        as_before = change == "added" and remembered is not None and remembered.has(account, destination)
+        self._log.line(f"destination {change}{' (as before)' if as_before else ''}: {account} -> {destination}")
+        if as_before:
+            return
+        fields: dict[str, object] = {"change": change, "account": account, "destination": str(destination), "at_us": _now_us()}
+        self._events.post(lambda: self._window.tell("declared", fields))
+        if remembered is not None:
+            try:
+                (remembered.add if change == "added" else remembered.remove)(account, destination)
+            except AppError as error:
+                self._log.line(f"the list of destinations could not be written: {error}")
+
+    def _proved(self, wrong: str) -> None:
+        self._window.tell("proof", {"ok": not wrong, "message": wrong, "at_us": _now_us()})
+        if wrong or self._said_ready:
+            return
+        self._said_ready = True
+        if not self._options.window:
+            with contextlib.suppress(OSError):
+                print(f"ready http://127.0.0.1:{self._listeners.port}", flush=True)  # noqa: T201 - what scripts wait for
+        self._say_locked()
+
+    # the vault
+
+    def _passphrase(self) -> str | None:
+        if self._options.passphrase_file is None:
+            return None
+        try:
+            return self._options.passphrase_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError):
+            raise AppError("vault_passphrase", "The passphrase file cannot be read.", "Check --passphrase-file.") from None
+
+    def _open_vault(self, passphrase: str | None) -> None:
+        """On a worker: at the start, and again while the keyring is locked or absent. Never prompts."""
+        try:
+            view = self._vault.open(prompt=False, passphrase=passphrase)
+        except AppError as error:
+            failure = error
+            self._events.post(lambda: self._fail(failure))
+            return
+        if view.mode == "keyring" and view.state in ("locked", "absent"):
+            again = lambda: self._workers.run(lambda: self._open_vault(passphrase))  # noqa: E731
+            self._events.post(lambda: self._events.after("vault", _VAULT_AGAIN_S, again))
+
+    def _fail(self, error: AppError) -> None:
+        self._failure = error
+        self._quit(str(error), EXIT_FAILED)
+
+    def _start_vault_child(self) -> Child:
+        """On a worker."""
+        child = Child(
+            self._options.command("vault"), environment.constructed("vault", os.environ), self._starter.log("vault"), lambda code: None
+        )
+        self._events.post(self._record)
+        return child
+
+    def _vault_changed(self) -> None:
+        view = self._vault.view
+        self._log.line(f"vault: {view.mode}, {view.state}, {view.place}")
+        if view.state == "ready" and self._remembered is None:
+            self._remembered = Remembered(self._paths.data_dir / "declared.json", self._vault.remembering_key())
+        self._engine.tell_vault()
+        self._say_locked()
+
+    def _say_locked(self) -> None:
+        view = self._vault.view
+        if self._said_ready and self._vault.asked and view.state != "ready":
+            self._say(view.message)
+
+    # the window, and others who start us
+
+    def _window_shown(self) -> None:
+        self._record()
+        self._window.tell("engine", self._engine.report)
+        self._prover.every_s = _PROOF_S
+        self._prover.now()
+
+    def _window_gone(self) -> None:
+        self._record()
+        self._prover.every_s = None
+
+    def _on_second_launch(self, question: dict[str, Any]) -> dict[str, object]:
+        """On the instance's thread: another launch asks who we are, and may want to see the window on its own display."""
+        if question.get("op") == "show":
+            display = question.get("display")
+            asked_from = {str(name): str(value) for name, value in display.items()} if isinstance(display, dict) else {}
+            self._events.post(lambda: self._window.show(asked_from))
+        return {"port": self._listeners.port, "version": __version__}
+
+    def _record(self) -> None:
+        """Who runs, for a keeper that has to take over from a dead one."""
+        running = [each.running.child for each in (self._engine, self._window) if each.running is not None]
+        children = [[child.pid, child.started] for child in running + self._vault.children()]
+        self._instance.record(children, self._paths.data_dir if self._options.vault == "session" else None)
+
+    def _say(self, text: str) -> None:
+        """To the log, and to the person who started us in a terminal."""
+        self._log.line(text)
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _already(other: Running, options: Options) -> int:
+    """A window was asked to show itself; a second `serve` is told why it cannot."""
+    if options.window:
+        return EXIT_OK
+    where = f"http://127.0.0.1:{other.facts.get('port')}"
+    print(f"Gatehouse already runs for this data folder: process {other.pid}, {where}.", file=sys.stderr, flush=True)  # noqa: T201
+    return EXIT_RUNNING
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

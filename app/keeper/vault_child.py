@@ -1,0 +1,80 @@
+"""The child that touches keyrings and passphrases. It lives for seconds, does one thing at a time, and forgets everything at its end.
+
+The keyring's library and the ciphers cost 20 MB and a passphrase 256 MB for a moment; the keeper does not carry that.
+
+    open {wanted, prompt, passphrase} -> {mode, state, place, message, service, master: hex | null}
+    secret_get {name, sealing} -> {secret}      secret_put {name, secret, sealing} -> {place}      secret_remove {name} -> {}
+
+The first frame is `boot {data_dir}`. The end of the channel is the end of the child.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.core.errors import AppError
+from app.core.secret import Secret
+from app.keeper.strongbox import Strongbox
+from app.system.channel import Channel, inherited, problem
+from app.system.keyrings import Keyring, system_keyring
+from app.system.paths import Paths, default_data_dir
+from app.system.processes import harden
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The `vault` child: exit code 0 at the end of the channel, 2 when it was not started by the keeper."""
+    try:
+        channel = inherited(arguments)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    harden()
+    return serve(channel, system_keyring())
+
+
+def serve(channel: Channel, keyring: Keyring) -> int:
+    """Answer until the channel ends."""
+    received = channel.receive()
+    if received is None or received[0].get("op") != "boot":
+        return 2
+    folder = Path(received[0]["data_dir"])
+    strongbox = Strongbox(Paths(folder), keyring, default_folder=folder == default_data_dir())
+    while (received := channel.receive()) is not None:
+        request = received[0]
+        try:
+            reply = _answer(strongbox, request)
+        except AppError as error:
+            reply = {"error": problem(error)}
+        except Exception as error:  # noqa: BLE001 - the edge of the process; the text may hold a secret, so only its kind is told
+            reply = {"error": problem(AppError("internal", f"The vault met an error of its own ({type(error).__name__})."))}
+        try:
+            channel.send({"re": request.get("id")} | reply)
+        except OSError:
+            break
+    return 0
+
+
+def _answer(strongbox: Strongbox, request: dict[str, Any]) -> dict[str, object]:
+    match request:
+        case {
+            "op": "open",
+            "wanted": "auto" | "keyring" | "passphrase" as wanted,
+            "prompt": bool(prompt),
+            "passphrase": str() | None as given,
+        }:
+            opened = strongbox.open(wanted, prompt=prompt, passphrase=None if given is None else Secret(given))
+            master = None if opened.master is None else opened.master.hex()
+            view = {"mode": opened.mode, "state": opened.state, "place": opened.place, "message": opened.message}
+            return view | {"service": opened.service, "master": master}
+        case {"op": "secret_get", "name": str(name), "sealing": str(sealing)}:
+            return {"secret": strongbox.get(name, bytes.fromhex(sealing)).reveal()}
+        case {"op": "secret_put", "name": str(name), "secret": str(secret), "sealing": str(sealing)}:
+            return {"place": strongbox.put(name, Secret(secret), bytes.fromhex(sealing))}
+        case {"op": "secret_remove", "name": str(name)}:
+            strongbox.remove(name)
+            return {}
+        case _:
+            raise AppError("internal", "The vault was asked something it does not know.")
