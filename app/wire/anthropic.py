@@ -52,7 +52,6 @@ class _Event(msgspec.Struct):
     usage: object = None
     error: object = None
     delta: object = None
-    input_tokens: object = None
 
 
 class Anthropic:

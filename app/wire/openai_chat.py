@@ -18,6 +18,7 @@ from app.wire.body import Understood
 from app.wire.dialect import NOTHING, Edits, Heard, ModelEntry
 from app.wire.usage import Usage, count
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode: Final = msgspec.json.encode
 
 # What an OpenAI client sees when only a status is known.
@@ -34,11 +35,20 @@ _FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"').search
 
 
 class _Reply(msgspec.Struct):
+    """What is read of a whole reply; text and vectors are skipped over."""
+
     usage: object = None
-    choices: object = msgspec.UNSET
     error: object = None
     service_tier: object = None
     x_groq: object = None
+
+
+class _Chunk(_Reply):
+    choices: object = None
+
+
+_reply: Final = msgspec.json.Decoder(_Reply).decode
+_chunk: Final = msgspec.json.Decoder(_Chunk).decode
 
 
 class OpenAIChat:
@@ -85,8 +95,9 @@ class OpenAIChat:
     def hear(self, name: str, data: bytes) -> Heard:
         if data.startswith(b"[DONE]"):
             return Heard(end=True)
-        reply = _read(data)
-        if reply is None:
+        try:
+            reply = _chunk(data)
+        except _UNREADABLE:
             return NOTHING
         if name == "error" or reply.error is not None:
             return Heard(error=_error(reply, data))
@@ -97,9 +108,10 @@ class OpenAIChat:
         return Heard(usage=usage, finished=finished, bare_usage=usage is not None and reply.choices == [])
 
     def hear_reply(self, endpoint: str, body: bytes) -> Heard:
-        reply = _read(body)
-        if reply is None:
-            raise AppError("provider_not_json", "The provider's answer is not JSON.", replies.PORTAL)
+        try:
+            reply = _reply(body)
+        except _UNREADABLE:
+            raise AppError("provider_not_json", "The provider's answer is not JSON.", replies.PORTAL) from None
         if reply.error is not None:
             return Heard(error=_error(reply, body))
         return Heard(usage=_usage(reply), finished=True, end=True)
@@ -127,13 +139,6 @@ class OpenAIChat:
 
 def _entry(entry: ModelEntry) -> dict[str, object]:
     return {"id": entry.id, "object": "model", "created": entry.created_s, "owned_by": entry.owner}
-
-
-def _read(data: bytes) -> _Reply | None:
-    try:
-        return msgspec.json.decode(data, type=_Reply)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _type(error: AppError) -> str:
