@@ -132,7 +132,10 @@ class ReplyReader:
             raise BrokenReplyError("sent too much that is neither headers nor an answer.")
 
     def end(self) -> bool:
-        """The connection ended. True if that is how this reply ends, False if it was cut off."""
+        """The connection ended. True if that is how this reply ends, False if it was cut off.
+
+        A body that only the connection's end delimits cannot show where it was cut: its JSON or its last event must.
+        """
         if self.complete:
             return True
         names = {name for name, _ in self.headers}
