@@ -1,0 +1,15 @@
+"""The window: pixels and tray, in a process of its own.
+
+It knows the engine only through `app.control` and the keeper only through the channel it inherits; never SQL, secrets or providers.
+Commands go down (`session`, in worker threads), a snapshot and then events come up; a page renders snapshots and never edits its own
+view after a command. Each page is one file: first a pure `present(state, ...) -> View`, then the widget that shows a `View`.
+
+    main      boots: channel, theme, window, tray           session   follows the engine and the keeper; the one `State`
+    state     what is known, as one value; the state pill   tasks     commands in worker threads
+    window    sidebar, header, pages, sheets, shortcuts     tray      the icon in the system's tray, where there is one
+    theme     tokens, fonts, palette, style sheet           glyphs    names of icon glyphs
+    widgets, fields, tables, charts, sheet, messages        the parts pages are made of
+
+What must not live here: anything that opens a socket, reads the database or knows a provider; QtNetwork, QML, WebEngine. Text from a
+model, a provider or an error is shown as plain text only.
+"""

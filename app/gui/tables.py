@@ -1,0 +1,524 @@
+"""Tables: immutable rows, a declaration of columns, one delegate that paints every cell."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QEvent,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRectF,
+    QSortFilterProxyModel,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QFontMetrics, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QRegion, QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QToolTip,
+    QWidget,
+)
+
+from app.gui import icons, theme
+from app.gui.theme import Type
+from app.gui.widgets import paint_tile, plain_tip
+
+Index = QModelIndex | QPersistentModelIndex
+CELL: Final = int(Qt.ItemDataRole.UserRole) + 1
+KEY: Final = int(Qt.ItemDataRole.UserRole) + 2
+_NO_INDEX: Final = QModelIndex()
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one cell shows. lead: muted words before the text. second: a second line. letter, tile: the mark before two lines.
+
+    glyph: an icon before the text in `tone` (ok, wa, er, or an ink). spoken: what is read aloud where the text is not enough.
+    """
+
+    text: str = ""
+    ink: str = "tx"
+    lead: str = ""
+    glyph: str = ""
+    tone: str = ""
+    second: str = ""
+    second_mono: bool = False
+    strong: bool = False
+    mono: bool = False
+    letter: str = ""
+    tile: str = ""
+    tip: str = ""
+    spoken: str = ""
+
+    def aloud(self) -> str:
+        return self.spoken or " ".join(part for part in (self.lead, self.text, self.second) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[R]):
+    """sample: the widest usual text, from which the width comes; "" makes the column take what is left, but `least` at the least.
+
+    low: where there is too little room, the column with the highest goes first; 0 never goes.
+    """
+
+    title: str
+    cell: Callable[[R], Cell]
+    sample: str = ""
+    number: bool = False
+    low: int = 0
+    least: int = 0
+
+
+class Rows(QAbstractTableModel, Generic[R]):
+    """Rows under a key each. `show` brings it to new rows with the fewest changes, so selection and scroll position stay."""
+
+    def __init__(self, columns: Sequence[Column[R]], key: Callable[[R], str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.columns = tuple(columns)
+        self._key = key
+        self._rows: list[R] = []
+
+    def rowCount(self, parent: Index = _NO_INDEX) -> int:
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: Index = _NO_INDEX) -> int:
+        return 0 if parent.isValid() else len(self.columns)
+
+    def data(self, index: Index, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
+        if not index.isValid() or not 0 <= index.row() < len(self._rows):
+            return None
+        row = self._rows[index.row()]
+        if role == KEY:
+            return self._key(row)
+        if role not in _CELL_ROLES:
+            return None
+        column = self.columns[index.column()]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(column)
+        cell = column.cell(row)
+        if role == CELL:
+            return cell
+        if role == Qt.ItemDataRole.DisplayRole:
+            return cell.text
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return cell.aloud()
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
+        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.columns):
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.columns[section].title
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _alignment(self.columns[section])
+        return None
+
+    def row(self, number: int) -> R:
+        return self._rows[number]
+
+    def rows(self) -> Sequence[R]:
+        return self._rows
+
+    def key(self, number: int) -> str:
+        return self._key(self._rows[number])
+
+    def number(self, key: str) -> int:
+        """The row with `key`, or -1."""
+        return next((number for number, row in enumerate(self._rows) if self._key(row) == key), -1)
+
+    def show(self, rows: Sequence[R]) -> None:
+        old = [self._key(row) for row in self._rows]
+        new = [self._key(row) for row in rows]
+        if old == new:
+            self._update(rows)
+            return
+        kept = set(old) & set(new)
+        if [key for key in old if key in kept] != [key for key in new if key in kept]:
+            self.beginResetModel()
+            self._rows = list(rows)
+            self.endResetModel()
+            return
+        for number in range(len(old) - 1, -1, -1):
+            if old[number] not in kept:
+                self.beginRemoveRows(_NO_INDEX, number, number)
+                del self._rows[number]
+                self.endRemoveRows()
+        number = 0
+        while number < len(rows):
+            if number < len(self._rows) and self.key(number) == new[number]:
+                number += 1
+                continue
+            end = number
+            while end < len(rows) and new[end] not in kept:
+                end += 1
+            self.beginInsertRows(_NO_INDEX, number, end - 1)
+            self._rows[number:number] = rows[number:end]
+            self.endInsertRows()
+            number = end
+        self._update(rows)
+
+    def _update(self, rows: Sequence[R]) -> None:
+        for number, row in enumerate(rows):
+            if row != self._rows[number]:
+                self._rows[number] = row
+                self.dataChanged.emit(self.index(number, 0), self.index(number, len(self.columns) - 1))
+
+
+class SortedRows(Rows[R]):
+    """Rows in falling order of their keys (the newest first, as ids sort by time): what arrives is put in its place."""
+
+    def merge(self, arrived: Sequence[R]) -> int:
+        """Puts rows in; one whose key is there replaces it. Returns how many were new."""
+        fresh: dict[str, R] = {self._key(row): row for row in arrived}
+        known = {self._key(row): number for number, row in enumerate(self._rows)} if self._rows else {}
+        for key in [key for key in fresh if key in known]:
+            number, row = known[key], fresh.pop(key)
+            if row != self._rows[number]:
+                self._rows[number] = row
+                self.dataChanged.emit(self.index(number, 0), self.index(number, len(self.columns) - 1))
+        ordered = sorted(fresh.items(), key=lambda item: item[0], reverse=True)
+        if ordered and (not self._rows or ordered[-1][0] > self.key(0)):
+            self._insert(0, [row for _key, row in ordered])
+        elif ordered and ordered[0][0] < self.key(len(self._rows) - 1):
+            self._insert(len(self._rows), [row for _key, row in ordered])
+        else:
+            for key, row in ordered:
+                self._insert(bisect_left(self._rows, _Falling(key), key=self._falling), [row])
+        return len(ordered)
+
+    def cut(self, length: int) -> None:
+        """Forgets all rows past the first `length`."""
+        if len(self._rows) > length:
+            self.beginRemoveRows(_NO_INDEX, length, len(self._rows) - 1)
+            del self._rows[length:]
+            self.endRemoveRows()
+
+    def clear(self) -> None:
+        self.beginResetModel()
+        self._rows.clear()
+        self.endResetModel()
+
+    def _falling(self, row: R) -> _Falling:
+        return _Falling(self._key(row))
+
+    def _insert(self, at: int, rows: list[R]) -> None:
+        self.beginInsertRows(_NO_INDEX, at, at + len(rows) - 1)
+        self._rows[at:at] = rows
+        self.endInsertRows()
+
+
+class FilteredRows(QSortFilterProxyModel):
+    """The rows whose text contains every word of the filter, upper and lower case alike."""
+
+    def __init__(self, rows: Rows[Any], text: Callable[[Any], str], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._source = rows
+        self._text = text
+        self._words: tuple[str, ...] = ()
+        self.setSourceModel(rows)
+
+    def set_filter(self, text: str) -> None:
+        words = tuple(text.casefold().split())
+        if words != self._words:
+            self._words = words
+            self.invalidateRowsFilter()
+
+    def filterAcceptsRow(self, source_row: int, _source_parent: Index) -> bool:
+        if not self._words:
+            return True
+        text = self._text(self._source.row(source_row)).casefold()
+        return all(word in text for word in self._words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Falling:
+    key: str
+
+    def __lt__(self, other: _Falling) -> bool:
+        return self.key > other.key
+
+
+class CellDelegate(QStyledItemDelegate):
+    """Paints a `Cell`: row fill, hairline, icon or tile, one or two lines."""
+
+    def __init__(self, view: Table) -> None:
+        super().__init__(view)
+        self._view = view
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        look = theme.current()
+        rect = QRectF(option.rect)
+        state = option.state
+        cell = index.data(CELL)
+        painter.save()
+        if state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(rect, look.colour("rowsel"))
+        elif index.row() == self._view.hovered_row():
+            painter.fillRect(rect, look.colour("hover"))
+        if self._view.has_line_below(index.row()):
+            painter.fillRect(QRectF(rect.left(), rect.bottom() - 1, rect.width(), 1), look.colour("line"))
+        if isinstance(cell, Cell):
+            self._paint_cell(painter, rect, cell, index)
+        painter.restore()
+
+    def helpEvent(self, event: QHelpEvent, view: QAbstractItemView, option: QStyleOptionViewItem, index: Index) -> bool:
+        """The cell's own remark, or the whole of what had to be shortened."""
+        cell = index.data(CELL)
+        if event.type() != QEvent.Type.ToolTip or not isinstance(cell, Cell):
+            return super().helpEvent(event, view, option, index)
+        metrics = QFontMetrics(theme.current().font("body"))
+        room = option.rect.width() - 2 * self._view.gap - (44 if cell.letter or cell.tile else 0)
+        shortened = max(metrics.horizontalAdvance(cell.lead + cell.text), metrics.horizontalAdvance(cell.second)) > room
+        text = cell.tip or (cell.lead + cell.text + ("\n" + cell.second if cell.second else "") if shortened else "")
+        QToolTip.showText(event.globalPos(), plain_tip(text), view)
+        return True
+
+    def _paint_cell(self, painter: QPainter, rect: QRectF, cell: Cell, index: Index) -> None:
+        last = index.model().columnCount() - 1
+        left = self._view.edge if index.column() == 0 else self._view.gap
+        right = self._view.edge if index.column() == last else self._view.gap
+        area = rect.adjusted(left, 0, -right, -1)
+        if self._view.layoutDirection() == Qt.LayoutDirection.RightToLeft:
+            area = rect.adjusted(right, 0, -left, -1)
+        if cell.letter or cell.tile:
+            edge = 32
+            paint_tile(painter, QRectF(area.left(), area.center().y() - edge / 2, edge, edge), cell.letter, cell.tile)
+            area.setLeft(area.left() + edge + 12)
+        column = self._view.rows().columns[index.column()]
+        if cell.second:
+            look = theme.current()
+            half = look.px(18)
+            top = area.center().y() - half
+            self._paint_line(painter, QRectF(area.left(), top, area.width(), half), cell, number=column.number)
+            role: Type = "monosmall" if cell.second_mono else "small"
+            self._paint_text(painter, QRectF(area.left(), top + half, area.width(), half), cell.second, role, "tx3", number=column.number)
+        else:
+            self._paint_line(painter, area, cell, number=column.number)
+
+    def _paint_line(self, painter: QPainter, area: QRectF, cell: Cell, *, number: bool) -> None:
+        ink = cell.ink
+        if cell.glyph:
+            text_ink, icon_ink = {"ok": ("ok", "oki"), "wa": ("wa", "wai"), "er": ("er", "eri")}.get(cell.tone, (cell.tone, cell.tone))
+            ink = text_ink or ink
+            icons.paint(
+                painter, QRectF(area.left(), area.top(), 14, area.height()), cell.glyph, theme.current().colour(icon_ink or ink), 14
+            )
+            area = area.adjusted(19, 0, 0, 0)
+        dense: Type = self._view.dense
+        role: Type = "strong" if cell.strong else "mono" if cell.mono else "small" if cell.second and not cell.strong else dense
+        if cell.lead:
+            metrics = QFontMetrics(theme.current().font(role))
+            width = metrics.horizontalAdvance(cell.lead)
+            # The name that was served matters more than the one that was asked for, so the lead gives way first.
+            spare = area.width() - metrics.horizontalAdvance(cell.text)
+            if spare >= min(width, 40):
+                lead = min(width, spare)
+                self._paint_text(painter, QRectF(area.left(), area.top(), lead, area.height()), cell.lead, role, "tx3", number=False)
+                area = area.adjusted(lead, 0, 0, 0)
+        self._paint_text(painter, area, cell.text, role, ink, number=number)
+
+    def _paint_text(self, painter: QPainter, area: QRectF, text: str, role: Type, ink: str, *, number: bool) -> None:
+        font = theme.current().font(role)
+        painter.setFont(font)
+        painter.setPen(theme.current().colour(ink))
+        flags = Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if number else Qt.AlignmentFlag.AlignLeft)
+        elided = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, int(area.width()) + 1)
+        painter.drawText(area, int(flags) | int(Qt.TextFlag.TextSingleLine), elided)
+
+
+class Table(QTableView):
+    """A table with the look of the product. edge: space left and right of a row; gap: half the space between columns."""
+
+    opened = Signal(str)
+    chosen = Signal(str)
+    hover_changed = Signal(int)
+
+    def __init__(
+        self,
+        rows: Rows[Any],
+        *,
+        filtered: FilteredRows | None = None,
+        row_height: int = 32,
+        edge: int = 16,
+        gap: int = 6,
+        dense: Type = "small",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._rows = rows
+        self._row_height = row_height
+        self._hovered = -1
+        self._fits = False
+        self.edge, self.gap = edge, gap
+        self.dense: Type = dense
+        self.setModel(rows if filtered is None else filtered)
+        self.setHorizontalHeader(Header(self))
+        self.setItemDelegate(CellDelegate(self))
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setMouseTracking(True)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)
+        self.verticalHeader().hide()
+        head = self.horizontalHeader()
+        head.setHighlightSections(False)
+        head.setSectionsClickable(False)
+        head.setMinimumSectionSize(24)
+        head.setStretchLastSection(False)
+        self._set_metrics()
+        self.doubleClicked.connect(self._on_double)
+
+    def rows(self) -> Rows[Any]:
+        return self._rows
+
+    def hovered_row(self) -> int:
+        return self._hovered
+
+    def has_line_below(self, row: int) -> bool:
+        return not self._fits or row < self.model().rowCount() - 1
+
+    def fit(self) -> None:
+        """The table is exactly as high as its rows, and what holds it scrolls."""
+        self._fits = True
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        model = self.model()
+        for signal in (model.rowsInserted, model.rowsRemoved, model.modelReset):
+            signal.connect(self._refit)
+        self._refit()
+
+    def current_key(self) -> str:
+        index = self.currentIndex()
+        return str(index.data(KEY)) if index.isValid() and self.selectionModel().isSelected(index) else ""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current_key():
+            self.opened.emit(self.current_key())
+            event.accept()
+        elif event.key() in (Qt.Key.Key_Escape, Qt.Key.Key_Space):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+    def currentChanged(self, current: Index, previous: Index) -> None:
+        super().currentChanged(current, previous)
+        if current.isValid():
+            self.chosen.emit(str(current.data(KEY)))
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        super().mouseMoveEvent(event)
+        self._hover(self.rowAt(int(event.position().y())))
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self._hover(-1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._share_out()
+        if self._fits:
+            # It stands at the foot of a card: its lower corners follow the card's.
+            path = QPainterPath()
+            path.addRoundedRect(QRectF(0, -20, self.width(), self.height() + 20), 9, 9)
+            self.setMask(QRegion(path.toFillPolygon().toPolygon()))
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._set_metrics()
+            self._share_out()
+            if self._fits:
+                self._refit()
+
+    def _hover(self, row: int) -> None:
+        if row != self._hovered:
+            self._hovered = row
+            self.viewport().update()
+            self.hover_changed.emit(row)
+
+    def _on_double(self, index: QModelIndex) -> None:
+        self.opened.emit(str(index.data(KEY)))
+
+    def _set_metrics(self) -> None:
+        look = theme.current()
+        self.verticalHeader().setDefaultSectionSize(look.px(self._row_height))
+        self.verticalHeader().setMinimumSectionSize(look.px(self._row_height))
+        self.horizontalHeader().setFixedHeight(look.px(28))
+
+    def _refit(self) -> None:
+        height = self.horizontalHeader().height() + self.model().rowCount() * self.verticalHeader().defaultSectionSize()
+        self.setFixedHeight(height)
+
+    def _share_out(self) -> None:
+        """Columns with a sample get what it needs; the others share the rest. Where that is too little, low-value columns go."""
+        look = theme.current()
+        body, head = QFontMetrics(look.font(self.dense)), QFontMetrics(look.font("caption"))
+        columns = self._rows.columns
+        last = len(columns) - 1
+        needs: dict[int, int] = {}
+        free: dict[int, int] = {}
+        for number, column in enumerate(columns):
+            if not column.sample:
+                free[number] = look.px(column.least)
+                continue
+            pads = (self.edge if number == 0 else self.gap) + (self.edge if number == last else self.gap)
+            needed = max(body.horizontalAdvance(column.sample), head.horizontalAdvance(column.title) + 6) + pads + 2
+            needs[number] = max(needed, look.px(column.least))
+        room = self.viewport().width()
+        going = sorted((number for number in needs if columns[number].low), key=lambda number: columns[number].low)
+        while going and room - sum(needs.values()) < sum(free.values()):
+            del needs[going.pop()]
+        if sum(needs.values()) + sum(free.values()) > room:
+            free = dict.fromkeys(free, look.px(60))
+        rest = max(0, room - sum(needs.values()) - sum(free.values()))
+        widths = needs | {number: least + rest // len(free) for number, least in free.items()}
+        for number in range(len(columns)):
+            self.setColumnHidden(number, number not in widths)
+            if number in widths:
+                self.setColumnWidth(number, widths[number])
+
+
+class Header(QHeaderView):
+    """A header whose titles stand exactly over the cells' text."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(Qt.Orientation.Horizontal, table)
+        self._table = table
+
+    def paintSection(self, painter: QPainter, rect: Any, logical: int) -> None:
+        look = theme.current()
+        painter.fillRect(rect, look.colour("sunken"))
+        painter.fillRect(QRectF(rect.left(), rect.bottom(), rect.width(), 1), look.colour("line"))
+        columns = self._table.rows().columns
+        column = columns[logical]
+        left = self._table.edge if logical == 0 else self._table.gap
+        right = self._table.edge if logical == len(columns) - 1 else self._table.gap
+        painter.setFont(look.font("caption"))
+        painter.setPen(look.colour("tx3"))
+        painter.drawText(QRectF(rect).adjusted(left, 0, -right, -1), int(_alignment(column)), column.title)
+
+
+_CELL_ROLES: Final = frozenset(
+    {CELL, int(Qt.ItemDataRole.DisplayRole), int(Qt.ItemDataRole.AccessibleTextRole), int(Qt.ItemDataRole.TextAlignmentRole)}
+)
+
+
+def _alignment(column: Column[Any]) -> Qt.AlignmentFlag:
+    side = Qt.AlignmentFlag.AlignRight if column.number else Qt.AlignmentFlag.AlignLeft
+    return side | Qt.AlignmentFlag.AlignVCenter
