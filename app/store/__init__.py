@@ -1,10 +1,11 @@
 """The only package that knows SQL: the encrypted database, and the journal that covers what is not in it yet.
 
-`database` opens the file and hands out transactions; `tables` names its columns, `migrations` makes them; `ledger`, `rollups`, `audit`,
-`accounts`, `clients` and `hosts` are the nouns, each a set of functions that take a connection; `words` keeps texts that repeat once.
-`journal` is a folder of sealed records beside the database and imports no SQL. `days` cuts time into local days.
+`database` opens the file and hands out transactions (`cipher` keys the connections, `pool` keeps them, `migrations` makes the tables);
+`ledger`, `rollups`, `audit`, `accounts`, `clients` and `hosts` are the nouns, each a set of functions that take a connection; `words`
+keeps texts that repeat once, `days` cuts time into local days. `journal` is a folder of sealed records beside the database and knows no
+SQL (`segments` is the form of its files, `journal_form` of its records, `replay` reads them at start).
 
-Everything here is synchronous and may wait for the disk, so it never runs on the event loop; `Journal.opened` and `Journal.closed`
-alone are made for it. Errors of SQLite and of the file system become `AppError` here. No decision about requests belongs here, and
-no secret: provider keys live in the vault, client keys only as their digest.
+Everything here is synchronous and may wait for the disk, so it never runs on the event loop; `Journal.opened`, `closed` and
+`committed` alone are made for it. Errors of SQLite and of the file system become `AppError` here. No decision about requests belongs
+here, and no secret: provider keys live in the vault, client keys only as their digest.
 """

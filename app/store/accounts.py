@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from app.core.errors import AppError
 from app.core.records import Account
+from app.store.statements import Statements
 from app.store.tables import insert_into, select_from
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 _FIELDS: Final = (
     "name", "kind", "base_url", "local", "keyed", "key_hint", "created_us", "models", "tested_us", "test_ok", "test_message", "test_ms",
@@ -19,7 +22,7 @@ _REMOVE: Final = "DELETE FROM accounts WHERE name = ?"
 _models: Final = msgspec.json.Decoder(tuple[str, ...])
 
 
-def all(connection: Connection) -> list[Account]:  # noqa: A001  (read as `accounts.all`)
+def all(connection: Statements) -> list[Account]:  # noqa: A001  (read as `accounts.all`)
     """Every account, oldest first."""
     return [
         Account(

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
-
-from sqlalchemy import select
-from sqlalchemy.engine import Connection
+from typing import TYPE_CHECKING, Any, Final
 
 from app.core import chain
 from app.core.errors import AppError
 from app.core.events import Event
 from app.core.records import AuditEntry
-from app.store.tables import audit
+from app.store.statements import Statements
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 _AT_ONCE: Final = 1_000
+_LAST: Final = "SELECT seq, body, hash FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1"
 _HEAD: Final = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
 
 
@@ -57,22 +58,17 @@ def newest_link(connection: Connection) -> tuple[int, bytes]:
 
 def page(connection: Connection, limit: int, before: int | None = None) -> list[AuditEntry]:
     """At most `limit` entries, newest first; `before`: only entries with a smaller number."""
-    query = select(audit.c.seq, audit.c.body, audit.c.hash).order_by(audit.c.seq.desc()).limit(limit)
-    if before is not None:
-        query = query.where(audit.c.seq < before)
-    return [_entry(*row) for row in connection.execute(query)]
+    if before is None:
+        found = connection.exec_driver_sql("SELECT seq, body, hash FROM audit ORDER BY seq DESC LIMIT ?", (limit,))
+    else:
+        found = connection.exec_driver_sql("SELECT seq, body, hash FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?", (before, limit))
+    return [_entry(*row) for row in found]
 
 
-def last(connection: Connection, kinds: Sequence[str]) -> AuditEntry | None:
+def last(connection: Statements, kinds: Sequence[str]) -> AuditEntry | None:
     """The newest entry of one of `kinds`; None when there is none. Cheap however long the log is."""
-    found = [
-        row
-        for kind in kinds
-        if (
-            row := connection.exec_driver_sql("SELECT seq, body, hash FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)).first()
-        )
-    ]
-    return _entry(*max(found, key=lambda row: row[0])) if found else None
+    found = [row for kind in kinds for row in connection.exec_driver_sql(_LAST, (kind,))]
+    return _entry(*max(found, key=lambda row: int(row[0]))) if found else None
 
 
 def verify(connection: Connection) -> chain.Verdict:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
-
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
+from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
 from app.core.records import Client
+from app.store.statements import Statements
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 _ALL: Final = "SELECT name, digest, prefix, last4, created_us, blocked, last_seen_us FROM clients ORDER BY created_us, name"
-_ADD: Final = "INSERT INTO clients (name, digest, prefix, last4, created_us, blocked, last_seen_us) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD: Final = """
+INSERT INTO clients (name, digest, prefix, last4, created_us, blocked, last_seen_us) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING"""
 
 
-def all(connection: Connection) -> list[tuple[Client, bytes]]:  # noqa: A001  (read as `clients.all`)
+def all(connection: Statements) -> list[tuple[Client, bytes]]:  # noqa: A001  (read as `clients.all`)
     """Every client with the digest of its key, oldest first."""
     return [
         (
@@ -29,10 +32,8 @@ def all(connection: Connection) -> list[tuple[Client, bytes]]:  # noqa: A001  (r
 def add(connection: Connection, client: Client, digest: bytes) -> None:
     """Write a new client. AppError name_taken."""
     values = (client.name, digest, client.prefix, client.last4, client.created_us, client.blocked, client.last_seen_us)
-    try:
-        connection.exec_driver_sql(_ADD, values)
-    except IntegrityError as error:
-        raise AppError("name_taken", f"There is a client called {client.name} already.", "Choose another name.") from error
+    if not connection.exec_driver_sql(_ADD, values).rowcount:
+        raise AppError("name_taken", f"There is a client called {client.name} already.", "Choose another name.")
 
 
 def set_blocked(connection: Connection, name: str, blocked: bool) -> None:

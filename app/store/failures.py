@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import Final
 
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.core.errors import AppError
 
@@ -33,30 +31,23 @@ def translated() -> Iterator[None]:
     """Errors of the database that leave the block are AppErrors: store_unavailable, or internal for a mistake of ours."""
     try:
         yield
-    except (SQLAlchemyError, sqlcipher3.Error) as error:
-        raise _ours(error) from error
+    except sqlcipher3.Error as error:
+        raise ours(error) from error
 
 
-def breaks_connection(error: SQLAlchemyError) -> bool:
+def breaks_connection(error: BaseException | None) -> bool:
     """Whether the connection that met `error` must not be used again."""
     return _name(error).startswith(_BREAKING)
 
 
-def is_conflict(error: SQLAlchemyError) -> bool:
-    """Whether a row with that name or id is there already."""
-    return _name(error) in ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE")
-
-
-def _name(error: BaseException) -> str:
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return str(getattr(original, "sqlite_errorname", None) or "")
-
-
-def _ours(error: BaseException) -> AppError:
+def ours(error: BaseException) -> AppError:
+    """`error` of the driver as ours."""
     name = _name(error)
     for beginning, message, hint in _SENTENCES:
         if name.startswith(beginning):
             return AppError("store_unavailable", message, hint)
-    if isinstance(error, PoolTimeout):
-        return AppError("store_unavailable", "Too many queries are waiting for the database.", "Try again in a moment.")
     return AppError("internal", f"The database refused a statement ({name or type(error).__name__}).", "Please report this.")
+
+
+def _name(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlite_errorname", None) or "")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import tzinfo
-from typing import Final
-
-from sqlalchemy.engine import Connection
+from typing import TYPE_CHECKING, Final
 
 from app.core.records import HostView
 from app.store import days, words
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 _ADD: Final = """
 INSERT INTO hosts (quarter, host, local, connections, bytes_out, bytes_in, last_us) VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -12,10 +12,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from app.core.errors import AppError
 from app.core.events import LedgerBatch
@@ -24,6 +23,9 @@ from app.core.records import Exchange, UsageRow
 from app.store import audit, exchanges, rollups, words
 from app.store.rollups import today, today_by_account, usage
 from app.store.tables import insert_into, select_from
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 ACTOR: Final = "gateway"
 _FORM: Final = "1:"

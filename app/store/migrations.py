@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
-from sqlalchemy.engine import Connection
 
 from app.core.errors import AppError
 from app.store import disk
@@ -26,19 +25,24 @@ class Migration:
     """One step. Its number is its place in the list, from 1."""
 
     name: str
-    apply: Callable[[Connection], None]
+    apply: Callable[[sqlcipher3.Connection], None]
 
 
-def run(connection: Connection, steps: Sequence[Migration]) -> int:
-    """Take the steps that are due, in the caller's transaction. Returns how many."""
-    version = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-    due = steps[version:]
-    for number, step in enumerate(due, version + 1):
-        step.apply(connection)
-        connection.exec_driver_sql("INSERT INTO migrations VALUES (?, ?, ?)", (number, step.name, time.time_ns() // 1000))
-        # No bound parameter is allowed here; the number is a place in our own list.
-        connection.exec_driver_sql(f"PRAGMA user_version = {number:d}")
-    return len(due)
+def run(connection: sqlcipher3.Connection, steps: Sequence[Migration]) -> None:
+    """Take the steps that are due, all or none."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        for number, step in enumerate(steps[version:], version + 1):
+            step.apply(connection)
+            connection.execute("INSERT INTO migrations VALUES (?, ?, ?)", (number, step.name, time.time_ns() // 1000))
+            # No bound parameter is allowed here; the number is a place in our own list.
+            connection.execute(f"PRAGMA user_version = {number:d}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def back_up(path: Path, connect: Callable[[Path], sqlcipher3.Connection], version: int) -> Path:
@@ -80,9 +84,9 @@ def back_up(path: Path, connect: Callable[[Path], sqlcipher3.Connection], versio
     return target
 
 
-def _first(connection: Connection) -> None:
+def _first(connection: sqlcipher3.Connection) -> None:
     for statement in (_MIGRATIONS, _ACCOUNTS, _CLIENTS, _AUDIT, _AUDIT_KINDS, _WORDS, _EXCHANGES, _ROLLUPS, _HOSTS):
-        connection.exec_driver_sql(statement)
+        connection.execute(statement)
 
 
 _MIGRATIONS: Final = "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, at_us INTEGER NOT NULL) STRICT"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Final
-
-from sqlalchemy import ColumnElement, case, func, select
-from sqlalchemy.engine import Connection
+from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
 from app.core.records import Exchange, HourBar, Today, UsageRow
 from app.store import days, words
-from app.store.tables import ROLLUP_KEY, ROLLUP_SUMS, insert_into, rollups, select_from
+from app.store.tables import ROLLUP_KEY, ROLLUP_SUMS, insert_into, select_from
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 FAILED: Final = frozenset({"failed", "refused", "interrupted"})
 DIMENSIONS: Final = ("day", "client", "model", "provider")
@@ -79,9 +79,10 @@ def usage(connection: Connection, by: Sequence[str], since_us: int, until_us: in
     last = min(days.quarter_of(until_us - 1), bounds[1])
     if first > last:
         return []
-    groups = [_day(zone, first, last) if name == "day" else rollups.c["account" if name == "provider" else name] for name in by]
-    query = select(*groups, *(func.sum(rollups.c[name]) for name in _USAGE_SUMS)).where(rollups.c.quarter.between(first, last))
-    found = connection.execute(query.group_by(*groups) if groups else query).all()
+    from app.store import grouping  # noqa: PLC0415  (it needs SQLAlchemy, which the start does not wait for)
+
+    columns = ["account" if name == "provider" else name for name in by]
+    found = connection.execute(grouping.sums(_USAGE_SUMS, columns, zone, first, last)).all()
     texts = words.texts(connection, {row[place] for place, name in enumerate(by) if name != "day" for row in found})
     shown: list[Callable[[int], str]] = [days.label if name == "day" else texts.__getitem__ for name in by]
     return sorted(
@@ -119,15 +120,3 @@ def today_by_account(connection: Connection, now_us: int, zone: tzinfo | None = 
     now = days.quarter_of(now_us)
     bounds = (days.start_of_day(zone, now), days.end_of_day(zone, now))
     return dict(connection.exec_driver_sql(_ACCOUNTS, bounds).all())
-
-
-def _day(zone: tzinfo | None, first: int, last: int) -> ColumnElement[int]:
-    """The local day of a rollup: between two changes of the clock that is a plain sum, so SQLite can group by it."""
-    *changes, (_, ahead) = days.spans(zone, first, last)
-    quarter = rollups.c.quarter
-    local: Any = quarter + ahead
-    if changes:
-        local = case(*((quarter < until, quarter + offset) for until, offset in changes), else_=local)
-    # Integer division rounds down here because no quarter since 1970 is negative.
-    day: ColumnElement[int] = local // days.QUARTERS_A_DAY
-    return day

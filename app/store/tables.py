@@ -1,7 +1,6 @@
-"""The tables that queries are composed over, by name. `migrations` makes all tables; a test holds the two against each other.
+"""Statements made of column names, and the columns that more than one module names. `migrations` makes the tables.
 
 Texts that repeat are integers into `words`. Times are microseconds since 1970 UTC; `quarter` numbers the quarters of an hour since then.
-Statements that never vary are plain SQL beside the function that runs them.
 """
 
 from __future__ import annotations
@@ -9,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table
-
-_meta: Final = MetaData()
+ROLLUP_KEY: Final = ("quarter", "client", "account", "kind", "model")
+ROLLUP_SUMS: Final = (
+    "requests", "failed", "local", "input", "cached", "cache_write", "output", "reasoning", "cost_microusd", "unpriced", "estimated",
+)  # fmt: skip
 
 
 def insert_into(table: str, columns: Sequence[str]) -> str:
@@ -22,12 +22,3 @@ def insert_into(table: str, columns: Sequence[str]) -> str:
 def select_from(table: str, columns: Sequence[str]) -> str:
     """The statement that reads these columns, to be ended by the caller."""
     return f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608
-
-
-audit: Final = Table("audit", _meta, Column("seq", Integer, primary_key=True), Column("body", LargeBinary), Column("hash", LargeBinary))
-
-ROLLUP_KEY: Final = ("quarter", "client", "account", "kind", "model")
-ROLLUP_SUMS: Final = (
-    "requests", "failed", "local", "input", "cached", "cache_write", "output", "reasoning", "cost_microusd", "unpriced", "estimated",
-)  # fmt: skip
-rollups: Final = Table("rollups", _meta, *(Column(name, Integer) for name in (*ROLLUP_KEY, *ROLLUP_SUMS)))

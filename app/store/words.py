@@ -8,10 +8,12 @@ to other words.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy.engine import Connection
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 _MOST_REMEMBERED: Final = 20_000
 _ADD: Final = "INSERT INTO words (text) VALUES (?) ON CONFLICT DO NOTHING"

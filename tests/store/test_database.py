@@ -6,6 +6,8 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -14,12 +16,11 @@ from typing import ClassVar
 
 import pytest
 import sqlcipher3
-from sqlalchemy.engine import Connection
 
 from app.core.errors import AppError
 from app.core.events import ClientAdded, ClientBlocked, Event, StoreChanged
 from app.core.records import Client
-from app.store import audit, clients, ledger, migrations, tables
+from app.store import accounts, audit, clients, grouping, ledger, migrations
 from app.store.database import Store
 from tests.store.rows import KEY, NOW_US, opened, row, rows
 
@@ -255,15 +256,50 @@ def test_an_older_copy_put_back_is_whole_in_itself(data_dir: Path) -> None:
             assert ledger.verify(connection).finding == ""
 
 
+def test_a_first_look_reads_what_the_start_needs_and_cannot_write(data_dir: Path) -> None:
+    with opened(data_dir / "g.db") as store:
+        with store.first_look() as look:
+            assert (accounts.all(look), clients.all(look), audit.last(look, ("gateway.started",))) == ([], [], None)
+        with store.change(ClientAdded(name="Zed", key_hint=""), "person", NOW_US) as connection:
+            clients.add(connection, client("Zed"), b"1" * 32)
+        with store.first_look() as look:
+            assert clients.all(look) == [(client("Zed"), b"1" * 32)]
+            found = audit.last(look, ("client.added", "client.removed"))
+            assert found is not None
+            assert found.subject == "Zed"
+            with pytest.raises(AppError, match="store_unavailable"), store.first_look() as other:
+                list(other.exec_driver_sql("DELETE FROM clients"))
+
+
+def test_the_start_does_not_wait_for_sqlalchemy(data_dir: Path) -> None:
+    with opened(data_dir / "g.db") as store, store.write() as connection:
+        ledger.record(connection, rows(1))
+    program = f"""
+import sys
+from pathlib import Path
+from app.store import accounts, audit, clients, hosts, ledger, rollups
+from app.store.database import Store
+from app.store.journal import Journal
+store = Store.open(Path({str(data_dir / "g.db")!r}), bytes.fromhex({KEY.hex()!r}))
+journal, replay = Journal.open(Path({str(data_dir / "journal")!r}), bytes.fromhex({KEY.hex()!r}))
+with store.first_look() as look:
+    assert accounts.all(look) == [] and clients.all(look) == []
+assert "sqlalchemy" not in sys.modules
+journal.close()
+store.close()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2], timeout=60)
+
+
 # Migrations
 
 
-def _add_colour(connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE clients ADD COLUMN colour TEXT")
+def _add_colour(connection: sqlcipher3.Connection) -> None:
+    connection.execute("ALTER TABLE clients ADD COLUMN colour TEXT")
 
 
-def _fail(connection: Connection) -> None:
-    connection.exec_driver_sql("DELETE FROM clients")
+def _fail(connection: sqlcipher3.Connection) -> None:
+    connection.execute("DELETE FROM clients")
     raise RuntimeError("power cut")
 
 
@@ -336,9 +372,13 @@ def test_a_damaged_database_is_not_migrated(data_dir: Path) -> None:
 
 def test_the_tables_named_for_queries_are_the_ones_that_exist(data_dir: Path) -> None:
     with opened(data_dir / "g.db") as store, store.read() as connection:
-        for table in tables.rollups.metadata.tables.values():
-            columns = {column[1] for column in connection.exec_driver_sql("SELECT * FROM pragma_table_info(?)", (table.name,))}
-            assert columns == set(table.columns.keys())
+        for table, named in {
+            "rollups": grouping.rollups.columns.keys(),
+            "exchanges": ledger._COLUMNS,
+            "accounts": accounts._FIELDS,
+        }.items():
+            columns = {column[1] for column in connection.exec_driver_sql("SELECT * FROM pragma_table_info(?)", (table,))}
+            assert columns == set(named)
 
 
 def test_space_can_be_given_back_later(data_dir: Path) -> None:
