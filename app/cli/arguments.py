@@ -156,8 +156,8 @@ def _count(text: str) -> int:
 
 def _port(text: str) -> int:
     value = int(text)
-    if not 1 <= value <= 65_535:
-        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    if not 0 <= value <= 65_535:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535, or 0 for any that is free")
     return value
 
 
