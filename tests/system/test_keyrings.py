@@ -1,0 +1,150 @@
+"""The system's keyring as it is: ready, locked, absent, without a keyring yet; real daemon, real bus; and it never prompts unasked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keyring.errors
+import pytest
+
+from app.core.errors import AppError
+from app.core.secret import Secret
+from app.system.keyrings import WINDOWS_LIMIT, Keyring, system_keyring
+from tests.system.keyring_daemon import KeyringDaemon
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GNOME Keyring on D-Bus")
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyringDaemon]:
+    made = KeyringDaemon(tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    made.close()
+
+
+def code_of(work: object) -> str:
+    with pytest.raises(AppError) as caught:
+        work()  # type: ignore[operator]
+    return caught.value.code
+
+
+def test_an_open_keyring_keeps_gives_and_forgets(daemon: KeyringDaemon) -> None:
+    daemon.start()
+    ours = system_keyring()
+    standing = ours.standing(prompt=False)
+    assert (standing.state, standing.place, standing.message) == ("ready", "GNOME Keyring", "")
+    assert ours.get("Gatehouse-test", "provider/work") is None
+    ours.put("Gatehouse-test", "provider/work", Secret("sk-ü✓" + "x" * 5000))
+    found = ours.get("Gatehouse-test", "provider/work")
+    assert found is not None
+    assert found.reveal() == "sk-ü✓" + "x" * 5000
+    ours.put("Gatehouse-test", "provider/work", Secret("second"))
+    again = ours.get("Gatehouse-test", "provider/work")
+    assert again is not None
+    assert again.reveal() == "second"
+    ours.remove("Gatehouse-test", "provider/work")
+    ours.remove("Gatehouse-test", "provider/work")
+    assert ours.get("Gatehouse-test", "provider/work") is None
+
+
+def test_a_person_finds_our_items_under_our_name(daemon: KeyringDaemon) -> None:
+    daemon.start()
+    system_keyring().put("Gatehouse", "provider/openai", Secret("sk-x"))
+    code = "import secretstorage as s; print([i.get_label() for i in s.Collection(s.dbus_init()).get_all_items()])"
+    assert "'provider/openai' on 'Gatehouse'" in daemon.tool(code)
+
+
+def test_a_locked_keyring_is_locked_and_is_not_asked_to_open(daemon: KeyringDaemon) -> None:
+    daemon.start()
+    system_keyring().put("Gatehouse-test", "master-key", Secret("x"))
+    daemon.lock()
+    ours = system_keyring()
+    standing = ours.standing(prompt=False)
+    assert (standing.state, standing.place) == ("locked", "GNOME Keyring")
+    assert "Unlock" in standing.message
+    assert code_of(lambda: ours.get("Gatehouse-test", "master-key")) == "vault_locked"
+    assert code_of(lambda: ours.put("Gatehouse-test", "master-key", Secret("y"))) == "vault_locked"
+    assert code_of(lambda: ours.remove("Gatehouse-test", "master-key")) == "vault_locked"
+    daemon.start()
+    found = ours.get("Gatehouse-test", "master-key")
+    assert found is not None
+    assert found.reveal() == "x"
+
+
+def test_a_question_that_cannot_be_shown_is_a_refusal_in_words(daemon: KeyringDaemon) -> None:
+    daemon.start()
+    daemon.lock()
+    standing = system_keyring().standing(prompt=True)
+    assert standing.state == "denied"
+    assert "dismissed or could not be shown" in standing.message
+
+
+def test_no_bus_and_no_service_are_absent(daemon: KeyringDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert system_keyring().standing(prompt=False).state == "absent", "a bus without a service"
+    assert code_of(lambda: system_keyring().get("Gatehouse-test", "x")) == "vault_absent"
+    daemon.start()
+    assert system_keyring().standing(prompt=False).state == "ready"
+    for address in ("unix:path=/nonexistent", ""):
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+        standing = system_keyring().standing(prompt=True)
+        assert standing.state == "absent"
+        assert "No keyring service" in standing.message
+
+
+def test_a_service_without_a_keyring_makes_one_only_on_a_click(daemon: KeyringDaemon) -> None:
+    daemon.start(None)
+    standing = system_keyring().standing(prompt=False)
+    assert standing.state == "locked"
+    assert "has no keyring yet" in standing.message
+    assert code_of(lambda: system_keyring().get("Gatehouse-test", "x")) in ("vault_absent", "vault_locked")
+    assert not list((daemon.home).rglob("*.keyring"))
+
+
+def test_a_daemon_that_dies_in_between_is_absent(daemon: KeyringDaemon) -> None:
+    daemon.start()
+    ours = system_keyring()
+    ours.put("Gatehouse-test", "x", Secret("y"))
+    daemon.stop()
+    assert code_of(lambda: ours.get("Gatehouse-test", "x")) == "vault_absent"
+
+
+class Refusing:
+    """A backend whose library raises with the secret in its text."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        raise keyring.errors.KeyringError(f"cannot read {service} sk-canary")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise RuntimeError(f"cannot store {password}")
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise keyring.errors.KeyringLocked(username)
+
+
+def test_errors_of_a_backend_never_carry_a_secret() -> None:
+    ours = Keyring(Refusing(), "Somebody's Keyring")
+    for work in (lambda: ours.get("s", "n"), lambda: ours.put("s", "n", Secret("sk-canary"))):
+        with pytest.raises(AppError) as caught:
+            work()
+        assert caught.value.code == "vault_denied"
+        assert "canary" not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+
+def test_the_limit_counts_as_windows_counts() -> None:
+    ours = Keyring(Refusing(), "Windows Credential Manager", WINDOWS_LIMIT)
+    assert ours.holds(Secret("x" * 1280))
+    assert not ours.holds(Secret("x" * 1281))
+    assert not ours.holds(Secret("😀" * 641)), "one such character takes two units"
+    assert Keyring(Refusing(), "x").holds(Secret("x" * 100_000))
+
+
+def test_a_system_without_its_library_is_absent() -> None:
+    ours = Keyring(None, "the system's keyring")
+    assert ours.standing(prompt=True).state == "absent"
+    assert code_of(lambda: ours.get("s", "n")) == "vault_absent"
