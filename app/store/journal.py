@@ -76,12 +76,16 @@ class Journal:
                 raise AppError("store_unavailable", "Another Gatehouse is using this data folder.", "Quit it first.")
             try:
                 found = replay.read(folder, key)
-                journal = Journal(folder, key, held, found, segment_bytes)
+            except BaseException:
+                os.close(held)
+                raise
+            journal = Journal(folder, key, held, found, segment_bytes)
+            try:
                 with journal._lock:
                     journal._begin()
                 journal.sync()
             except BaseException:
-                os.close(held)
+                journal._let_go()
                 raise
         except OSError as error:
             raise disk.refused(folder, error) from error
@@ -136,11 +140,15 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._flush()
                 self._trim()
-            with self._lock:
-                self._retire()
-                for descriptor in (*self._retired, self._held):
-                    os.close(descriptor)
-                self._retired = []
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._retire()
+            for descriptor in (*self._retired, self._held):
+                os.close(descriptor)
+            self._retired = []
 
     def _segments(self) -> list[Segment]:
         return [*self._old, self._current.segment] if self._current is not None else list(self._old)

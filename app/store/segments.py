@@ -68,8 +68,9 @@ class Contents:
 def read(data: bytes, key: bytes, number: int) -> Contents:
     """Everything in `data` that can be authenticated as part of segment `number`. Never raises, whatever the bytes are."""
     found = Contents()
-    if len(data) < _FILE.size:
-        found.torn = MAGIC.startswith(data[:8]) or not data.strip(b"\0")
+    never_filled = not data.strip(b"\0")
+    if never_filled or len(data) < _FILE.size:
+        found.torn = never_filled or MAGIC.startswith(data[: len(MAGIC)])
         if not found.torn:
             found.damage = "its beginning is damaged"
         return found

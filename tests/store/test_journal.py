@@ -215,6 +215,20 @@ def test_a_torn_end_is_tolerated_at_every_byte(data_dir: Path) -> None:
         assert reopened(folder) == Replay(closed=(row(0),), clean=False)
 
 
+@pytest.mark.parametrize("left", [b"", b"GHJ", b"GHJOURN1\0\0\0\0\0\0\0\x32", bytes(4096)])
+def test_a_segment_whose_making_was_cut_short_is_no_damage(data_dir: Path, left: bytes) -> None:
+    journal, _ = Journal.open(data_dir, KEY)
+    journal.closed(row(0))
+    journal.close()
+    (data_dir / "00000050.journal").write_bytes(left)
+    journal, replay = Journal.open(data_dir, KEY)
+    assert replay == Replay(closed=(row(0),))
+    journal.committed([row(0).id])
+    journal.sync()
+    assert segment_files(data_dir) == ["00000051.journal"]
+    journal.close()
+
+
 def test_damage_is_reported_the_rest_is_saved_and_the_file_is_kept(data_dir: Path) -> None:
     journal, _ = Journal.open(data_dir, KEY)
     for one in rows(20):

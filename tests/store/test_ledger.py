@@ -80,19 +80,21 @@ def test_whatever_a_client_or_provider_sends_is_recorded(data_dir: Path) -> None
         row(1, asked="\ud800 half a pair", model="nul\0nul"),
         row(2, tokens=Tokens(input=10**30, output=-5), cost_microusd=2**63),
         row(3, asked="'; DROP TABLE exchanges; --", host="=cmd|' /C calc'!A0"),
+        row(5, opened_us=-1, closed_us=2**80, bytes_in=2**62, status=-7),
         row(4, asked="line\nfeed\r\t\x1b[31m\u2028", connection=10**40),
     ]
     with opened(data_dir / "g.db") as store:
         with store.write() as connection:
-            assert ledger.record(connection, hostile) == 5
+            assert ledger.record(connection, hostile) == 6
         with store.read() as connection:
             kept = ledger.page(connection, 10)[::-1]
-            assert kept == [exchanges.bounded(one) for one in hostile]
+            assert kept == [exchanges.bounded(one) for one in sorted(hostile, key=lambda one: one.id)]
             assert ledger.verify(connection).finding == ""
     assert len(kept[0].asked) <= 256
     assert len(kept[0].message) <= 500
     assert kept[1].model == "nul\N{REPLACEMENT CHARACTER}nul"
     assert kept[2].tokens == Tokens(input=exchanges.MOST, output=0)
+    assert (kept[5].opened_us, kept[5].closed_us, kept[5].status) == (0, exchanges.LATEST_US, 0)
     assert kept[3].asked == "'; DROP TABLE exchanges; --"
 
 
@@ -186,3 +188,28 @@ def test_rows_keep_the_names_of_clients_and_accounts_that_are_gone(data_dir: Pat
         with store.read() as connection:
             assert ledger.page(connection, 1)[0] == replace(row(1), client="Gone", account="old-work")
             assert ledger.usage(connection, ("client", "provider"), 0, NOW_US * 2)[0].key == ("Gone", "old-work")
+
+
+@EACH
+@given(any_row(), st.sampled_from(["asked", "model", "message", "dropped"]), st.text(max_size=600), st.integers(-(2**70), 2**70))
+def test_a_row_is_left_alone_exactly_when_it_can_be_stored_as_it_is(one: Exchange, name: str, text: str, number: int) -> None:
+    for changed in (one, replace(one, **{name: text}), replace(one, cost_microusd=number), replace(one, tokens=Tokens(output=number))):
+        kept = exchanges.bounded(changed)
+        assert exchanges.bounded(kept) is kept or exchanges.bounded(kept) == kept
+        fine = (
+            all(
+                "\0" not in value and len(value) <= (500 if place in ("message", "dropped") else 256) and _is_utf8(value)
+                for place, value in ((place, getattr(changed, place)) for place in ("asked", "model", "message", "dropped"))
+            )
+            and 0 <= (changed.cost_microusd or 0) <= exchanges.MOST
+            and 0 <= (changed.tokens.output or 0) <= exchanges.MOST
+        )
+        assert (kept == changed) is fine
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
