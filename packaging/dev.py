@@ -59,14 +59,16 @@ def run(arguments: list[str]) -> int:
         print("There is no display here, so the gateway runs without a window.", flush=True)
         arguments, windowed = ["serve", *arguments], False
     if LINUX:
-        needs.provide([*(needs.missing_libraries() if windowed else []), *needs.missing_certificates()], "Gatehouse")
+        missing = needs.missing_libraries() if windowed else []
+        needs.provide([*missing, *needs.missing_certificates(), *environment.missing(ROOT)], "Gatehouse")
     python = environment.ready(ROOT, "run")
     return hand_over([python, "-I", "-m", "app", *arguments], environment.of_children())
 
 
 def test(arguments: list[str]) -> int:
     if LINUX:
-        needs.provide([*needs.missing_libraries(), *needs.missing_programs(), *needs.missing_certificates()], "The tests")
+        missing = [*needs.missing_libraries(), *needs.missing_programs(), *needs.missing_certificates()]
+        needs.provide([*missing, *environment.missing(ROOT)], "The tests")
     python = environment.ready(ROOT, "test")
     for name, command in checks(python):
         began = time.monotonic()

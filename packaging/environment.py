@@ -22,6 +22,11 @@ class InstallError(Exception):
     """The environment could not be made; the text says what to do."""
 
 
+def missing(root: str) -> list[tuple[str, ...]]:
+    """The system packages without which no environment can be made; none when there is one."""
+    return [] if os.path.isdir(os.path.join(root, ".venv")) else needs.missing_modules()
+
+
 def ready(root: str, purpose: str) -> str:
     """The environment's Python, with everything installed that `purpose` needs."""
     python = os.path.join(root, ".venv", *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
@@ -36,7 +41,7 @@ def ready(root: str, purpose: str) -> str:
         began = stamp.get("began")
         # What an earlier lock put there must not stay behind: another lock, another environment.
         others_current = all(stamp[other] == digest(root, other) for other in LOCKS if other in stamp)
-        if not fits or not others_current or (began is not None and began not in (wanted, digest(root, "run"), digest(root, "test"))):
+        if not fits or not others_current or began not in (None, *(digest(root, known) for known in LOCKS)):
             make(root)
             stamp = {}
         write_stamp(root, {**stamp, "began": wanted})
