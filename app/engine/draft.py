@@ -32,7 +32,7 @@ class Draft:
     )  # fmt: skip
 
     def __init__(self, now_us: int, endpoint: str, dialect: str) -> None:
-        self.id = call_id(now_us, random.getrandbits(80))  # noqa: S311 - unique, not secret; a sixth of the time
+        self.id = call_id(now_us, random.getrandbits(80))
         self.opened_us = now_us
         self.endpoint = endpoint
         self.dialect = dialect

@@ -174,11 +174,11 @@ class Gateway:
                 reply = draft.reply = sent.result()
                 if not 200 <= reply.status < 300 or "text/event-stream" not in reply.header("content-type"):
                     return await self._whole(draft, opened, relay, reply)
-                while not data and loop.time() < patience:
+                while not relay.started and loop.time() < patience:
                     piece = await reply.chunk_within(max(0.0, patience - loop.time()))
                     if not piece:
                         break
-                    data = relay.feed(piece)
+                    data += relay.feed(piece)
                     if relay.error is not None and not relay.started:
                         raise relay.error
                 if data:
@@ -228,6 +228,10 @@ class Gateway:
                 break
             data = feed(piece)
         data = relay.finish()
+        if not relay.complete and relay.error is None:
+            if data:
+                await write(data)
+            raise AppError("provider_broken", "The provider's stream ended before its last event.", "Ask again.")
         if not draft.closed:
             self._close_stream(draft, opened, relay)
         await stream.end(data)

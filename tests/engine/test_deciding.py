@@ -121,7 +121,7 @@ def test_a_name_that_passes_is_plain(name: str) -> None:
         except AppError as error:
             assert error.code == "name_invalid"
         else:
-            assert name.isascii() and name.isprintable() and "/" not in name and name == name.strip() and ".." != name
+            assert name.isascii() and name.isprintable() and "/" not in name and name == name.strip() and name != ".."
 
 
 @pytest.mark.parametrize(("port", "host", "fits"), [(4141, "LOCALHOST:4141", True), (80, "127.0.0.1", True), (4141, "127.0.0.1", False)])
@@ -151,7 +151,9 @@ def test_echo_says_the_prompt_back_in_both_dialects_whole_and_streamed(text: str
         text.encode()
     except UnicodeEncodeError:
         return
-    body: dict[str, object] = {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": text}]}]}
+    body: dict[str, object] = {
+        "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": text}]}]
+    }
     whole = ChatCompletion.model_validate_json(said("chat/completions", body, stream=False))
     assert whole.choices[0].message.content == text
     chunks = [ChatCompletionChunk.model_validate_json(line) for line in data_lines(said("chat/completions", body, stream=True))]
@@ -166,7 +168,9 @@ def test_echo_says_the_prompt_back_in_both_dialects_whole_and_streamed(text: str
 
 def test_echo_answers_legacy_completions_and_counts_words() -> None:
     assert Completion.model_validate_json(said("completions", {"prompt": "a b"}, stream=False)).choices[0].text == "a b"
-    counted = json.loads(said("messages/count_tokens", {"system": "be brief", "messages": [{"role": "user", "content": "a b"}]}, stream=False))
+    counted = json.loads(
+        said("messages/count_tokens", {"system": "be brief", "messages": [{"role": "user", "content": "a b"}]}, stream=False)
+    )
     assert counted == {"input_tokens": 4}
 
 

@@ -272,3 +272,73 @@ def test_a_peer_that_is_not_admitted_gets_403() -> None:
 
 def test_errors_before_a_handler_have_our_shape() -> None:
     assert error_body(AppError("body_invalid", "No.")).startswith(b'{"error":')
+
+
+def test_pipelined_requests_are_answered_in_their_order(site: Site) -> None:
+    answer = site.send(b"".join(head(site, JSON, f"Content-Length: {n}") + b"x" * n for n in (3, 1, 2)), wait_s=1)
+    assert [int(size) for size in re.findall(rb'"size":(\d+)', answer)] == [3, 1, 2]
+
+
+def test_too_many_pipelined_requests_are_refused(site: Site) -> None:
+    answer = site.send(head(site, method="GET", path="/hang") + head(site, method="GET") * 50, wait_s=1)
+    assert 200 not in statuses(answer)
+
+
+@pytest.mark.parametrize("cuts", [1, 2, 7])
+def test_a_request_in_pieces_is_the_same_request(site: Site, cuts: int) -> None:
+    data = head(site, JSON, "Transfer-Encoding: chunked") + b"3\r\nabc\r\n2;x=1\r\nde\r\n0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", site.port)) as sock:
+        sock.settimeout(5)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(data), cuts):
+            sock.sendall(data[start : start + cuts])
+        assert b'{"size":5}' in sock.recv(65536)
+
+
+def test_http_1_0_gets_its_answer_and_the_end(site: Site) -> None:
+    own = f"127.0.0.1:{site.port}"
+    answer = site.send(f"GET /stream HTTP/1.0\r\nHost: {own}\r\nConnection: keep-alive\r\n\r\n".encode())
+    assert answer.endswith(b"\r\n\r\ndata: 1\n\ndata: 2\n\n<closed>")
+
+
+def test_head_gets_no_body_and_the_connection_goes_on(site: Site) -> None:
+    answer = site.send(head(site, method="HEAD") + head(site, method="GET"), wait_s=1)
+    assert statuses(answer) == [200, 200]
+    assert answer.count(b'"size"') == 1
+
+
+def test_expect_continue_is_answered_before_the_body_comes(site: Site) -> None:
+    with socket.create_connection(("127.0.0.1", site.port)) as sock:
+        sock.settimeout(5)
+        sock.sendall(head(site, JSON, "Content-Length: 2", "Expect: 100-continue"))
+        assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
+        sock.sendall(b"{}")
+        assert b'{"size":2}' in sock.recv(65536)
+
+
+def test_an_answer_before_the_body_was_read_still_arrives(site: Site) -> None:
+    """The server must not reset the connection while the client still sends: the client would lose the 421 with it."""
+    data = head(site, JSON, "Content-Length: 900000", host="evil.example") + b"x" * 900_000
+    for _ in range(5):
+        answer = site.send(data)
+        assert statuses(answer) == [421]
+
+
+def test_a_client_that_reads_slowly_holds_up_the_writer_and_not_the_memory() -> None:
+    class Flood(Site):
+        written = 0
+
+        async def _handle(self, request: Incoming) -> Reply | Stream:
+            stream = await request.stream(200, (), "text/event-stream")
+            while True:
+                await stream.write(b"x" * 65_536)
+                self.written += 65_536
+
+    with Flood(Limits()) as flood, socket.create_connection(("127.0.0.1", flood.port)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        sock.sendall(head(flood, method="GET"))
+        before = -1
+        while flood.written != before:
+            before = flood.written
+            time.sleep(0.3)
+        assert flood.written < 12 << 20, "what the kernel's buffers take, and at most 1 MB of ours"
