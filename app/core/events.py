@@ -142,16 +142,6 @@ class LedgerBatch(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreChanged(Event):
-    """The store stopped or began again to accept writes."""
-
-    KIND: ClassVar[str] = "store.changed"
-    AUDITED: ClassVar[bool] = False
-    ok: bool
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeClosed(Event):
     KIND: ClassVar[str] = "exchange.closed"
     AUDITED: ClassVar[bool] = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from app.control.contract import Kind, ProviderView, VaultView
@@ -35,6 +35,7 @@ _TEST: Final = Timeouts(connect_s=10.0, first_byte_s=20.0, silence_s=20.0, total
 _PATIENT: Final = Timeouts()
 _KEY_LONGEST: Final = 16_384
 
+_MOST_NAMES: Final = 500
 _NOTHING: Final = Outgoing("", ())
 
 
@@ -48,6 +49,7 @@ class Entry:
     offers: frozenset[str]
     secret: Secret | None = None
     timeouts: Timeouts = _PATIENT
+    _returned: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -68,7 +70,22 @@ class Entry:
         return _NOTHING if self.kind is None else request(self.kind, self.account, dialect, endpoint, headers, key)
 
     def reply_headers(self, dialect: Dialect, headers: Pairs) -> Pairs:
-        return () if self.kind is None else reply_headers(self.kind, dialect, headers)
+        """Those the client gets. Providers send the same names each time, so each is judged once."""
+        kind, known = self.kind, self._returned
+        if kind is None:
+            return ()
+        kept = []
+        for pair in headers:
+            name = (dialect.name, pair[0])
+            goes = known.get(name)
+            if goes is None:
+                goes = bool(reply_headers(kind, dialect, ((pair[0], ""),)))
+                if len(known) < _MOST_NAMES:
+                    known[name] = goes
+            if goes:
+                kept.append(pair)
+        return tuple(kept)
+
 
 
 class Accounts:

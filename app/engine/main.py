@@ -24,7 +24,7 @@ import msgspec
 from app import __version__
 from app.control.contract import VaultView
 from app.core.errors import AppError
-from app.core.events import CrashFound, GatewayStarted, GatewayStopped, StoreChanged, VaultChanged
+from app.core.events import CrashFound, GatewayStarted, GatewayStopped, VaultChanged
 from app.core.records import Exchange
 from app.egress.door import Door, Ended
 from app.egress.upstream import Upstream
@@ -183,9 +183,7 @@ class _Engine:
     def _problem(self) -> None:
         opened = self._status.opened
         if opened is not None:
-            text = opened.recorder.problem
-            _log.warning("store: %s", text or "accepts writes again")
-            opened.recorder.note(StoreChanged(ok=not text, message=text), "gateway")
+            _log.warning("store: %s", opened.recorder.problem or "accepts writes again")
         self._bus.changed()
 
     async def _drain(self, reason: str, front: server.Server, back: server.Server) -> None:

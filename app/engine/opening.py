@@ -38,16 +38,20 @@ def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) 
     try:
         journal, replay = Journal.open(paths.journal, keys["journal"])
         try:
-            with store.write() as connection:
-                replayed = ledger.record(connection, [*replay.closed, *replay.interrupted], now_us())
-                newest = audit.last(connection, (GatewayStarted.KIND, GatewayStopped.KIND))
-            journal.committed([row.id for row in (*replay.closed, *replay.interrupted)])
-            with store.read() as connection:
+            left = [*replay.closed, *replay.interrupted]
+            replayed = 0
+            if left:
+                with store.write() as connection:
+                    replayed = ledger.record(connection, left, now_us())
+                journal.committed([row.id for row in left])
+            # Nothing that needs SQLAlchemy, whose import would stand before the first answer.
+            with store.first_look() as look:
+                newest = audit.last(look, (GatewayStarted.KIND, GatewayStopped.KIND))
                 return Found(
                     store=store,
                     journal=journal,
-                    accounts=accounts.all(connection),
-                    clients=clients.all(connection),
+                    accounts=accounts.all(look),
+                    clients=clients.all(look),
                     replayed=replayed,
                     interrupted=len(replay.interrupted),
                     crashed=newest is not None and newest.kind == GatewayStarted.KIND,

@@ -175,12 +175,15 @@ class Recorder:
             return True
         try:
             await self._threads.write(lambda: self._write(rows, events, counts, seen))
-        except AppError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be lost and nothing more may go out unrecorded
             self._waiting = rows + self._waiting
             self._events = events + self._events
             for key, added in counts.items():
                 now = self._hosts.setdefault(key, [0, 0, 0, 0])
                 self._hosts[key] = [now[0] + added[0], now[1] + added[1], now[2] + added[2], max(now[3], added[3])]
+            if not isinstance(error, AppError):
+                _log.exception("a batch could not be recorded")
+                error = AppError("internal", "The ledger cannot be written; the log has the details.")
             self._set_problem(error.sentence())
             return False
         self._seen.update(seen)

@@ -39,6 +39,7 @@ _PART_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "requests": (),
 }
 _ONE: Final = Decimal(1)
+_MINUTE_US: Final = 60_000_000
 _A_THOUSAND: Final = frozenset({"web_searches", "requests"})
 
 # As in the file: a text, or [base, [start, price], ...].
@@ -99,11 +100,18 @@ def cost(kind: str, model: str, usage: Usage | Tokens, at_us: int, *, local: boo
 def microdollars(provider: str, model: str, usage: Usage, at_us: int) -> Decimal | None:
     """The exact cost at a provider of the price file, in millionths of a dollar. None: it has no such model, or no price for it in any
     unit we count."""
+    priced = _in_force(provider, model, at_us // _MINUTE_US, usage.service_tier, usage.speed)
+    return _sum(priced, usage) if priced else None
+
+
+@lru_cache(maxsize=256)
+def _in_force(provider: str, model: str, minute: int, service_tier: str, speed: str) -> _Units | None:
+    """The prices of a model in one minute (nothing changes within it), in the order in which `_sum` takes the parts out."""
     found = _find(provider, model)
     if found is None:
         return None
-    priced = _units(found[0], usage, at_us, own=found[1])
-    return _sum(priced, usage) if priced else None
+    priced = _units(found[0], Usage(service_tier=service_tier, speed=speed), minute * _MINUTE_US, own=found[1])
+    return {unit: priced[unit] for unit in _PART_OF if unit in priced}
 
 
 def version() -> str:
@@ -114,10 +122,8 @@ def version() -> str:
 def _sum(priced: _Units, usage: Usage) -> Decimal:
     """In millionths of a dollar."""
     total, left = Decimal(0), dict[str, int]()
-    for unit, wholes in _PART_OF.items():
-        price = priced.get(unit)
-        if price is None:
-            continue
+    for unit, price in priced.items():
+        wholes = _PART_OF[unit]
         count = 1 if unit == "requests" else getattr(usage, unit) or 0
         count = max(0, count - left.pop(unit, 0))
         for whole in wholes:
