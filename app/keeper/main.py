@@ -32,7 +32,7 @@ from app.keeper.workers import Workers
 from app.system import environment
 from app.system.children import Child, own_command
 from app.system.instance import Instance, Running, acquire
-from app.system.logs import Log, rotate
+from app.system.logs import CAN_ROTATE_WHILE_WRITTEN, Log, rotate
 from app.system.paths import Paths, temporary_folder, unusable
 from app.system.processes import allow_many_descriptors, harden
 
@@ -179,7 +179,7 @@ class Keeper:
 
     def _tick(self) -> None:
         self._vault.close_idle()
-        for log in self._paths.logs.glob("*.log"):
+        for log in self._paths.logs.glob("*.log") if CAN_ROTATE_WHILE_WRITTEN else ():
             rotate(log)
         self._events.after("tick", _TICK_S, self._tick)
 

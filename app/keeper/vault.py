@@ -178,21 +178,25 @@ class Vault:
 
     def _ask(self, op: str, fields: dict[str, object], *, apart: bool = False) -> dict[str, Any]:
         """The child's answer. AppError of the child; `engine_absent` for `open`, `vault_absent` for others, when it is silent or dies."""
-        asker = self._apart() if apart else self._shared()
-        try:
-            return asker.ask(op, fields, _PROMPT_S if apart else _ASK_S)
-        except AppError as error:
-            if error.code == "engine_absent":
-                asker.end()  # it hangs or is dead; the next question gets another
-                with self._lock:
-                    if self._asker is asker:
-                        self._asker = None
-                if op != "open":
-                    raise _silent(self.view.place) from None
-            raise
-        finally:
-            if apart:
+        for last in (apart, True):
+            asker = self._apart() if apart else self._shared()
+            started = time.monotonic()
+            try:
+                return asker.ask(op, fields, _PROMPT_S if apart else _ASK_S)
+            except AppError as error:
+                if error.code != "engine_absent":
+                    raise
                 asker.end()
+                died = time.monotonic() - started < _ASK_S / 2
+                if died and not last:
+                    continue  # it may have been dead before it was asked: once more, with another one
+                if op == "open":
+                    raise
+                break
+            finally:
+                if apart:
+                    asker.end()
+        raise _silent(self.view.place)
 
     def _shared(self) -> _Asker:
         with self._lock:

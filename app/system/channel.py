@@ -297,7 +297,8 @@ def inherited(arguments: Sequence[str]) -> Channel:
     """
     try:
         if sys.platform == "win32":
-            sock = socket.fromshare(base64.b64decode(sys.stdin.buffer.readline(65536), validate=True))
+            with open(0, "rb", closefd=False) as line:  # sys.stdin is None in a program without a console
+                sock = socket.fromshare(base64.b64decode(line.readline(65536), validate=True))
         else:
             sock = socket.socket(fileno=int(arguments[list(arguments).index("--channel") + 1]))
         return Channel(sock)

@@ -39,14 +39,16 @@ class Child:
         channel, theirs = pair()
         self.channel: Final[Channel] = channel
         rotate(log)
-        output = open_for_append(log)
         try:
-            self._process: Final = _popen([*command], dict(environment), output, theirs)
+            output = open_for_append(log)
+            try:
+                self._process: Final = _popen([*command], dict(environment), output, theirs)
+            finally:
+                os.close(output)
         except OSError:
             self.channel.close()
             raise
         finally:
-            os.close(output)
             theirs.close()
         self.pid: Final = self._process.pid
         self.channel.peer_pid = self.pid

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 ROTATE_AT_BYTES: Final = 2 * 1024 * 1024
+# On Windows "append" is the habit of a process, not a property of the file: a child would go on at its old place.
+CAN_ROTATE_WHILE_WRITTEN: Final = os.name != "nt"
 _TAIL_BYTES: Final = 16 * 1024
 _LINE_MAX: Final = 500
 
