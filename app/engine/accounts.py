@@ -49,6 +49,8 @@ class Entry:
     offers: frozenset[str]
     secret: Secret | None = None
     timeouts: Timeouts = _PATIENT
+    _bases: dict[tuple[str, str], tuple[Secret | None, Outgoing]] = field(default_factory=dict)
+    _passed: dict[tuple[str, str], int] = field(default_factory=dict)
     _returned: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     @property
@@ -67,7 +69,28 @@ class Entry:
             raise AppError("dialect_mismatch", f"{self.account.name} speaks the {own} dialect, not {dialect.name}.", hint, param="model")
 
     def outgoing(self, endpoint: str, key: Secret | None, headers: Iterable[tuple[str, str]], dialect: Dialect) -> Outgoing:
-        return _NOTHING if self.kind is None else request(self.kind, self.account, dialect, endpoint, headers, key)
+        """What `providers.request` makes of this. Address, key and our own headers are the same each time, and programs send the same
+        header names each time, so both are worked out once."""
+        kind = self.kind
+        if kind is None:
+            return _NOTHING
+        base = self._bases.get((dialect.name, endpoint))
+        if base is None or base[0] is not key:
+            base = self._bases[dialect.name, endpoint] = (key, request(kind, self.account, dialect, endpoint, (), key))
+        plain, names, passed, removed = base[1], self._passed, [], 0
+        for pair in headers:
+            name = (dialect.name, pair[0])
+            goes = names.get(name)
+            if goes is None:
+                probe = request(kind, self.account, dialect, endpoint, ((pair[0], "x"),), key)
+                goes = 0 if probe.removed else 1 if len(probe.headers) == len(plain.headers) else 2
+                if len(names) < _MOST_NAMES:
+                    names[name] = goes
+            if goes == 2 and pair[1].isprintable():
+                passed.append(pair)
+            elif goes != 1:
+                removed += 1
+        return Outgoing(plain.target, (*plain.headers, *passed), removed)
 
     def reply_headers(self, dialect: Dialect, headers: Pairs) -> Pairs:
         """Those the client gets. Providers send the same names each time, so each is judged once."""

@@ -124,7 +124,9 @@ def _sum(priced: _Units, usage: Usage) -> Decimal:
     total, left = Decimal(0), dict[str, int]()
     for unit, price in priced.items():
         wholes = _PART_OF[unit]
-        count = 1 if unit == "requests" else getattr(usage, unit) or 0
+        count = 1 if unit == "requests" else getattr(usage, unit)
+        if not count:
+            continue
         count = max(0, count - left.pop(unit, 0))
         for whole in wholes:
             left[whole] = left.get(whole, 0) + count
