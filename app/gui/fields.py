@@ -125,9 +125,8 @@ class SearchField(QWidget):
         self.line.setPlaceholderText(placeholder)
         self.line.setAccessibleName(placeholder)
         self.line.setClearButtonEnabled(False)
-        self.line.addAction(
-            QIcon(icons.pixmap("magnifying-glass", 14, theme.current().colour("tx3"))), QLineEdit.ActionPosition.LeadingPosition
-        )
+        mark = QAction(QIcon(icons.pixmap("magnifying-glass", 14, theme.current().colour("tx3"))), placeholder, self)
+        self.line.addAction(mark, QLineEdit.ActionPosition.LeadingPosition)
         layout.addWidget(self.line)
         self.line.textChanged.connect(self.changed)
 

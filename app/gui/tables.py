@@ -233,8 +233,9 @@ class FilteredRows(QSortFilterProxyModel):
     def set_filter(self, text: str) -> None:
         words = tuple(text.casefold().split())
         if words != self._words:
+            self.beginFilterChange()
             self._words = words
-            self.invalidateRowsFilter()
+            self.endFilterChange(QSortFilterProxyModel.Direction.Rows)
 
     def filterAcceptsRow(self, source_row: int, _source_parent: Index) -> bool:
         if not self._words:

@@ -1,0 +1,96 @@
+"""A provider account in words: where its key is, what its last test said. The same on Home and on Providers. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from app.control.contract import ProviderView
+from app.gui import format as fmt
+from app.gui.state import State
+from app.gui.words import plural, tr
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    glyph: str
+    word: str
+    tone: str
+    detail: str = ""
+
+
+def key_words(view: ProviderView) -> Words:
+    """Where the key is. A file sealed by a passphrase is amber: it is not a keyring."""
+    hint = view.account.key_hint
+    match view.key_state:
+        case "stored":
+            sealed = "passphrase" in view.key_place.lower() or "session" in view.key_place.lower()
+            return Words("key-fill", view.key_place or tr("Stored"), "wa" if sealed else "ok", hint)
+        case "none":
+            return Words("minus-circle", tr("No key needed"), "tx2", "")
+        case "missing":
+            return Words("minus-circle", tr("No key yet"), "tx2", tr("add one to use it"))
+        case "unknown":
+            return Words("lock-key-fill", tr("Locked"), "wa", hint)
+
+
+def test_words(state: State, view: ProviderView, now_us: int) -> Words:
+    """The last test, or that one is running."""
+    account = view.account
+    if state.is_busy("test", account.name):
+        return Words("hourglass", tr("Checking…"), "tx2", view.host)
+    if account.tested_us is None or account.test_ok is None:
+        return Words("minus-circle", tr("Not tested"), "tx3", tr("never contacted"))
+    when = fmt.moment(account.tested_us, now_us)
+    if account.test_ok:
+        took = "" if account.test_ms is None else f", {fmt.duration(account.test_ms * 1000)}"
+        return Words("check-circle-fill", tr("OK{took}", took=took), "ok", when)
+    return Words("x-circle-fill", account.test_message or tr("Failed"), "er", when)
+
+
+def short_words(state: State, view: ProviderView) -> tuple[Words, str]:
+    """One word and how long the test took, for a row on Home."""
+    account = view.account
+    if state.is_busy("test", account.name):
+        return Words("hourglass", tr("Checking…"), "tx2"), ""
+    if not state.works:
+        return Words("minus-circle", tr("Not checked"), "tx3"), ""
+    if view.key_state == "unknown":
+        return Words("lock-key-fill", tr("Key locked"), "wa"), ""
+    if view.key_state == "missing":
+        return Words("warning-fill", tr("No key"), "wa"), ""
+    if account.test_ok is None:
+        return Words("minus-circle", tr("Not tested"), "tx3"), ""
+    if account.test_ok:
+        return Words("check-circle-fill", tr("Answers"), "ok"), "" if account.test_ms is None else fmt.duration(account.test_ms * 1000)
+    return Words("x-circle-fill", tr("Failed"), "er", account.test_message), ""
+
+
+def title(view: ProviderView) -> str:
+    """What an account is called: the kind's own name while the account has no name of its own."""
+    return view.label if view.account.name.casefold() == view.account.kind.casefold() else view.account.name
+
+
+def letter(label: str) -> str:
+    return label[:1].upper() or "?"
+
+
+def host_words(view: ProviderView) -> str:
+    """The host, with its port where that is not the usual one."""
+    try:
+        parts = urlsplit(view.account.base_url)
+        usual = {"https": 443, "http": 80}.get(parts.scheme)
+        return view.host if parts.port in (None, usual) or ":" in view.host else f"{view.host}:{parts.port}"
+    except ValueError:
+        return view.host
+
+
+def keys_words(state: State) -> str:
+    """The remark beside the title of Providers: how many keys are where."""
+    snapshot = state.snapshot
+    if snapshot is None:
+        return ""
+    stored = sum(view.key_state in ("stored", "unknown") for view in snapshot.providers)
+    if not stored:
+        return ""
+    return plural(stored, "{n} key in {place}", "{n} keys in {place}", place=snapshot.vault.place or tr("the keyring"))

@@ -1,0 +1,90 @@
+"""The banner at the top of a page, as a widget."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.gui.notices import Banner
+from app.gui.widgets import Button, Elided, Glyph, Label, Line, Run, set_look
+from app.gui.words import tr
+
+
+class BannerArea(QWidget):
+    """Shows one banner, or nothing and takes no room. `chosen` carries the act of the pressed button."""
+
+    chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._banner: Banner | None = None
+        self._frame: QFrame | None = None
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self.hide()
+
+    def banner(self) -> Banner | None:
+        return self._banner
+
+    def show_banner(self, banner: Banner | None) -> None:
+        if banner == self._banner:
+            return
+        self._banner = banner
+        if self._frame is not None:
+            self._column.removeWidget(self._frame)
+            self._frame.hide()
+            self._frame.deleteLater()
+            self._frame = None
+        if banner is not None:
+            self._frame = self._build(banner)
+            self._column.addWidget(self._frame)
+            self.setAccessibleName(f"{banner.fact} {banner.consequence}")
+        self.setVisible(banner is not None)
+
+    def _build(self, banner: Banner) -> QFrame:
+        frame = QFrame(self)
+        frame.setProperty("role", "banner")
+        set_look(frame, "tone", banner.tone)
+        tall = bool(banner.code or banner.below)
+        row = QHBoxLayout(frame)
+        row.setContentsMargins(14, 12 if tall else 6, 8 if not tall else 12, 12 if tall else 6)
+        row.setSpacing(10)
+        top = Qt.AlignmentFlag.AlignTop if tall else Qt.AlignmentFlag.AlignVCenter
+        inks = {"ok": "oki", "wa": "wai", "er": "eri", "in": "acctx", "ne": "tx2"}
+        mark = QVBoxLayout()
+        mark.setContentsMargins(0, 2 if tall else 0, 0, 0)
+        mark.addWidget(Glyph(banner.glyph, 16, inks[banner.tone], frame))
+        row.addLayout(mark)
+        row.setAlignment(mark, top)
+        text = QVBoxLayout()
+        text.setSpacing(6)
+        joiner = " " if banner.consequence else ""
+        text.addWidget(Line((Run(banner.fact + joiner, "tx", strong=True), Run(banner.consequence, "tx2")), parent=frame))
+        if banner.code:
+            text.addWidget(_code(banner.code, frame))
+        if banner.below:
+            text.addWidget(Label(banner.below, "small", "tx2", frame).wrapped())
+        row.addLayout(text, 1)
+        for choice in banner.choices:
+            if choice.words:
+                button = Button(choice.words, "primary" if choice.primary else "default", small=True, parent=frame)
+            else:
+                button = Button(kind="ghost", glyph="x", small=True, name=tr("Close"), parent=frame)
+            button.clicked.connect(partial(self.chosen.emit, choice.act))
+            row.addWidget(button, 0, top)
+        if not tall:
+            frame.setMinimumHeight(44)
+        return frame
+
+
+def _code(text: str, parent: QWidget) -> QFrame:
+    box = QFrame(parent)
+    box.setProperty("role", "bannercode")
+    layout = QHBoxLayout(box)
+    layout.setContentsMargins(12, 5, 12, 5)
+    line = Elided(text, "mono", "tx2", box)
+    line.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
+    layout.addWidget(line)
+    return box

@@ -1,0 +1,169 @@
+"""What the window says at the top of a page: the worst thing that is true, or what was just done. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.control.contract import EchoResult, ProviderView, Snapshot
+from app.gui import format as fmt
+from app.gui.state import EngineReport, Notice, State
+from app.gui.theme import Tone
+from app.gui.words import plural, tr
+
+Act = Literal["unlock", "start-engine", "show-log", "close", "note-read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button of a banner. primary: the one to press."""
+
+    act: Act
+    words: str
+    primary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """glyph, bold fact, consequence; code: a line of a log, shown as it is; below: a last line of advice."""
+
+    tone: Tone
+    glyph: str
+    fact: str
+    consequence: str = ""
+    code: str = ""
+    below: str = ""
+    choices: tuple[Choice, ...] = ()
+
+
+_GLYPHS: dict[Tone, str] = {
+    "ok": "check-circle-fill", "wa": "warning-fill", "er": "x-circle-fill", "in": "info-fill", "ne": "info-fill",
+}  # fmt: skip
+
+
+def banner(state: State, *, note_read: bool = False) -> Banner | None:
+    """One at a time, the worst first. note_read: the person closed the remark about the port."""
+    engine, snapshot = state.engine, state.snapshot
+    if state.leaving:
+        return None
+    if engine.state in ("crashed", "stopped"):
+        return _engine_banner(engine)
+    if snapshot is not None and state.live:
+        if snapshot.vault.state != "ready" and snapshot.state != "starting":
+            return _vault_banner(snapshot)
+        if snapshot.state == "failing":
+            return Banner(
+                "er", "x-circle-fill", tr("Requests are refused: the ledger cannot be written."), snapshot.problem,
+                below=tr("Clients get 503 until it can. Nothing that was answered is lost."), choices=(Choice("show-log", tr("Show log")),),
+            )  # fmt: skip
+    if state.notice is not None and state.notice.tone == "er":
+        return _notice_banner(state.notice)
+    proof = state.proof
+    if proof is not None and not proof.ok and engine.state == "up":
+        return Banner(
+            "er", "x-circle-fill", tr("The gateway does not answer on {address}.", address=state.address), proof.message,
+            choices=(Choice("show-log", tr("Show log")),),
+        )  # fmt: skip
+    if state.notice is not None:
+        return _notice_banner(state.notice)
+    note = state.boot.port_note or ("" if snapshot is None else snapshot.port_note)
+    if note and not note_read:
+        return Banner("wa", "warning-fill", tr("Gatehouse listens on port {port}.", port=state.port), note, choices=(_close("note-read"),))
+    return None
+
+
+def _engine_banner(engine: EngineReport) -> Banner:
+    at = fmt.clock(engine.at_us) if engine.at_us else ""
+    fact = tr("The gateway stopped at {time}", time=at) if at else tr("The gateway stopped")
+    last = engine.log[-1] if engine.log else ""
+    ending = tr("exit {code}", code=engine.exit) if engine.exit else ""
+    code = " · ".join(part for part in (ending, last) if part)
+    if engine.state == "crashed":
+        if engine.next_s is not None and engine.next_s >= 1:
+            consequence = tr("and starts again in {n} s. Requests wait until then.", n=round(engine.next_s))
+        else:
+            consequence = tr("and is being started again. Requests wait until then.")
+        return Banner("wa", "warning-fill", fact, consequence, code, choices=(Choice("show-log", tr("Show log")),))
+    tries = plural(engine.restarts, "and did not come back after {n} restart.", "and did not come back after {n} restarts.")
+    return Banner(
+        "er", "x-circle-fill", fact, tr("{tries} Clients get no answer.", tries=tries), code,
+        tr("What was answered is in the ledger. The log says why it stopped."),
+        (Choice("show-log", tr("Show log")), Choice("start-engine", tr("Start again"), primary=True)),
+    )  # fmt: skip
+
+
+def _vault_banner(snapshot: Snapshot) -> Banner:
+    vault = snapshot.vault
+    place = vault.place or tr("The keyring")
+    if snapshot.state == "locked":
+        reach = tr("Clients get 503 “keys locked” until then. Nothing is lost.")
+    else:
+        reach = tr("Clients get 503 “keys locked” for cloud models. Local models work. Nothing is lost.")
+    if vault.state == "locked" and vault.mode == "passphrase":
+        return Banner(
+            "wa",
+            "lock-key-fill",
+            tr("The keys are locked by your passphrase."),
+            reach,
+            choices=(Choice("unlock", tr("Unlock…"), primary=True),),
+        )
+    if vault.state == "locked":
+        return Banner(
+            "wa", "lock-key-fill", tr("{place} is locked.", place=place), reach, choices=(Choice("unlock", tr("Unlock…"), primary=True),)
+        )
+    facts = {
+        "absent": tr("No keyring answers on this machine."),
+        "empty": tr("The master key of this data folder is missing."),
+        "denied": tr("{place} refused access to the keys.", place=place),
+    }
+    advice = {
+        "absent": tr("Start the system's keyring service and look again, or start Gatehouse with a passphrase vault."),
+        "empty": tr("The data is here, its key is not in {place}. No new one was made: with the old key back, all is back.", place=place),
+        "denied": tr("Ask again, and allow Gatehouse in the question of the system."),
+    }  # fmt: skip
+    again = tr("Ask again") if vault.state == "denied" else tr("Look again")
+    return Banner(
+        "er" if vault.state == "empty" else "wa", "warning-fill", facts[vault.state], vault.message or reach, below=advice[vault.state],
+        choices=(Choice("unlock", again, primary=True),),
+    )  # fmt: skip
+
+
+def _notice_banner(notice: Notice) -> Banner:
+    return Banner(notice.tone, _GLYPHS[notice.tone], notice.fact, notice.consequence, choices=(_close("close"),))
+
+
+def _close(act: Act) -> Choice:
+    return Choice(act, "")
+
+
+def echoed(result: EchoResult) -> Notice:
+    """The test request came back. The text is the model's: it is shown as it is."""
+    text = " ".join(result.text.split())
+    text = text if len(text) <= 80 else text[:79] + "…"
+    return Notice(
+        tone="ok",
+        fact=tr("The test request was answered in {time}.", time=fmt.duration(result.row.duration_us)),
+        consequence=tr("gatehouse/echo said “{text}”. It never left this machine.", text=text),
+    )
+
+
+def tested(view: ProviderView) -> Notice | None:
+    """The result of a test stands in the provider's row; only what is wrong is said at the top as well."""
+    account = view.account
+    if account.test_ok is not False:
+        return None
+    return Notice(tone="wa", fact=tr("{name} did not pass its test.", name=account.name), consequence=account.test_message)
+
+
+def declared(message: dict[str, Any]) -> Notice:
+    place = str(message.get("destination") or "")
+    name = str(message.get("account") or "")
+    if message.get("change") == "removed":
+        return Notice(
+            tone="in", fact=tr("{place} is no longer a destination.", place=place), consequence=tr("{name} was removed.", name=name)
+        )
+    return Notice(
+        tone="in",
+        fact=tr("New destination: {place}.", place=place),
+        consequence=tr("Declared for {name}. Nothing is sent until it is asked for.", name=name),
+    )

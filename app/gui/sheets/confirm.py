@@ -1,0 +1,35 @@
+"""A question before something that cannot be undone, or a choice with a consequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QWidget
+
+from app.gui.sheet import Sheet
+from app.gui.widgets import Label
+
+
+class ConfirmSheet(Sheet):
+    """`run` is called when the person says yes. sentences: what happens, one each."""
+
+    def __init__(self, title: str, sentences: tuple[str, ...], verb: str, run: Callable[[], None], parent: QWidget) -> None:
+        super().__init__(title, width=480, parent=parent)
+        self._run = run
+        for sentence in sentences:
+            self.body.addWidget(Label(sentence, "body", "tx2", self.frame).wrapped())
+        self.body.setSpacing(8)
+        cancel = self.add_cancel()
+        self.yes = self.add_button(verb, "dangerous")
+        self.yes.clicked.connect(self._on_yes)
+        self._first = cancel
+
+    def ask(self) -> None:
+        """Opens with the keyboard on Cancel, so that Enter alone destroys nothing."""
+        self.open(self._first)
+
+    @Slot()
+    def _on_yes(self) -> None:
+        self.close_now()
+        self._run()

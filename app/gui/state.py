@@ -1,0 +1,232 @@
+"""What the window knows, as one value, and what the header makes of it. Pure.
+
+Green is earned: the pill says "Running" only while the last proof (a nonce that our own listener answered) is good and recent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from app.control.contract import HostView, Snapshot
+from app.core.records import Exchange
+from app.gui.theme import Tone
+from app.gui.words import tr
+
+Dialect = Literal["openai", "anthropic"]
+EngineIs = Literal["starting", "up", "crashed", "stopped"]
+
+# The keeper asks for a proof every 3 s; three missed ones are no proof.
+PROOF_STALE_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """What the keeper says first. control: where the engine's control API is. port_note: why the port is not the usual one, or ""."""
+
+    data_dir: str
+    control: str
+    port: int
+    addresses: tuple[str, ...]
+    port_note: str = ""
+    tray: bool = True
+    version: str = ""
+
+    @staticmethod
+    def of(message: dict[str, Any]) -> Boot:
+        port = int(message["port"])
+        return Boot(
+            data_dir=str(message["data_dir"]),
+            control=str(message["control"]),
+            port=port,
+            addresses=tuple(str(address) for address in message.get("addresses") or (f"127.0.0.1:{port}",)),
+            port_note=str(message.get("port_note") or ""),
+            tray=bool(message.get("tray", True)),
+            version=str(message.get("version") or ""),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReport:
+    """The keeper's word on the engine process. next_s: when it is started again, or None. log: its last lines."""
+
+    state: EngineIs = "starting"
+    restarts: int = 0
+    next_s: float | None = None
+    exit: str = ""
+    log: tuple[str, ...] = ()
+    at_us: int = 0
+
+    @staticmethod
+    def of(message: dict[str, Any]) -> EngineReport:
+        said = str(message.get("state", "starting"))
+        states: dict[str, EngineIs] = {"starting": "starting", "up": "up", "crashed": "crashed", "stopped": "stopped"}
+        code = message.get("exit")
+        pause = message.get("next_s")
+        return EngineReport(
+            state=states.get(said, "crashed"),
+            restarts=int(message.get("restarts") or 0),
+            next_s=None if pause is None else float(pause),
+            exit="" if code is None else str(code),
+            log=tuple(str(line) for line in message.get("log") or ()),
+            at_us=int(message.get("at_us") or 0),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofReport:
+    """The keeper's last proof. heard_s: when it was heard, on the monotonic clock."""
+
+    ok: bool
+    message: str
+    at_us: int
+    heard_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that was just done or went wrong, shown until it is closed or replaced."""
+
+    tone: Tone
+    fact: str
+    consequence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """live: the event stream is open; streams: how many there were so far. recent: the newest exchanges, newest first.
+
+    busy: commands under way, as `verb:name`. leaving: Quit was chosen.
+    """
+
+    boot: Boot
+    engine: EngineReport = EngineReport()
+    proof: ProofReport | None = None
+    snapshot: Snapshot | None = None
+    live: bool = False
+    streams: int = 0
+    recent: tuple[Exchange, ...] = ()
+    recent_read: bool = False
+    busy: frozenset[str] = field(default_factory=frozenset)
+    notice: Notice | None = None
+    leaving: bool = False
+
+    @property
+    def port(self) -> int:
+        return self.boot.port if self.snapshot is None else self.snapshot.port
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def works(self) -> bool:
+        """Commands make sense: the engine answers on the control channel."""
+        return self.live and self.snapshot is not None and self.engine.state not in ("crashed", "stopped") and not self.leaving
+
+    def is_busy(self, verb: str, name: str = "") -> bool:
+        return f"{verb}:{name}" in self.busy
+
+
+@dataclass(frozen=True, slots=True)
+class Pill:
+    """The state in one icon and one word. shape: which drawing the tray uses."""
+
+    glyph: str
+    word: str
+    tone: Tone
+    shape: Literal["running", "paused", "attention", "error"]
+    detail: str
+
+
+def pill(state: State, now_s: float) -> Pill:
+    """The worst thing that is true, in one word."""
+    if state.leaving:
+        return Pill("hourglass", tr("Stopping"), "ne", "paused", tr("Running requests get up to 5 seconds to finish."))
+    if state.engine.state == "stopped":
+        return Pill("x-circle-fill", tr("Stopped"), "er", "error", tr("The gateway is not running."))
+    if state.engine.state == "crashed":
+        return Pill("warning-fill", tr("Restarting"), "wa", "attention", tr("The gateway stopped and is being started again."))
+    proof = state.proof
+    if proof is None:
+        return Pill("hourglass", tr("Starting"), "ne", "paused", tr("Waiting for the gateway to answer."))
+    if now_s - proof.heard_s > PROOF_STALE_S:
+        return Pill("warning-fill", tr("Not confirmed"), "wa", "attention", tr("No proof that our own listener answers has come lately."))
+    if not proof.ok:
+        if state.engine.state == "starting":
+            return Pill("hourglass", tr("Starting"), "ne", "paused", proof.message)
+        return Pill("x-circle-fill", tr("Not answering"), "er", "error", proof.message)
+    snapshot = state.snapshot
+    if snapshot is not None:
+        if snapshot.state == "draining":
+            return Pill("hourglass", tr("Stopping"), "ne", "paused", tr("Running requests get up to 5 seconds to finish."))
+        if snapshot.vault.state != "ready":
+            words = {
+                "locked": tr("Keys locked"),
+                "absent": tr("No keyring"),
+                "empty": tr("Master key missing"),
+                "denied": tr("Keys refused"),
+            }
+            glyph = "lock-key-fill" if snapshot.vault.state == "locked" else "warning-fill"
+            return Pill(glyph, words[snapshot.vault.state], "wa", "attention", snapshot.vault.message)
+        if snapshot.state == "failing":
+            return Pill("x-circle-fill", tr("Cannot record"), "er", "error", snapshot.problem)
+        if snapshot.state == "starting":
+            return Pill("hourglass", tr("Starting"), "ne", "paused", tr("Waiting for the gateway to answer."))
+    return Pill("check-circle-fill", tr("Running"), "ok", "running", tr("Our own listener answered a fresh question."))
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Why nothing that is stored can be shown. What may open it is in the banner."""
+
+    glyph: str
+    fact: str
+    sentence: str
+
+
+def closed(state: State) -> Closed | None:
+    """None when the records can be read, or were read before and are still shown."""
+    snapshot = state.snapshot
+    if snapshot is None:
+        if state.engine.state in ("crashed", "stopped"):
+            return Closed("x-circle-fill", tr("The gateway is not running"), tr("What is recorded is shown once it answers again."))
+        return Closed("hourglass", tr("The gateway is starting"), tr("It answers in a moment."))
+    if snapshot.state == "starting":
+        return Closed("hourglass", tr("The gateway is starting"), tr("It opens the ledger and checks the journal."))
+    if snapshot.state == "locked":
+        return Closed(
+            "lock-key-fill",
+            tr("The records are locked"),
+            tr("Providers, clients and the ledger are encrypted. They are shown once the keys are here."),
+        )
+    if snapshot.state == "failing" and not snapshot.audit_seq:
+        return Closed("x-circle-fill", tr("The records cannot be read"), snapshot.problem)
+    return None
+
+
+def base_url(state: State, dialect: Dialect) -> str:
+    """What goes into a client's base URL field. Anthropic's SDKs add /v1 themselves, OpenAI's do not."""
+    root = f"http://{state.address}"
+    return f"{root}/v1" if dialect == "openai" else root
+
+
+def stays(host: str) -> bool:
+    """A connection to `host` does not leave this machine. A server on the person's network is marked local too, but lies outside."""
+    return host in ("localhost", "::1") or host.startswith("127.") or host.endswith(".localhost")
+
+
+def left_hosts(snapshot: Snapshot | None) -> tuple[HostView, ...]:
+    """The hosts outside this machine that were connected to today, the busiest first."""
+    if snapshot is None:
+        return ()
+    return tuple(sorted((host for host in snapshot.hosts if not stays(host.host)), key=lambda host: (-host.bytes_out, host.host)))
+
+
+def curl_example(state: State) -> str:
+    """A request from a terminal that works without any provider: the built-in model says it back."""
+    return (
+        f"curl {base_url(state, 'openai')}/chat/completions \\\n"
+        '    -H "Authorization: Bearer $GATEHOUSE_KEY" -H "Content-Type: application/json" \\\n'
+        """    -d '{"model":"gatehouse/echo","messages":[{"role":"user","content":"Hello"}]}'"""
+    )

@@ -1,0 +1,451 @@
+"""The window: sidebar, header, pages, the sheets over them, and the keyboard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from app.control.contract import ProviderView
+from app.gui import notices, preferences, theme
+from app.gui.clipboard import Clipboard
+from app.gui.header import DIALECTS, Header
+from app.gui.page import Page
+from app.gui.pages import PAGES, entries, make_page
+from app.gui.session import Session
+from app.gui.sheet import Sheet
+from app.gui.sidebar import Sidebar
+from app.gui.state import Dialect, Notice, base_url
+from app.gui.words import plural, tr
+
+NARROW_BELOW: Final = 1100
+LEAST: Final = (960, 640)
+
+
+class Window(QFrame):
+    """`hidden_to_tray`: closed, but everything goes on. `quit_wanted`: the person wants all of it to end."""
+
+    hidden_to_tray = Signal()
+    quit_wanted = Signal(str)
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._folder = Path(session.state.boot.data_dir)
+        self.preferences = preferences.load(self._folder)
+        theme.current().set_scale(self.preferences.scale)
+        self.clipboard = Clipboard(self)
+        self.has_tray: Callable[[], bool] = _no_tray
+        self._pages: dict[str, Page] = {}
+        self._page = ""
+        self._sheet: Sheet | None = None
+        self._note_read = False
+        self._narrow = False
+        self.setWindowTitle(tr("Gatehouse"))
+        self.setProperty("role", "window")
+        self.setMinimumSize(*LEAST)
+        self.resize(self.preferences.width, self.preferences.height)
+
+        whole = QHBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        self.sidebar = Sidebar(entries(), self)
+        self.sidebar.chosen.connect(self.open_page)
+        whole.addWidget(self.sidebar)
+        main = QVBoxLayout()
+        main.setSpacing(0)
+        self.header = Header(self.preferences.dialect, self)
+        self.header.copied.connect(self.copy_url)
+        self.header.chose_dialect.connect(self._on_dialect)
+        self.header.wants_log.connect(self.show_log)
+        self.header.wants_quit.connect(partial(self.quit_wanted.emit, "the person chose Quit"))
+        self.header.wants_palette.connect(self.open_palette)
+        main.addWidget(self.header)
+        self._stack = QStackedWidget(self)
+        main.addWidget(self._stack, 1)
+        whole.addLayout(main, 1)
+
+        session.changed.connect(self.refresh)
+        theme.current().changed.connect(self._on_theme)
+        self._beat = QTimer(self)
+        self._beat.setInterval(2000)
+        self._beat.timeout.connect(self.refresh)
+        self._beat.start()
+        self._add_shortcuts()
+        self.sidebar.select("home")
+
+    def after_first_paint(self) -> None:
+        """What can wait until the window is on screen."""
+        self.sidebar.set_mark()
+
+    # -- pages
+
+    @Slot(str)
+    def open_page(self, name: str) -> None:
+        if name not in PAGES:
+            return
+        page = self._pages.get(name)
+        if page is None:
+            page = make_page(name, self._session, self._stack)
+            page.wanted.connect(self.do)
+            page.banner.chosen.connect(self._on_banner)
+            row_opened = getattr(page, "row_opened", None)
+            if row_opened is not None:
+                row_opened.connect(self.open_request)
+            self._pages[name] = page
+            self._stack.addWidget(page)
+        self._page = name
+        page.set_narrow(self._narrow)
+        self._stack.setCurrentWidget(page)
+        self.sidebar.select(name)
+        self.refresh()
+
+    def page(self) -> Page:
+        return self._pages[self._page]
+
+    @Slot(str)
+    def open_request(self, identifier: str) -> None:
+        self.open_page("activity")
+        open_row = getattr(self.page(), "open_row", None)
+        if open_row is not None:
+            open_row(identifier)
+
+    @Slot()
+    def refresh(self) -> None:
+        state = self._session.state
+        self.header.show_state(state, time.monotonic())
+        self.sidebar.show_state(state)
+        page = self._pages.get(self._page)
+        if page is not None:
+            page.show_banner(notices.banner(state, note_read=self._note_read))
+            page.refresh(state, time.time_ns() // 1000)
+
+    # -- what is wanted
+
+    @Slot(str)
+    def do(self, intent: str) -> None:
+        """Carries out an intent: `verb`, or `verb:about`."""
+        verb, _, about = intent.partition(":")
+        if verb in PAGES:
+            self.open_page(verb)
+        elif verb == "copy":
+            self.copy(about)
+        else:
+            actions: dict[str, Callable[[str], None]] = {
+                "add-provider": self._add_provider,
+                "replace-key": self._replace_key,
+                "remove-provider": self._remove_provider,
+                "models": self._show_models,
+                "add-client": self._add_client,
+                "remove-client": self._remove_client,
+                "copy-url": lambda _about: self.copy_url(),
+                "log": lambda _about: self.show_log(),
+                "unlock": lambda _about: self.unlock(),
+            }
+            actions[verb](about)
+
+    def copy(self, text: str) -> None:
+        self.clipboard.copy(text)
+        self._session.notify(Notice(tone="ok", fact=tr("Copied.")))
+
+    @Slot()
+    def copy_url(self) -> None:
+        url = base_url(self._session.state, self.header.dialect)
+        self.clipboard.copy(url)
+        self._session.notify(Notice(tone="ok", fact=tr("Copied {url}.", url=url), consequence=_url_words(self.header.dialect)))
+
+    @Slot(str)
+    def _on_banner(self, act: str) -> None:
+        match act:
+            case "unlock":
+                self.unlock()
+            case "start-engine":
+                self._session.start_engine()
+            case "show-log":
+                self.show_log()
+            case "note-read":
+                self._note_read = True
+                self.refresh()
+            case _:
+                self._session.notify(None)
+
+    @Slot()
+    def send_test(self) -> None:
+        self.open_page("home")
+        self._session.echo()
+
+    @Slot()
+    def unlock(self) -> None:
+        snapshot = self._session.state.snapshot
+        if snapshot is not None and snapshot.vault.mode == "passphrase":
+            from app.gui.sheets.unlock import UnlockSheet  # noqa: PLC0415  sheets are read when first opened, for a quick start
+
+            sheet = UnlockSheet(self._session, self)
+            self._open_sheet(sheet, sheet.first())
+            return
+        # The person asked, so the system may prompt now.
+        self._session.unlock(None, self._on_unlocked, self._session.complain)
+
+    def _on_unlocked(self, vault: object) -> None:
+        """The next snapshot shows what came of it."""
+
+    @Slot()
+    def show_log(self) -> None:
+        self._session.read_log(self._on_log)
+
+    def _on_log(self, lines: list[str]) -> None:
+        from app.gui.sheets.text import TextSheet  # noqa: PLC0415
+
+        explanation = tr(
+            "The last lines, oldest first. Keys and prompts are never written to it. The files are in {folder}.",
+            folder=self._folder / "logs",
+        )
+        sheet = TextSheet(
+            tr("Log of the gateway"), explanation, lines or [tr("The log is empty.")], self.clipboard.copy, self, from_end=True
+        )
+        self._open_sheet(sheet, sheet.first())
+
+    def _provider(self, name: str) -> ProviderView | None:
+        snapshot = self._session.state.snapshot
+        views = snapshot.providers if snapshot is not None else ()
+        return next((view for view in views if view.account.name == name), None)
+
+    def _key_place(self) -> str:
+        snapshot = self._session.state.snapshot
+        return snapshot.vault.place if snapshot is not None and snapshot.vault.place else tr("the keyring")
+
+    def _add_provider(self, _about: str) -> None:
+        from app.gui.sheets.add_provider import AddProviderSheet  # noqa: PLC0415
+
+        sheet = AddProviderSheet(self._session, self)
+        self._open_sheet(sheet, sheet.first())
+
+    def _replace_key(self, name: str) -> None:
+        from app.gui.sheets.replace_key import ReplaceKeySheet  # noqa: PLC0415
+
+        view = self._provider(name)
+        if view is not None:
+            sheet = ReplaceKeySheet(view, self._key_place(), self._session, self)
+            self._open_sheet(sheet, sheet.first())
+
+    def _remove_provider(self, name: str) -> None:
+        from app.gui.sheets.confirm import ConfirmSheet  # noqa: PLC0415
+
+        view = self._provider(name)
+        if view is None:
+            return
+        sentences = [
+            tr("Clients that ask for {name}/… are told that the model is unknown.", name=name),
+            tr("{host} is no longer a destination.", host=view.host) if view.host else "",
+            tr("Its key is deleted from {place}.", place=self._key_place()) if view.key_state in ("stored", "unknown") else "",
+            tr("What it did stays in the ledger."),
+        ]
+        sheet = ConfirmSheet(
+            tr("Remove {name}?", name=name),
+            tuple(sentence for sentence in sentences if sentence),
+            tr("Remove {name}", name=name),
+            partial(self._session.remove_provider, name, self._on_gone, self._session.complain),
+            self,
+        )
+        self._open_sheet(sheet)
+        sheet.ask()
+
+    def _show_models(self, name: str) -> None:
+        from app.gui.sheets.text import TextSheet  # noqa: PLC0415
+
+        view = self._provider(name)
+        if view is None:
+            return
+        models = [f"{name}/{model}" for model in view.account.models]
+        title = plural(len(models), "{n} model of {name}", "{n} models of {name}", name=name)
+        sheet = TextSheet(
+            title, tr("As it listed them at the last test. Clients ask for them by these names."), models, self.clipboard.copy, self
+        )
+        self._open_sheet(sheet, sheet.first())
+
+    def _add_client(self, _about: str) -> None:
+        from app.gui.sheets.add_client import AddClientSheet  # noqa: PLC0415
+
+        sheet = AddClientSheet(self._session, self.clipboard, self)
+        self._open_sheet(sheet, sheet.first())
+
+    def _remove_client(self, name: str) -> None:
+        from app.gui.sheets.confirm import ConfirmSheet  # noqa: PLC0415
+
+        sheet = ConfirmSheet(
+            tr("Remove {name}?", name=name),
+            (
+                tr("Its key stops working at once: the program gets 401."),
+                tr("The key cannot be brought back; a new client gets a new one."),
+                tr("What it asked stays in the ledger."),
+            ),
+            tr("Remove {name}", name=name),
+            partial(self._session.remove_client, name, self._on_gone, self._session.complain),
+            self,
+        )
+        self._open_sheet(sheet)
+        sheet.ask()
+
+    def _on_gone(self, _done: object) -> None:
+        """The next snapshot no longer has it."""
+
+    # -- sheets
+
+    def _open_sheet(self, sheet: Sheet, first: QWidget | None = None) -> None:
+        if self._sheet is not None:
+            self._sheet.close_now()
+        self._sheet = sheet
+        sheet.closed.connect(self._on_sheet_closed)
+        if first is not None:
+            sheet.open(first)
+
+    @Slot()
+    def _on_sheet_closed(self) -> None:
+        if self.sender() is self._sheet:
+            self._sheet = None
+
+    def sheet(self) -> Sheet | None:
+        return self._sheet
+
+    @Slot()
+    def open_palette(self) -> None:
+        from app.gui.palette import Palette  # noqa: PLC0415
+        from app.gui.palette_commands import commands  # noqa: PLC0415
+
+        if self._sheet is not None:
+            return
+        sheet = Palette(commands(self, self._session.state), self)
+        self._open_sheet(sheet, sheet.first())
+
+    # -- keyboard
+
+    def _add_shortcuts(self) -> None:
+        for number, name in enumerate(PAGES, 1):
+            self._shortcut(f"Ctrl+{number}", partial(self.open_page, name))
+        self._shortcut("Ctrl+K", self.open_palette)
+        self._shortcut("Ctrl+F", self._find)
+        self._shortcut("Ctrl+Shift+C", self.copy_url)
+        self._shortcut("F5", self._test)
+        self._shortcut("Ctrl++", partial(self.step_scale, 1))
+        self._shortcut("Ctrl+=", partial(self.step_scale, 1))
+        self._shortcut("Ctrl+-", partial(self.step_scale, -1))
+        self._shortcut("Ctrl+0", partial(self.step_scale, 0))
+        quit_ = QShortcut(QKeySequence("Ctrl+Q"), self)
+        quit_.activated.connect(partial(self.quit_wanted.emit, "the person pressed Ctrl Q"))
+
+    def _shortcut(self, keys: str, run: Callable[[], None]) -> None:
+        shortcut = QShortcut(QKeySequence(keys), self)
+        shortcut.activated.connect(partial(self._unless_sheet, run))
+
+    def _unless_sheet(self, run: Callable[[], None]) -> None:
+        if self._sheet is None:
+            run()
+
+    def _find(self) -> None:
+        if not hasattr(self.page(), "_filter"):
+            self.open_page("activity")
+        self.page().begin_filter()
+
+    def _test(self) -> None:
+        self.page().test()
+
+    def step_scale(self, step: int) -> None:
+        """Text one size larger (1), smaller (-1), or usual (0)."""
+        scales, now = theme.SCALES, theme.current().scale
+        wanted = 1.0 if not step else scales[max(0, min(len(scales) - 1, scales.index(now) + step))]
+        self._remember(scale=wanted)
+        theme.current().set_scale(wanted)
+
+    # -- size, theme, closing
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._set_narrow()
+
+    def _set_narrow(self) -> None:
+        """Larger text needs more room, so it turns narrow sooner."""
+        narrow = self.width() < theme.current().px(NARROW_BELOW)
+        if narrow != self._narrow:
+            self._narrow = narrow
+            self.sidebar.set_rail(narrow)
+            self.header.set_narrow(narrow)
+            page = self._pages.get(self._page)
+            if page is not None:
+                page.set_narrow(narrow)
+
+    @Slot()
+    def _on_theme(self) -> None:
+        """Painted parts and fixed heights follow the theme: the pages are made anew when they are next seen."""
+        page = self._page
+        for old in self._pages.values():
+            self._stack.removeWidget(old)
+            old.deleteLater()
+        self._pages.clear()
+        self.header.retheme()
+        self._set_narrow()
+        self.sidebar.set_rail(self._narrow)
+        self.sidebar.set_mark()
+        if page:
+            self.open_page(page)
+        for widget in self.findChildren(QWidget):
+            widget.update()
+
+    @Slot(str)
+    def _on_dialect(self, dialect: Dialect) -> None:
+        self._remember(dialect=dialect)
+        self.refresh()
+
+    def _remember(self, **changes: object) -> None:
+        from dataclasses import replace  # noqa: PLC0415
+
+        self.preferences = replace(self.preferences, **changes)  # type: ignore[arg-type]  # the fields of Preferences
+        preferences.save(self._folder, self.preferences)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Closing asks once whether the gateway goes on behind the tray icon. Without a tray there is no way back in sight, so it quits."""
+        application = QGuiApplication.instance()
+        saving = isinstance(application, QGuiApplication) and application.isSavingSession()
+        if not self.isMaximized():
+            self._remember(width=self.width(), height=self.height(), maximised=False)
+        else:
+            self._remember(maximised=True)
+        if self._session.state.leaving or saving:
+            event.accept()
+            return
+        event.ignore()
+        if not self.has_tray():
+            self.quit_wanted.emit("the window was closed")
+        elif self.preferences.on_close == "tray":
+            self.hide()
+            self.hidden_to_tray.emit()
+        elif self.preferences.on_close == "quit":
+            self.quit_wanted.emit("the window was closed")
+        else:
+            self._ask_on_close()
+
+    def _ask_on_close(self) -> None:
+        from app.gui.sheets.closing import ClosingSheet  # noqa: PLC0415
+
+        sheet = ClosingSheet(self._on_close_chosen, self)
+        self._open_sheet(sheet, sheet.first())
+
+    def _on_close_chosen(self, keep: bool) -> None:
+        self._remember(on_close="tray" if keep else "quit")
+        self.close()
+
+
+def _no_tray() -> bool:
+    return False
+
+
+def _url_words(dialect: Dialect) -> str:
+    return tr("It goes into the base URL field of {kind} clients.", kind=DIALECTS[dialect])
+
+
+__all__ = ["LEAST", "NARROW_BELOW", "Window"]
