@@ -1,0 +1,151 @@
+"""Home: figures that can be trusted, and the way to the first request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QPushButton
+
+from app.control.contract import HostView, HourBar, Today
+from app.gui.charts import HourBars, nice_top, readout
+from app.gui.overview import present
+from app.gui.pages.home import HomePage
+from app.gui.state import Boot, EngineReport, ProofReport, State
+from tests.gui.conftest import Wait
+from tests.gui.desk import MINUTE_US, START_US, Desk, client, exchange, provider, snapshot
+
+NOW_US = START_US + 100 * MINUTE_US
+BOOT = Boot(data_dir="data", control="control.sock", port=4141, addresses=("127.0.0.1:4141",))
+UP = State(
+    boot=BOOT,
+    engine=EngineReport(state="up"),
+    proof=ProofReport(ok=True, message="", at_us=START_US, heard_s=1.0),
+    snapshot=snapshot(),
+    live=True,
+    recent_read=True,
+)
+
+
+def captions(today: Today) -> list[tuple[str, str]]:
+    view = present(replace(UP, snapshot=snapshot(today=today)), NOW_US, UTC)
+    return [(metric.value + metric.unit, metric.caption) for metric in view.metrics]
+
+
+def test_figures_of_the_day() -> None:
+    today = Today(
+        requests=214,
+        failed=4,
+        yesterday=188,
+        cost_microusd=4_370_000,
+        unpriced=2,
+        local=23,
+        input=2_000_000,
+        cached=1_260_000,
+        output=70_000,
+    )
+    assert captions(today) == [
+        ("214", "requests, 4 failed, 188 yesterday"),
+        ("$4.37", "cost, 23 local, 2 unpriced"),
+        ("2.07M", "tokens, 63 % read from cache"),
+    ]
+
+
+def test_a_day_without_requests_shows_zeros() -> None:
+    assert captions(Today()) == [("0", "requests, 0 yesterday"), ("$0", "cost"), ("0", "tokens")]
+
+
+def test_a_day_of_unpriced_requests_does_not_cost_zero() -> None:
+    assert captions(Today(requests=3, unpriced=3))[1] == ("–", "cost, 3 unpriced")
+
+
+def test_hosts_are_shown_busiest_first_and_the_rest_summed() -> None:
+    hosts = tuple(
+        HostView(host=f"h{number}.example", connections=number, bytes_out=number * 1_000_000, bytes_in=0, last_us=NOW_US)
+        for number in range(1, 8)
+    )
+    view = present(replace(UP, snapshot=snapshot(hosts=hosts, refused_connections=2)), NOW_US, UTC)
+    assert [line.host for line in view.hosts] == ["h7.example", "h6.example", "h5.example", "4 more hosts"]
+    assert view.hosts[-1].out == "10.0 MB out"
+    assert view.hosts_verdict.word == "28 connections seen, 2 refused."
+    assert view.hosts_verdict.tone == "wa"
+
+
+def test_nothing_is_promised_that_is_not_enforced() -> None:
+    assert present(UP, NOW_US, UTC).hosts_verdict.word == "0 connections seen, 0 refused."
+
+
+def test_the_way_to_the_first_request_is_shown_only_when_there_was_none() -> None:
+    assert present(UP, NOW_US).body == "begin"
+    assert present(replace(UP, recent_read=False), NOW_US).body == "closed"
+    assert present(replace(UP, recent=(exchange(),)), NOW_US).body == "figures"
+    assert present(replace(UP, snapshot=snapshot(state="locked")), NOW_US).body == "closed"
+    assert present(replace(UP, snapshot=snapshot(state="locked"), recent=(exchange(),)), NOW_US).body == "closed"
+
+
+def test_steps_are_ticked_as_they_are_done() -> None:
+    steps = present(UP, NOW_US).steps
+    assert [(step.done, step.number) for step in steps] == [(True, 0), (False, 1), (False, 2)]
+    done = present(replace(UP, snapshot=snapshot(providers=(provider(),), clients=(client(),))), NOW_US).steps
+    assert all(step.done for step in done)
+    assert done[1].detail == "Added: openai."
+
+
+def test_the_snippet_needs_no_provider() -> None:
+    assert "gatehouse/echo" in present(UP, NOW_US).snippet
+    assert "http://127.0.0.1:4141/v1/chat/completions" in present(UP, NOW_US).snippet
+
+
+def test_clients_seen_last_come_first() -> None:
+    clients = (client("a", last_seen_us=NOW_US - 5 * MINUTE_US), client("b", last_seen_us=NOW_US), client("c"))
+    view = present(replace(UP, snapshot=snapshot(clients=clients)), NOW_US, UTC)
+    assert view.clients == "Seen: b just now, a 5 min ago."
+    assert view.clients_count == "3 clients"
+
+
+@pytest.mark.parametrize(
+    ("value", "top"), [(0, 2), (2, 2), (3, 4), (42, 50), (50, 50), (51, 60), (61, 80), (99, 100), (101, 200), (1234, 2000)]
+)
+def test_an_axis_ends_at_an_even_round_number(value: int, top: int) -> None:
+    assert nice_top(value) == top
+
+
+def test_a_bar_is_read_out() -> None:
+    assert readout(HourBar(hour=23, answered=41, failed=2)) == "23 to 00: 41 answered, 2 failed"
+    assert readout(HourBar(hour=4, answered=0, failed=0)) == "04 to 05: 0 answered"
+
+
+def test_bars_can_be_read_by_keyboard_and_on_a_day_of_25_hours(desk: Desk) -> None:
+    bars = HourBars(desk.window)
+    bars.resize(600, 126)
+    hours = tuple(HourBar(hour=min(hour, 23), answered=hour, failed=0) for hour in range(25))
+    bars.show_hours(hours)
+    assert bars.slots() == 25
+    assert bars.bar_at(10) == -1
+    assert bars.bar_at(599) == 24
+    bars.show()
+    QTest.keyClick(bars, Qt.Key.Key_Left)
+    assert bars._at == 24
+    QTest.keyClick(bars, Qt.Key.Key_Left)
+    assert bars._at == 23
+    assert "04 to 05: 4 answered" in bars.accessibleDescription()
+
+
+def test_a_test_request_shows_its_row_live(desk: Desk, wait: Wait) -> None:
+    page = desk.window.page()
+    assert isinstance(page, HomePage)
+    wait(page._begin.isVisible)
+    send = next(button for button in page.findChildren(QPushButton) if button.text() == "Send test request")
+    QTest.mouseClick(send, Qt.MouseButton.LeftButton)
+    wait(lambda: page._figures is not None and page._figures.isVisible())
+    assert page._figures is not None
+    rows = page._figures.requests.table.rows()
+    wait(lambda: rows.rowCount() == 1)
+    assert rows.index(0, 2).data() == "echo"
+    banner = page.banner.banner()
+    assert banner is not None
+    assert "Hello <b>you</b>" in banner.consequence
+    assert not page._begin.isVisible()

@@ -1,0 +1,123 @@
+"""One banner at a time, the worst first, and it says what to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.control.contract import EchoResult, VaultView
+from app.gui import notices
+from app.gui.notices import Banner, banner
+from app.gui.state import Boot, EngineReport, Notice, ProofReport, State
+from tests.gui.desk import START_US, exchange, provider, snapshot
+
+BOOT = Boot(data_dir="data", control="control.sock", port=4142, addresses=("127.0.0.1:4142",), port_note="Port 4141 is held by nginx.")
+UP = State(
+    boot=BOOT,
+    engine=EngineReport(state="up"),
+    proof=ProofReport(ok=True, message="", at_us=START_US, heard_s=1.0),
+    snapshot=snapshot(port=4142),
+    live=True,
+)
+
+
+def shown(state: State, *, note_read: bool = False) -> Banner:
+    found = banner(state, note_read=note_read)
+    assert found is not None
+    return found
+
+
+def acts(found: Banner) -> list[str]:
+    return [choice.act for choice in found.choices]
+
+
+def test_all_well_says_nothing() -> None:
+    assert banner(UP, note_read=True) is None
+    assert banner(replace(UP, leaving=True)) is None
+
+
+def test_the_port_is_remarked_once() -> None:
+    found = shown(UP)
+    assert found.fact == "Gatehouse listens on port 4142."
+    assert found.consequence == "Port 4141 is held by nginx."
+    assert acts(found) == ["note-read"]
+
+
+def test_the_worst_comes_first() -> None:
+    locked = snapshot(state="locked", vault=VaultView(mode="keyring", state="locked", place="GNOME Keyring"))
+    state = replace(UP, notice=Notice(tone="ok", fact="Copied."), engine=EngineReport(state="stopped"), snapshot=locked)
+    assert "stopped" in shown(state).fact
+    state = replace(state, engine=EngineReport(state="up"))
+    assert shown(state).fact == "GNOME Keyring is locked."
+    state = replace(state, snapshot=snapshot(state="failing", problem="The disk is full."))
+    assert shown(state).consequence == "The disk is full."
+    state = replace(state, snapshot=snapshot())
+    assert shown(state).fact == "Copied."
+    state = replace(state, notice=None)
+    assert "port" in shown(state).fact
+
+
+def test_a_crash_shows_the_last_line_of_the_log_and_when_it_goes_on() -> None:
+    engine = EngineReport(state="crashed", restarts=2, next_s=4, exit="1", log=("one", "disk is full"), at_us=START_US)
+    found = shown(replace(UP, engine=engine))
+    assert found.code == "exit 1 · disk is full"
+    assert "starts again in 4 s" in found.consequence
+    assert acts(found) == ["show-log"]
+
+
+def test_an_engine_that_stays_down_can_be_started_again() -> None:
+    found = shown(replace(UP, engine=EngineReport(state="stopped", restarts=5, log=("boom",), at_us=START_US)))
+    assert found.tone == "er"
+    assert "5 restarts" in found.consequence
+    assert acts(found) == ["show-log", "start-engine"]
+
+
+@pytest.mark.parametrize(
+    ("state", "fact", "button"),
+    [
+        ("locked", "GNOME Keyring is locked.", "Unlock…"),
+        ("absent", "No keyring answers on this machine.", "Look again"),
+        ("empty", "The master key of this data folder is missing.", "Look again"),
+        ("denied", "GNOME Keyring refused access to the keys.", "Ask again"),
+    ],
+)
+def test_each_state_of_the_keys_has_its_words_and_its_way_out(state: str, fact: str, button: str) -> None:
+    vault = VaultView(mode="keyring", state=state, place="GNOME Keyring")  # type: ignore[arg-type]
+    found = shown(replace(UP, snapshot=snapshot(state="locked", vault=vault)))
+    assert found.fact == fact
+    assert [choice.words for choice in found.choices] == [button]
+    assert acts(found) == ["unlock"]
+
+
+def test_a_lock_while_running_says_that_local_models_go_on() -> None:
+    vault = VaultView(mode="keyring", state="locked", place="GNOME Keyring")
+    assert "Local models work" in shown(replace(UP, snapshot=snapshot(state="running", vault=vault))).consequence
+    assert "Local models work" not in shown(replace(UP, snapshot=snapshot(state="locked", vault=vault))).consequence
+
+
+def test_an_error_stays_in_sight_before_remarks() -> None:
+    state = replace(UP, notice=Notice(tone="er", fact="That did not work.", consequence="The log says why."))
+    found = shown(state)
+    assert (found.tone, found.fact, acts(found)) == ("er", "That did not work.", ["close"])
+
+
+def test_a_test_request_is_told_with_its_text_as_it_is() -> None:
+    notice = notices.echoed(EchoResult(row=exchange(1), text="Hello\n<b>you</b> " + "x" * 200))
+    assert notice.fact == "The test request was answered in 900 ms."
+    assert "<b>you</b>" in notice.consequence
+    assert len(notice.consequence) < 160
+
+
+def test_only_a_failed_test_is_said_at_the_top() -> None:
+    assert notices.tested(provider(test_ok=True, tested_us=START_US)) is None
+    failed = notices.tested(provider(test_ok=False, tested_us=START_US, test_message="401, the key was refused"))
+    assert failed is not None
+    assert failed.consequence == "401, the key was refused"
+
+
+def test_the_keeper_announces_each_destination_itself() -> None:
+    added = notices.declared({"change": "added", "account": "groq", "destination": "https://api.groq.example:443"})
+    removed = notices.declared({"change": "removed", "account": "groq", "destination": "https://api.groq.example:443"})
+    assert added.fact == "New destination: https://api.groq.example:443."
+    assert removed.fact == "https://api.groq.example:443 is no longer a destination."

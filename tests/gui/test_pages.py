@@ -1,0 +1,331 @@
+"""Providers, Clients and Activity: what they show of a snapshot, and what their buttons do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QPushButton, QWidget
+
+from app.control.contract import VaultView
+from app.core.records import Tokens
+from app.gui import accounts, inspector
+from app.gui.pages import activity, clients, providers
+from app.gui.pages.activity import ActivityPage
+from app.gui.pages.clients import ClientsPage
+from app.gui.pages.providers import ProvidersPage
+from app.gui.state import Boot, EngineReport, ProofReport, State
+from tests.gui.conftest import Wait
+from tests.gui.desk import MINUTE_US, START_US, Desk, Server, client, exchange, provider, snapshot
+
+NOW_US = START_US + 100 * MINUTE_US
+UP = State(
+    boot=Boot(data_dir="data", control="control.sock", port=4141, addresses=("127.0.0.1:4141",)),
+    engine=EngineReport(state="up"),
+    proof=ProofReport(ok=True, message="", at_us=START_US, heard_s=1.0),
+    snapshot=snapshot(),
+    live=True,
+    recent_read=True,
+)
+
+
+def button(within: QWidget, text: str) -> QPushButton:
+    return next(found for found in within.findChildren(QPushButton) if found.text() == text and found.isVisibleTo(within))
+
+
+# -- providers
+
+
+def test_where_a_key_is_and_what_the_last_test_said() -> None:
+    views = (
+        provider("openai", tested_us=NOW_US, test_ok=True, test_ms=240, models=("a", "b")),
+        provider("work", tested_us=NOW_US, test_ok=False, test_message="401, the key was refused"),
+        provider("new", key_state="missing", key_place=""),
+        provider("sealed", key_place="In a file, locked by your passphrase"),
+        provider("locked", key_state="unknown"),
+        provider(
+            "ollama", kind="ollama", local=True, base_url="http://127.0.0.1:11434/v1", host="127.0.0.1", label="Ollama", key_state="none"
+        ),
+    )
+    view = providers.present(replace(UP, snapshot=snapshot(providers=views)), NOW_US)
+    rows = {row.name: row for row in view.cloud}
+    assert view.remark == "4 keys in GNOME Keyring"
+    assert (rows["openai"].key.word, rows["openai"].key.tone, rows["openai"].key.detail) == ("In GNOME Keyring", "ok", "sk-proj…m2Ka")
+    assert (rows["openai"].test.word, rows["openai"].models, rows["openai"].label) == ("OK, 240 ms", "2", "OpenAI")
+    assert (rows["work"].test.word, rows["work"].test.tone, rows["work"].label) == ("401, the key was refused", "er", "work")
+    assert rows["new"].keyless
+    assert rows["new"].models == "–"
+    assert rows["sealed"].key.tone == "wa"
+    assert rows["locked"].key.word == "Locked"
+    assert [(row.name, row.host, row.key.word) for row in view.local] == [("ollama", "127.0.0.1:11434", "No key needed")]
+
+
+def test_a_running_test_is_shown_as_such() -> None:
+    state = replace(UP, snapshot=snapshot(providers=(provider(test_ok=True, tested_us=NOW_US),)), busy=frozenset({"test:openai"}))
+    row = providers.present(state, NOW_US).cloud[0]
+    assert row.testing
+    assert row.test.word == "Checking…"
+    assert accounts.short_words(state, provider())[0].word == "Checking…"
+
+
+def test_a_base_url_that_cannot_be_read_shows_the_host_alone() -> None:
+    assert accounts.host_words(provider(base_url="http://[::1")) == "api.openai.example"
+    assert accounts.host_words(provider(base_url="https://api.openai.example:443/v1")) == "api.openai.example"
+
+
+def providers_page(desk: Desk, server: Server, wait: Wait) -> ProvidersPage:
+    server.providers = {
+        "openai": provider(models=("gpt-5",), tested_us=START_US, test_ok=True),
+        "work": provider("work", key_state="missing"),
+    }
+    server.push()
+    desk.window.open_page("providers")
+    page = desk.window.page()
+    assert isinstance(page, ProvidersPage)
+    wait(lambda: page._cloud._rows.rowCount() == 2)
+    return page
+
+
+def test_a_row_has_its_own_buttons_and_keeps_them(server: Server, desk: Desk, wait: Wait) -> None:
+    page = providers_page(desk, server, wait)
+    block = page._cloud
+    last = len(block._rows.columns) - 1
+    first = block.table.indexWidget(block._rows.index(0, last))
+    assert button(first, "Test").isEnabled()
+    assert button(block.table.indexWidget(block._rows.index(1, last)), "Add key")
+    QTest.mouseClick(button(first, "Test"), Qt.MouseButton.LeftButton)
+    wait(lambda: block._rows.index(0, 3).data() == "2")
+    assert block.table.indexWidget(block._rows.index(0, last)) is first
+    del server.providers["openai"]
+    server.push()
+    wait(lambda: block._rows.rowCount() == 1)
+    assert button(block.table.indexWidget(block._rows.index(0, last)), "Add key")
+
+
+def test_f5_tests_the_chosen_provider_or_all(server: Server, desk: Desk, wait: Wait) -> None:
+    page = providers_page(desk, server, wait)
+    page.test()
+    wait(lambda: sum(path.endswith("/test") for _method, path, _body in server.asked) == 2)
+    wait(lambda: not desk.session.state.busy)
+    page._cloud.table.setFocus()
+    page._cloud.table.selectRow(1)
+    page.test()
+    wait(lambda: sum(path.endswith("/work/test") for _method, path, _body in server.asked) == 2)
+    assert sum(path.endswith("/openai/test") for _method, path, _body in server.asked) == 1
+
+
+def test_the_models_of_an_account_are_named_as_clients_ask_for_them(server: Server, desk: Desk, wait: Wait) -> None:
+    providers_page(desk, server, wait)
+    desk.window.do("models:openai")
+    sheet = desk.window.sheet()
+    assert sheet is not None
+    assert sheet.title.text() == "1 model of openai"
+
+
+def test_what_was_removed_meanwhile_opens_nothing(desk: Desk) -> None:
+    for intent in ("models:gone", "replace-key:gone", "remove-provider:gone"):
+        desk.window.do(intent)
+        assert desk.window.sheet() is None
+
+
+# -- clients
+
+
+def test_a_client_is_seen_never_seen_or_blocked() -> None:
+    people = (client("a", last_seen_us=NOW_US - 2 * MINUTE_US), client("b"), client("c", blocked=True, last_seen_us=NOW_US))
+    view = clients.present(replace(UP, snapshot=snapshot(clients=people)), NOW_US, UTC)
+    assert view.remark == "3 clients, 2 seen"
+    assert [(card.word, card.tone, card.seen) for card in view.cards] == [
+        ("Connected", "ok", "seen 2 min ago"),
+        ("Never seen", "in", "added 1 h ago"),
+        ("Blocked", "er", "seen just now"),
+    ]
+    assert view.cards[0].key == "sk-gh-…f2a1"
+
+
+def test_a_client_is_blocked_unblocked_and_removed(server: Server, desk: Desk, wait: Wait) -> None:
+    server.clients = {name: client(name) for name in ("one", "two")}
+    server.push()
+    desk.window.open_page("clients")
+    page = desk.window.page()
+    assert isinstance(page, ClientsPage)
+    wait(lambda: list(page._cards) == ["one", "two"])
+    QTest.mouseClick(button(page._cards["one"], "Block"), Qt.MouseButton.LeftButton)
+    wait(lambda: page._cards["one"]._pill.word() == "Blocked")
+    QTest.mouseClick(button(page._cards["one"], "Unblock"), Qt.MouseButton.LeftButton)
+    wait(lambda: page._cards["one"]._pill.word() == "Never seen")
+    QTest.mouseClick(button(page._cards["two"], "Remove"), Qt.MouseButton.LeftButton)
+    sheet = desk.window.sheet()
+    assert sheet is not None
+    QTest.mouseClick(button(sheet, "Remove two"), Qt.MouseButton.LeftButton)
+    wait(lambda: list(page._cards) == ["one"])
+
+
+@pytest.mark.parametrize(("present", "field"), [(providers.present, "cloud"), (clients.present, "cards")])
+def test_locked_lists_are_not_shown_as_empty_ones(present: object, field: str) -> None:
+    vault = VaultView(mode="keyring", state="locked", place="GNOME Keyring")
+    view = present(replace(UP, snapshot=snapshot(state="locked", vault=vault)), NOW_US)  # type: ignore[operator]
+    assert getattr(view, field) == ()
+    assert view.closed is not None
+    assert view.closed.fact == "The records are locked"
+    assert not view.can_add
+
+
+# -- activity
+
+
+def activity_view(**changes: object) -> activity.View:
+    fields: dict[str, object] = {"loaded": 3, "shown": 3, "waiting": 0, "paused": False, "more": False}
+    return activity.present(UP, **(fields | changes))  # type: ignore[arg-type]
+
+
+def test_the_tail_says_whether_it_is_live_and_how_much_it_holds() -> None:
+    assert (activity_view().live, activity_view().pause, activity_view().foot) == ("Live", "Pause", "3 requests")
+    paused = activity_view(paused=True, waiting=12)
+    assert (paused.live, paused.pause) == ("Paused", "Resume, 12 new")
+    assert activity_view(paused=True).pause == "Resume"
+    assert activity_view(more=True).foot == "3 loaded, older ones as you scroll"
+    assert activity_view(shown=1).foot == "1 of 3 loaded"
+    assert activity_view(shown=0).filtered_out == 3
+    assert activity_view(loaded=0, shown=0).empty == ("Waiting for the first request", f"Listening on 127.0.0.1:4141 since {_start()}.")
+
+
+def _start() -> str:
+    from app.gui import format as fmt
+
+    return fmt.clock(START_US)[:5]
+
+
+def activity_page(desk: Desk, server: Server, wait: Wait, count: int = 250) -> ActivityPage:
+    server.rows = [exchange(number) for number in range(count)]
+    desk.window.open_page("activity")
+    page = desk.window.page()
+    assert isinstance(page, ActivityPage)
+    wait(lambda: page._rows.rowCount() == min(count, activity.PAGE))
+    return page
+
+
+def test_older_rows_come_as_one_scrolls_each_once(server: Server, desk: Desk, wait: Wait) -> None:
+    page = activity_page(desk, server, wait)
+    bar = page._table.verticalScrollBar()
+    for loaded in (200, 250):
+        bar.setValue(bar.maximum())
+        wait(lambda: page._rows.rowCount() == loaded)  # noqa: B023  it is run before the loop goes on
+    assert [row.id for row in page._rows.rows()] == sorted((row.id for row in server.rows), reverse=True)
+    assert not page._more
+    pages = [path for _method, path, _body in server.asked if path.startswith("/v0/activity?limit=100")]
+    bar.setValue(0)
+    bar.setValue(bar.maximum())
+    assert len(pages) == 3
+
+
+def test_new_rows_appear_at_the_top_and_do_not_move_what_is_read(server: Server, desk: Desk, wait: Wait) -> None:
+    page = activity_page(desk, server, wait)
+    server.push(row=exchange(1000))
+    wait(lambda: page._rows.rowCount() == 101)
+    assert page._rows.row(0).id == exchange(1000).id
+    assert page._table.verticalScrollBar().value() == 0
+    bar = page._table.verticalScrollBar()
+    bar.setValue(320)
+    read = page._table.indexAt(page._table.viewport().rect().topLeft() + page._table.viewport().rect().center() * 0).data()
+    before = page._rows.key(page._table.rowAt(1))
+    server.push(row=exchange(1001))
+    wait(lambda: page._rows.rowCount() == 102)
+    assert page._rows.key(page._table.rowAt(1)) == before
+    assert read is not None
+
+
+def test_a_pause_holds_new_rows_back_and_counts_them(server: Server, desk: Desk, wait: Wait) -> None:
+    page = activity_page(desk, server, wait, count=5)
+    QTest.keyClick(page._table, Qt.Key.Key_Space)
+    for number in (100, 101, 101):
+        server.push(row=exchange(number))
+    wait(lambda: page._pause.text() == "Resume, 2 new")
+    assert page._rows.rowCount() == 5
+    QTest.mouseClick(page._pause, Qt.MouseButton.LeftButton)
+    assert page._rows.rowCount() == 7
+    assert page._pause.text() == "Pause"
+
+
+def test_space_typed_into_the_filter_is_a_blank(server: Server, desk: Desk, wait: Wait) -> None:
+    page = activity_page(desk, server, wait, count=5)
+    page.begin_filter()
+    QTest.keyClicks(page._filter.line, "scripts gpt-5")
+    assert page._filter.text() == "scripts gpt-5"
+    assert not page._paused
+
+
+def test_the_filter_hides_rows_and_can_be_cleared(server: Server, desk: Desk, wait: Wait) -> None:
+    page = activity_page(desk, server, wait, count=5)
+    page._filter.line.setText("nothing like it")
+    assert page._stack.currentWidget() is page._none
+    assert "5 loaded requests are hidden" in page._none.sentence.text()
+    QTest.mouseClick(button(page._none, "Clear filter"), Qt.MouseButton.LeftButton)
+    assert page._found.rowCount() == 5
+    assert page._stack.currentIndex() == 0
+
+
+def test_a_request_is_opened_from_home_and_walked_through_by_keyboard(server: Server, desk: Desk, wait: Wait) -> None:
+    server.rows = [exchange(number) for number in range(30)]
+    desk.window.open_request(exchange(12).id)
+    page = desk.window.page()
+    assert isinstance(page, ActivityPage)
+    wait(page._inspector.isVisible)
+    assert page._inspector.row() == exchange(12)
+    QTest.keyClick(page._table, Qt.Key.Key_Down)
+    assert page._inspector.row() == exchange(11)
+    QTest.keyClick(page._table, Qt.Key.Key_Escape)
+    assert not page._inspector.isVisible()
+    QTest.keyClick(page._table, Qt.Key.Key_Up)
+    assert not page._inspector.isVisible()
+    QTest.keyClick(page._table, Qt.Key.Key_Return)
+    assert page._inspector.isVisible()
+    QTest.mouseClick(button(page._inspector, "Copy request id"), Qt.MouseButton.LeftButton)
+    shown = page._inspector.row()
+    assert shown is not None
+    assert QGuiApplication.clipboard().text() == shown.id
+
+
+def test_a_hole_left_by_a_long_silence_is_not_hidden(server: Server, desk: Desk, wait: Wait) -> None:
+    page = activity_page(desk, server, wait, count=50)
+    server.rows = [exchange(number) for number in range(1000, 1250)]
+    server.hang_up()
+    wait(lambda: desk.session.state.streams == 2)
+    wait(lambda: page._rows.rowCount() >= 100 and page._rows.key(0) == exchange(1249).id)
+    assert exchange(10).id not in [row.id for row in page._rows.rows()]
+
+
+def test_the_inspector_tells_a_request_in_full() -> None:
+    row = exchange(
+        1, tokens=Tokens(input=9812, cached=4096, output=640, reasoning=12), cost_microusd=18_600, removed_headers=3, dropped="x-user",
+        message="<b>not markup</b>", attempts=2, duration_us=6_100_000, first_byte_us=3_100_000,
+    )  # fmt: skip
+    view = inspector.present(row, UTC)
+    assert view.title == "Answered on 2nd try"
+    assert view.subtitle.endswith("OpenAI chat, streamed")
+    assert [step.glyph for step in view.steps] == ["arrow-right", "warning-fill", "arrow-bend-down-right"]
+    assert view.steps[-1].detail == "status 200, first bytes after 3.1 s"
+    assert [part.words for part in view.stretches] == ["wait 3.1 s", "stream 3.0 s"]
+    facts = {fact.name: fact.value for fact in view.tokens + view.sent}
+    assert facts == {
+        "Tokens in": "9,812 · 4,096 from cache", "Tokens out": "640 · 12 reasoning", "Cost": "$0.019", "Price from": "table of 3 Nov 2026",
+        "Left to": "api.openai.example", "Sent": "4.1 kB, connection 7", "Received": "900 B", "Removed": "3 headers", "Dropped": "x-user",
+        "Content": "Not stored",
+    }  # fmt: skip
+
+
+def test_the_inspector_does_not_invent_what_is_absent() -> None:
+    row = exchange(
+        1, outcome="refused", status=401, error="key_unknown", account="", model="", host="", client="", tokens=Tokens(),
+        cost_microusd=None, price="", connection=None, duration_us=None, first_byte_us=None, bytes_out=0, bytes_in=0,
+    )  # fmt: skip
+    view = inspector.present(row, UTC)
+    facts = {fact.name: fact.value for fact in view.tokens + view.sent}
+    assert facts == {"Tokens in": "–", "Tokens out": "–", "Cost": "–", "Price from": "–", "Left to": "nowhere", "Content": "Not stored"}
+    assert view.stretches == ()
+    assert view.timing == ""
+    assert "Someone without a known key" in view.steps[0].runs[0].text
