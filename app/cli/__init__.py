@@ -1,6 +1,7 @@
 """The command line: every verb asks a running gateway over the control channel, as the window does, and prints the answer.
 
-`arguments` says what can be typed, `verbs` does it, `follow` watches live, `text` lays out, `typed` reads keys and passphrases.
+`arguments` says what can be typed, `verbs` does it, `follow` watches live, `text` lays out, `typed` reads keys and passphrases,
+`ready` is `serve`'s one line as JSON.
 What must not live here: SQL, secrets on the command line, a second way of doing what the engine does. `serve` and the window are
 handed to the keeper. Imports are late, because `--help` and `status` must be quick and the keeper's process must stay small.
 """
@@ -78,16 +79,22 @@ def data_dir(options: Namespace) -> Path:
 def _keep(options: Namespace) -> int:
     from app.keeper.main import Options, run  # noqa: PLC0415
 
-    return run(
-        Options(
-            data_dir=data_dir(options),
-            port=4141 if options.port is None else options.port,
-            port_fixed=options.port is not None,
-            vault=options.vault or "auto",
-            passphrase_file=None if options.passphrase_file is None else Path(options.passphrase_file).expanduser().absolute(),
-            window=options.verb is None,
-        )
+    started = Options(
+        data_dir=data_dir(options),
+        port=4141 if options.port is None else options.port,
+        port_fixed=options.port is not None,
+        vault=options.vault or "auto",
+        passphrase_file=None if options.passphrase_file is None else Path(options.passphrase_file).expanduser().absolute(),
+        window=options.verb is None,
     )
+    if not options.json:
+        return run(started)
+    import contextlib  # noqa: PLC0415
+
+    from app.cli.ready import JsonLines  # noqa: PLC0415
+
+    with contextlib.redirect_stdout(JsonLines(sys.stdout)):
+        return run(started)
 
 
 def _place(error: Exception) -> str:

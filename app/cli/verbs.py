@@ -54,7 +54,7 @@ def _provider_add(options: Namespace, client: ControlClient) -> int:
         key = typed.secret(f"key for {options.name}", from_stdin=options.key_stdin, option="--key-stdin or --no-key").reveal()
     local = options.local or kind.local
     view = client.add_provider(NewProvider(name=options.name, kind=options.kind, base_url=options.base_url, key=key, local=local))
-    kept = f" Its key is kept: {view.key_place}." if view.key_place else ""
+    kept = f" Key: {view.key_place}." if view.key_place else ""
     show(
         options,
         view,
