@@ -150,7 +150,7 @@ def base_url(row: Provider, given: str) -> str:
         raise AppError("url_invalid", "The address has characters that cannot be sent.", "Write it as the provider's page shows it.")
     url = url.rstrip("/")
     for endpoint in _ENDPOINTS:
-        if url.endswith(endpoint):
+        if urlsplit(url).path.endswith(endpoint):
             url = url.removesuffix(endpoint).rstrip("/")
             break
     parts = urlsplit(url)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.control.contract import Kind
@@ -248,6 +248,7 @@ def test_what_is_no_base_url_is_refused_with_a_sentence(url: str) -> None:
     assert caught.value.message.endswith(".")
 
 
+@example("HTTP://chat/completions")
 @given(
     st.text(max_size=40)
     | st.text(max_size=30).map(lambda text: "https://host/" + text)
