@@ -164,8 +164,13 @@ class Stage:
             self._puppets.append(puppet)
 
     def log(self) -> str:
-        logs = [path for folder in {self.paths.logs, *Path("/tmp").glob("gatehouse-session-*/logs")} for path in folder.glob("*.log")]
-        return "\n".join(path.read_text(errors="replace") for path in logs)
+        """What the keeper and its children wrote, wherever this run has its data."""
+        try:
+            ephemeral = json.loads(self.paths.lock.read_text() or "{}").get("ephemeral")
+        except (OSError, ValueError):
+            ephemeral = None
+        folder = Path(ephemeral) / "logs" if ephemeral else self.paths.logs
+        return "\n".join(path.read_text(errors="replace") for path in sorted(folder.glob("*.log")))
 
     def until(self, what: Callable[[], Any], timeout_s: float = 10) -> Any:
         deadline = time.monotonic() + timeout_s
