@@ -5,7 +5,7 @@ process and talks to no D-Bus, so that the kernel can later be asked to refuse b
 
     main      boot, wiring, drain                 exchange  one proxied request, as numbered steps
     lifeline  the line to the keeper              routing   model name -> account and model (pure)
-    server    HTTP (the only file with aiohttp)   accounts  accounts and their keys in memory
+    server    listeners, limits, one clock        accounts  accounts and their keys in memory
     web       what server hands to handlers       clients   who is asking
     safety    Host, Origin, content type (pure)   echo      the built-in model
     recorder  journal, then ledger in batches     control   the control API

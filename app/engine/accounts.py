@@ -110,7 +110,6 @@ class Entry:
         return tuple(kept)
 
 
-
 class Accounts:
     """`changed()` is called on the loop after every change. Used on the loop only."""
 

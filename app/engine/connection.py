@@ -1,0 +1,286 @@
+"""One client's connection: llhttp's callbacks in, requests one after the other out, and what bounds both."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, cast
+
+import httptools
+
+from app.core.errors import AppError
+from app.engine.incoming import Incoming
+from app.engine.web import Pairs, Reply
+
+if TYPE_CHECKING:
+    from app.engine.server import Server
+
+_log: Final = logging.getLogger(__name__)
+
+_HIGH_WATER: Final = 512 * 1024
+_PIPELINED: Final = 8
+_LINGER_S: Final = 1.5
+_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
+
+
+class _RefusedError(Exception):
+    """Carries an answer out of a callback of the parser."""
+
+    def __init__(self, error: AppError) -> None:
+        super().__init__(error.code)
+        self.error: Final = error
+
+
+class Connection(asyncio.Protocol):
+    """One client. Requests on it are answered in their order, one at a time."""
+
+    __slots__ = (
+        "_arriving", "_done", "_fresh", "_head_bytes", "_heads", "_loop", "_parser", "_paused", "_queue", "_server", "_since", "_url",
+        "_writable", "current", "task", "transport",
+    )  # fmt: skip
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self._server: Final = server
+        self._loop: Final = loop
+        self._parser = httptools.HttpRequestParser(self)
+        self._arriving: Incoming | None = None
+        self._queue: deque[Incoming] = deque()
+        self._url = b""
+        self._head_bytes = self._heads = 0
+        self._fresh = True
+        self._done = False
+        self._paused = False
+        self._since = loop.time()
+        self._writable: asyncio.Future[None] | None = None
+        self.current: Incoming | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.transport: asyncio.Transport
+
+    # What the transport says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
+        server = self._server
+        if len(server.open) >= server.limits.connections:
+            self._refuse(AppError("too_many_connections", "Too many connections are open.", retry_after_s=1))
+        elif server.admits is not None and not server.admits(transport.get_extra_info("socket")):
+            self._refuse(AppError("peer_not_allowed", "Another user of this machine may not steer the gateway."))
+        elif server.closing:
+            self.transport.close()
+        else:
+            server.open.add(self)
+            self.transport.set_write_buffer_limits(high=_HIGH_WATER)
+
+    def data_received(self, data: bytes) -> None:
+        if self._done:
+            return
+        if self._arriving is None and not self._head_bytes:
+            self._since = self._loop.time()
+        if self._arriving is None:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except _RefusedError as refused:  # raised in a callback
+            self._refuse(refused.error)
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            self._refuse(cause.error if isinstance(cause, _RefusedError) else AppError("internal", "Gatehouse made a mistake."))
+        except httptools.HttpParserUpgrade:
+            self._refuse(AppError("body_invalid", "Gatehouse does not change protocols on a connection."))
+        except httptools.HttpParserError:
+            self._refuse(AppError("body_invalid", "This is not a well-formed HTTP request."))
+        else:
+            if self._arriving is None and self._head_bytes > self._server.limits.head_bytes:
+                self._refuse(_large_head())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._done = True
+        self._server.open.discard(self)
+        self._queue.clear()
+        if self.current is not None:
+            self.current.gone()
+        if self.task is not None:
+            self.task.cancel()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        waiting, self._writable = self._writable, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    # What the parser says. A request begins to be handled when its head is whole, so that it can be refused before its body comes.
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._server.limits.line_bytes:
+            raise _RefusedError(_large_head())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._arriving is None:
+            self._arriving = Incoming(self)
+        pairs = self._arriving.raw
+        pairs.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+        self._heads += len(name) + len(value)
+        if len(pairs) > self._server.limits.headers or self._heads > self._server.limits.head_bytes:
+            raise _RefusedError(_large_head())
+
+    def on_headers_complete(self) -> None:
+        request = self._arriving
+        if request is None:
+            request = self._arriving = Incoming(self)
+        parser = self._parser
+        self._head_bytes = self._heads = 0
+        method = parser.get_method().decode("latin-1")
+        version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise _RefusedError(AppError("body_invalid", "Gatehouse speaks HTTP/1.1 and 1.0."))
+        url, self._url = self._url.decode("latin-1"), b""
+        request.begin(method, url, version == "1.1")
+        if self.current is None:
+            self._start(request)
+        elif len(self._queue) >= _PIPELINED:
+            raise _RefusedError(AppError("body_invalid", "Too many requests were sent ahead on one connection."))
+        else:
+            self._queue.append(request)
+            self.transport.pause_reading()
+
+    def on_body(self, data: bytes) -> None:
+        assert self._arriving is not None
+        self._arriving.feed(data)
+
+    def on_message_complete(self) -> None:
+        request, self._arriving = self._arriving, None
+        assert request is not None
+        request.keep = self._parser.should_keep_alive()
+        request.end_of_body()
+        self._since = self._loop.time()
+
+    # What a request asks of its connection.
+
+    def want_more(self, *, more: bool) -> None:
+        """Backpressure on a body that nobody reads yet."""
+        if more and self._paused and not self._done:
+            self._paused = False
+            self.transport.resume_reading()
+        elif not more and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    async def drained(self) -> None:
+        """Until the client has taken enough of what was written. ConnectionError when it is gone."""
+        if self._writable is not None:
+            await self._writable
+        if self._done:
+            raise ConnectionResetError("the client left")
+
+    def send(self, data: bytes) -> None:
+        if self._done:
+            raise ConnectionResetError("the client left")
+        self.transport.write(data)
+
+    def head(self, status: int, headers: Pairs, content_type: str, framing: str, *, keep: bool) -> bytes:
+        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}\r\nContent-Type: {content_type}{framing}"]
+        for name, value in headers:
+            if "\n" in value or "\r" in value or "\0" in value:
+                continue  # never a second header out of one value
+            lines.append(f"\r\n{name}: {value}")
+        if not keep:
+            lines.append("\r\nConnection: close")
+        return "".join(lines).encode("latin-1", "replace") + self._server.fixed_head() + b"\r\n"
+
+    # The life of a connection.
+
+    def check(self, now: float) -> None:
+        limits = self._server.limits
+        if self.current is not None:
+            return
+        waited = now - self._since
+        if waited > (limits.head_s if self._fresh or self._head_bytes or self._arriving is not None else limits.idle_s):
+            self.drop()
+
+    def close_if_idle(self) -> None:
+        if self.current is None:
+            self.drop()
+
+    def drop(self) -> None:
+        self._done = True
+        self.transport.close()
+
+    def _start(self, request: Incoming) -> None:
+        self.current = request
+        self._fresh = False
+        self.task = self._loop.create_task(self._answer(request))
+
+    async def _answer(self, request: Incoming) -> None:
+        server = self._server
+        try:
+            try:
+                result = await server.handler(request)
+            except AppError as error:
+                result = Reply(error.status, server.error_body(error))
+            if isinstance(result, Reply):
+                request.whole(result)
+            if self._writable is not None:
+                await self._writable
+        except ConnectionError:
+            self.drop()
+        except Exception:  # noqa: BLE001 - the edge of a request: logged, and answered without a trace
+            _log.exception("a request handler failed")
+            if request.started or self._done:
+                self.drop()
+            else:
+                request.keep = False
+                request.whole(Reply(500, server.error_body(AppError("internal", "Gatehouse made a mistake; the log has the details."))))
+        finally:
+            self.task = None
+            self._next(request)
+
+    def _next(self, answered: Incoming) -> None:
+        """The connection is free again, or at its end."""
+        self.current = None
+        self._since = self._loop.time()
+        if self._done:
+            return
+        if not answered.complete:
+            self._linger()
+            return
+        if not answered.keep or self._server.closing:
+            self.drop()
+            return
+        self.want_more(more=True)
+        if self._queue:
+            self._start(self._queue.popleft())
+            if not self._queue:
+                self.transport.resume_reading()
+
+    def _refuse(self, error: AppError) -> None:
+        """Answer and close: what follows on this connection is not to be trusted."""
+        if self.task is None:
+            body = self._server.error_body(error)
+            self.transport.write(self.head(error.status, (), "application/json", f"\r\nContent-Length: {len(body)}", keep=False) + body)
+            self._linger()
+        else:
+            self._done = True
+            self.task.cancel()
+            self.transport.abort()
+
+    def _linger(self) -> None:
+        """The answer is written and the rest of what the client sends is not wanted. Closing at once would reset the connection, and
+        the client would lose the answer with it; so its bytes are dropped for a moment (RFC 9112 9.6)."""
+        self._done = True
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        self._loop.call_later(_LINGER_S, self.transport.abort)
+
+
+def _large_head() -> AppError:
+    return AppError("headers_too_large", "The request's headers are too large.")
