@@ -24,7 +24,7 @@ PLANTED = {
     "gui": ("gui/format.py", "import app.system.keyrings"),
     "qt": ("engine/routing.py", "import PySide6.QtCore"),
     "pure": ("wire/sse.py", "import socket"),
-    "aiohttp": ("engine/exchange.py", "import aiohttp"),
+    "http": ("engine/exchange.py", "import httptools"),
     "sql": ("engine/recorder.py", "import sqlalchemy"),
     "keyring": ("keeper/vault.py", "import keyring"),
     "keyrings": ("engine/accounts.py", "import app.system.keyrings"),
