@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final
 
 from app.core.errors import AppError
-from app.system.channel import Caller, Channel
+from app.egress.door import shut_down
+from app.system.channel import Caller, Channel, Reply
 
 Told = Callable[[dict[str, Any]], None]
 
@@ -40,11 +42,21 @@ class Lifeline:
         except TimeoutError:
             raise AppError("internal", f"The keeper did not answer to {op} in {_DIAL_S:.0f} seconds.") from None
         except asyncio.CancelledError:
-            future.add_done_callback(_close_late)
+            future.add_done_callback(self._close_late)
             raise
 
     def tell(self, op: str, fields: dict[str, object] | None = None) -> None:
         self._caller.send(op, fields)
+
+    def _close_late(self, future: Future[Reply]) -> None:
+        """A dial that nobody waits for any more: its descriptor must not stay open, here or at the keeper."""
+        if future.cancelled() or future.exception() is not None:
+            return
+        message, sockets = future.result()
+        for late in sockets:
+            shut_down(late)
+        if "connection" in message:
+            self.tell("closed", {"connection": message["connection"]})
 
     def _on_message(self, message: dict[str, Any], sockets: list[socket.socket]) -> None:
         for unexpected in sockets:
@@ -57,10 +69,3 @@ class Lifeline:
     def _post(self, call: Callable[..., None], *arguments: object) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
-
-
-def _close_late(future: Any) -> None:
-    """A dial that nobody waits for any more: its descriptor must not stay open."""
-    if not future.cancelled() and future.exception() is None:
-        for late in future.result()[1]:
-            late.close()
