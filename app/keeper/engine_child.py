@@ -160,7 +160,7 @@ class EngineChild:
                 answer(caller, message, lambda: self._declare(message))
             case "withdraw":
                 answer(caller, message, lambda: self._broker.withdraw(message.get("account")))
-            case "secret_get" | "secret_put" | "secret_remove" | "unlock" as op:
+            case "secret_get" | "secret_put" | "secret_remove" | "audit_get" | "audit_put" | "unlock" as op:
                 workers.run(lambda: answer(caller, message, lambda: self._secret(op, message)))
             case "ready":
                 events.post(lambda: self._ready(caller))
@@ -201,6 +201,10 @@ class EngineChild:
             case "secret_remove":
                 self._vault.secret_remove(message.get("name"))
                 return None
+            case "audit_get":
+                return {"text": self._vault.audit_get(message.get("item"))}
+            case "audit_put":
+                return {"place": self._vault.audit_put(message.get("item"), message.get("text"))}
             case _:
                 passphrase = message.get("passphrase")
                 return self._vault.open(prompt=True, passphrase=passphrase if isinstance(passphrase, str) else None).fields()

@@ -3,8 +3,8 @@
     {"version": 1, "mode": "keyring" | "passphrase", "service": "Gatehouse", "sealed": {NAME: TEXT},
      "kdf": {...}, "check": HEX}                                                        the last two for a passphrase only
 
-Keyring items: `master-key` and `provider/NAME` under the service. A secret that the keyring cannot hold is sealed here, and its item
-says `sealed:1`. With a passphrase everything is sealed here, the master key too, and the keyring is not touched.
+Keyring items: `master-key`, `provider/NAME`, `audit-anchor` and `audit-key` under the service. A secret that the keyring cannot hold is
+sealed here, and its item says `sealed:1`. With a passphrase everything is sealed here, the master key too; the keyring is not touched.
 
 A master key that is missing beside existing data is never replaced by a new one: that would lock the data away for good.
 """
@@ -30,6 +30,8 @@ State = Literal["ready", "locked", "absent", "empty", "denied"]
 SERVICE: Final = "Gatehouse"
 _MASTER: Final = "master-key"
 _SEALED: Final = "sealed:1"
+# What the audit log keeps outside of the database: how far it had come, and the key that signs its checkpoints.
+AUDIT_ITEMS: Final = ("audit-anchor", "audit-key")
 _PASSPHRASE_MIN: Final = 8
 _PROBE_CHARACTERS: Final = 200  # about the size of a provider's key
 
@@ -102,25 +104,45 @@ class Strongbox:
 
     def get(self, name: str, sealing: bytes) -> Secret:
         """The secret of a provider account. AppError vault_* or `provider_key_missing`."""
-        file = self._need()
-        item = _item(name)
-        if file["mode"] == "keyring":
-            found = self._keyring.get(file["service"], item)
-            if found is None:
-                raise AppError("provider_key_missing", f"{self._keyring.place} has no key for “{name}”.", "Enter the key again.")
-            if found.reveal() != _SEALED:
-                return found
-        if item not in file["sealed"]:
-            raise AppError("provider_key_missing", f"There is no key for “{name}”.", "Enter the key again.")
         try:
-            return Secret(unseal(sealing, _context(file["service"], item), file["sealed"][item]).decode("utf-8"))
+            found = self._item(_item(name), sealing)
         except (NotOpenedError, UnicodeDecodeError):
             raise AppError("provider_key_missing", f"The sealed key for “{name}” was changed or damaged.", "Enter the key again.") from None
+        if found is None:
+            raise AppError("provider_key_missing", f"{self._place()} has no key for “{name}”.", "Enter the key again.")
+        return found
 
     def put(self, name: str, secret: Secret, sealing: bytes) -> str:
         """Keep a secret; the place it went to, in words."""
+        return self._put(_item(name), secret, sealing)
+
+    def audit_get(self, item: str, sealing: bytes) -> Secret | None:
+        """One of `AUDIT_ITEMS`, None when there is none. AppError vault_*; vault_denied when what was sealed is changed or damaged."""
+        try:
+            return self._item(_audit_item(item), sealing)
+        except (NotOpenedError, UnicodeDecodeError):
+            raise AppError("vault_denied", f"The sealed item “{item}” of vault.json was changed or damaged.") from None
+
+    def audit_put(self, item: str, secret: Secret, sealing: bytes) -> str:
+        return self._put(_audit_item(item), secret, sealing)
+
+    def _place(self) -> str:
         file = self._need()
-        item = _item(name)
+        return self._keyring.place if file["mode"] == "keyring" else LOCKED_FILE[:1].upper() + LOCKED_FILE[1:]
+
+    def _item(self, item: str, sealing: bytes) -> Secret | None:
+        """NotOpenedError, UnicodeDecodeError when what was sealed was changed."""
+        file = self._need()
+        if file["mode"] == "keyring":
+            found = self._keyring.get(file["service"], item)
+            if found is None or found.reveal() != _SEALED:
+                return found
+        if item not in file["sealed"]:
+            return None
+        return Secret(unseal(sealing, _context(file["service"], item), file["sealed"][item]).decode("utf-8"))
+
+    def _put(self, item: str, secret: Secret, sealing: bytes) -> str:
+        file = self._need()
         in_keyring = file["mode"] == "keyring"
         fits = in_keyring and self._keyring.holds(secret) and not secret.reveal().startswith("sealed:")
         if fits:
@@ -258,6 +280,12 @@ def _item(name: str) -> str:
     if not name or len(name) > 200 or not name.isprintable():
         raise AppError("name_invalid", "A secret needs a name that can be printed.")
     return f"provider/{name}"
+
+
+def _audit_item(item: str) -> str:
+    if item not in AUDIT_ITEMS:
+        raise AppError("name_invalid", "There is no such item of the audit log.")
+    return item
 
 
 def _context(service: str, item: str) -> str:

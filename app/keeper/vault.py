@@ -140,6 +140,26 @@ class Vault:
         else:
             self._ask("secret_remove", {"name": name})
 
+    def audit_get(self, item: object) -> str | None:
+        """The audit log's `audit-anchor` or `audit-key`, None when there is none yet."""
+        item, sealing = _name(item), self._sealing()
+        if self._wanted == "session":
+            with self._lock:
+                return self._secrets.get(f"\0{item}")  # no provider's name begins so
+        found = self._ask("audit_get", {"item": item, "sealing": sealing})["secret"]
+        return None if found is None else str(found)
+
+    def audit_put(self, item: object, text: object) -> str:
+        """The place it is kept at, in words."""
+        item, sealing = _name(item), self._sealing()
+        if not isinstance(text, str) or not text:
+            raise AppError("internal", "The audit log has nothing to keep.")
+        if self._wanted == "session":
+            with self._lock:
+                self._secrets[f"\0{item}"] = text
+            return SESSION_PLACE
+        return str(self._ask("audit_put", {"item": item, "secret": text, "sealing": sealing})["place"])
+
     def close_idle(self) -> None:
         """End the child when nobody asked it for a while."""
         with self._lock:

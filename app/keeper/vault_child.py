@@ -4,6 +4,7 @@ The keyring's library and the ciphers cost 20 MB and a passphrase 256 MB for a m
 
     open {wanted, prompt, passphrase} -> {mode, state, place, message, service, master: hex | null}
     secret_get {name, sealing} -> {secret}      secret_put {name, secret, sealing} -> {place}      secret_remove {name} -> {}
+    audit_get {item, sealing} -> {secret: text | null}      audit_put {item, secret, sealing} -> {place}
 
 The first frame is `boot {data_dir}`. The end of the channel is the end of the child.
 """
@@ -76,5 +77,10 @@ def _answer(strongbox: Strongbox, request: dict[str, Any]) -> dict[str, object]:
         case {"op": "secret_remove", "name": str(name)}:
             strongbox.remove(name)
             return {}
+        case {"op": "audit_get", "item": str(item), "sealing": str(sealing)}:
+            found = strongbox.audit_get(item, bytes.fromhex(sealing))
+            return {"secret": None if found is None else found.reveal()}
+        case {"op": "audit_put", "item": str(item), "secret": str(secret), "sealing": str(sealing)}:
+            return {"place": strongbox.audit_put(item, Secret(secret), bytes.fromhex(sealing))}
         case _:
             raise AppError("internal", "The vault was asked something it does not know.")
