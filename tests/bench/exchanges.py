@@ -50,14 +50,10 @@ class Rounds:
         }
 
 
-def warm(rig: Rig) -> None:
-    for side in rig.sides:
-        burst(side, Ask(), 16, 1)
-
-
 def rate(rig: Rig, scale: Scale) -> Iterator[Figure]:
     """CPU per request and requests per second, as many as go."""
-    warm(rig)
+    for side in rig.sides:  # the first requests are slower
+        burst(side, Ask(), 16, scale.burst_s)
     for count in scale.connections:
         rounds = Rounds(rig, lambda side, count=count: burst(side, Ask(), count, scale.burst_s), scale.rounds)  # type: ignore[misc]
         cpu = rounds.cpu_us()

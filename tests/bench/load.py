@@ -106,8 +106,10 @@ class RefusedError(Exception):
 
 
 def burst(side: Side, ask: Ask, connections: int, seconds: float) -> Burst:
-    """RefusedError when anything went wrong."""
-    return _clean(_wrk(side, ask, connections, seconds) if shutil.which("wrk") else _generated(side, ask, connections, seconds))
+    """As many requests as go, for that long (wrk counts in whole seconds). RefusedError when anything went wrong."""
+    return _clean(
+        _wrk(side, ask, connections, seconds) if seconds >= 1 and shutil.which("wrk") else _generated(side, ask, connections, seconds)
+    )
 
 
 def generate(side: Side, ask: Ask, connections: int, seconds: float) -> Burst:
@@ -164,7 +166,7 @@ def _wrk(side: Side, ask: Ask, connections: int, seconds: float) -> Burst:
         script = Path(folder) / "ask.lua"
         script.touch(mode=0o600)
         script.write_text(_LUA % (ask.body(side).decode(), headers))
-        words = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(script)]
+        words = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "10s", "-s", str(script)]
         done = subprocess.run([*words, f"http://{side.host}{PATH}"], capture_output=True, text=True, timeout=seconds + 60, check=False)
     found = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
     if found is None:

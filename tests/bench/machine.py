@@ -17,7 +17,7 @@ def facts() -> dict[str, object]:
         "processor": _processor(),
         "memory_mb": psutil.virtual_memory().total >> 20,
         "kernel": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, {platform.python_compiler()}, built {platform.python_build()[1]}",
         "at": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         **pace(),
     }

@@ -41,7 +41,7 @@ class _Marks:
 
 def slow_streams(rig: Rig, scale: Scale) -> Iterator[Figure]:
     """20 chunks a second in each stream."""
-    count, goal = scale.streams, None
+    count = scale.streams
     ask = Ask(f"gpt-4o-mini?chunks={scale.chunks}&every_ms={EVERY_MS}", stream=True)
     chunk: dict[str, list[float]] = defaultdict(list)
     begin: dict[str, list[float]] = defaultdict(list)
@@ -55,7 +55,7 @@ def slow_streams(rig: Rig, scale: Scale) -> Iterator[Figure]:
     stub = chunk.pop("direct")
     begin.pop("direct")
     part, all_ = "streams", f"{count} streams"
-    yield Figure(part=part, name=f"CPU per chunk, {all_}", unit="us", values=dict(chunk), goal=goal)
+    yield Figure(part=part, name=f"CPU per chunk, {all_}", unit="us", values=dict(chunk))
     yield Figure(part=part, name="  the upstream stub itself", unit="us", values={"direct": stub})
     yield Figure(part=part, name="CPU to begin a stream", unit="us", values=dict(begin))
     for percent in ("p50", "p99"):

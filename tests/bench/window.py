@@ -20,6 +20,7 @@ from tests.gateway import free_port
 TITLE = "^Gatehouse"
 _LIMIT_S = 30.0
 _WIDTH, _HEIGHT = 1280, 800
+_SHADES = 16  # smooth text alone has more
 
 
 def window(rig: Rig, scale: Scale) -> Iterator[Figure]:
@@ -101,9 +102,9 @@ def _open(rig: Rig, folder: Path, display: str, screen: _Screen) -> tuple[float,
                 raise RuntimeError(f"the app ended with code {app.returncode}")
             if not mapped and finder.poll() == 0:
                 mapped = time.monotonic()
-            return bool(mapped) and screen.colours() > blank + 16
+            return bool(mapped) and screen.colours() > blank + _SHADES
 
         until(painted, "the window", _LIMIT_S)
         shown = time.monotonic()
-    until(lambda: screen.colours() <= blank, "the window to go", 10)
+    until(lambda: screen.colours() <= blank + _SHADES, "the window to go", 10)
     return (mapped - began) * 1000, (shown - began) * 1000
