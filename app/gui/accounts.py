@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from app.control.contract import ProviderView
+from app.control.contract import ProviderView, Snapshot
 from app.gui import format as fmt
 from app.gui.state import State
 from app.gui.words import plural, tr
@@ -45,7 +45,13 @@ def test_words(state: State, view: ProviderView, now_us: int) -> Words:
     if account.test_ok:
         took = "" if account.test_ms is None else f", {fmt.duration(account.test_ms * 1000)}"
         return Words("check-circle-fill", tr("OK{took}", took=took), "ok", when)
-    return Words("x-circle-fill", account.test_message or tr("Failed"), "er", when)
+    return Words("x-circle-fill", _said(view), "er", when)
+
+
+def _said(view: ProviderView) -> str:
+    """What went wrong, without the provider's name: that stands at the head of the row."""
+    words = view.account.test_message.removeprefix(view.label).strip()
+    return words[:1].upper() + words[1:] if words else tr("Failed")
 
 
 def short_words(state: State, view: ProviderView) -> tuple[Words, str]:
@@ -83,6 +89,19 @@ def host_words(view: ProviderView) -> str:
         return view.host if parts.port in (None, usual) or ":" in view.host else f"{view.host}:{parts.port}"
     except ValueError:
         return view.host
+
+
+def where_a_key_goes(snapshot: Snapshot | None) -> str:
+    """What happens to a key that is pasted now."""
+    if snapshot is None:
+        return ""
+    match snapshot.vault.mode:
+        case "keyring":
+            return tr("The key goes straight into {place}. It is never written to a file.", place=snapshot.vault.place or tr("the keyring"))
+        case "passphrase":
+            return tr("The key is sealed by your passphrase, in a file of the data folder.")
+        case "session":
+            return tr("The key stays in memory and is forgotten when Gatehouse quits.")
 
 
 def keys_words(state: State) -> str:

@@ -76,8 +76,7 @@ def _engine_banner(engine: EngineReport) -> Banner:
     at = fmt.clock(engine.at_us) if engine.at_us else ""
     fact = tr("The gateway stopped at {time}", time=at) if at else tr("The gateway stopped")
     last = engine.log[-1] if engine.log else ""
-    ending = tr("exit {code}", code=engine.exit) if engine.exit else ""
-    code = " · ".join(part for part in (ending, last) if part)
+    code = " · ".join(part for part in (engine.exit, last) if part)
     if engine.state == "crashed":
         if engine.next_s is not None and engine.next_s >= 1:
             consequence = tr("and starts again in {n} s. Requests wait until then.", n=round(engine.next_s))
@@ -86,7 +85,7 @@ def _engine_banner(engine: EngineReport) -> Banner:
         return Banner("wa", "warning-fill", fact, consequence, code, choices=(Choice("show-log", tr("Show log")),))
     tries = plural(engine.restarts, "and did not come back after {n} restart.", "and did not come back after {n} restarts.")
     return Banner(
-        "er", "x-circle-fill", fact, tr("{tries} Clients get no answer.", tries=tries), code,
+        "er", "x-circle-fill", fact, tr("{tries} Clients get 503.", tries=tries), code,
         tr("What was answered is in the ledger. The log says why it stopped."),
         (Choice("show-log", tr("Show log")), Choice("start-engine", tr("Start again"), primary=True)),
     )  # fmt: skip
@@ -143,7 +142,7 @@ def echoed(result: EchoResult) -> Notice:
     return Notice(
         tone="ok",
         fact=tr("The test request was answered in {time}.", time=fmt.duration(result.row.duration_us)),
-        consequence=tr("gatehouse/echo said “{text}”. It never left this machine.", text=text),
+        consequence=tr("gatehouse/echo said “{text}” It never left this machine.", text=text if text[-1:] in tuple(".!?…") else f"{text}."),
     )
 
 
@@ -152,7 +151,9 @@ def tested(view: ProviderView) -> Notice | None:
     account = view.account
     if account.test_ok is not False:
         return None
-    return Notice(tone="wa", fact=tr("{name} did not pass its test.", name=account.name), consequence=account.test_message)
+    return Notice(
+        tone="wa", fact=tr("{name} did not pass its test.", name=account.name), consequence=account.test_message, about=account.name
+    )
 
 
 def declared(message: dict[str, Any]) -> Notice:

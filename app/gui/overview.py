@@ -124,7 +124,7 @@ def _remark(state: State, now_us: int, zone: tzinfo | None) -> str:
 
 
 def _metrics(today: Today) -> tuple[Metric, ...]:
-    requests = [tr("requests")]
+    requests = [tr("request") if today.requests == 1 else tr("requests")]
     if today.failed:
         requests.append(tr("{n} failed", n=f"{today.failed:,}"))
     requests.append(tr("{n} yesterday", n=f"{today.yesterday:,}"))
@@ -137,7 +137,7 @@ def _metrics(today: Today) -> tuple[Metric, ...]:
     spent = fmt.ABSENT if today.unpriced and not today.cost_microusd else fmt.money(today.cost_microusd)
     number, unit = fmt.compact_parts(today.input + today.output)
     tokens = [tr("tokens")]
-    if today.input:
+    if today.cached and today.input:
         tokens.append(tr("{n} % read from cache", n=round(100 * today.cached / today.input)))
     return (
         Metric(fmt.count(today.requests), "", ", ".join(requests)),

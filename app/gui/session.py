@@ -15,11 +15,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+import msgspec
 import shiboken6
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from app.control.client import ControlClient
-from app.control.contract import ActivityPage, Client, ClientKey, EchoResult, EventLine, Kind, NewProvider, ProviderView, VaultView
+from app.control.contract import (
+    ActivityPage,
+    Client,
+    ClientKey,
+    EchoResult,
+    EventLine,
+    Kind,
+    NewProvider,
+    ProviderView,
+    Snapshot,
+    VaultView,
+)
 from app.core.errors import AppError
 from app.core.records import Exchange
 from app.core.secret import Secret
@@ -69,6 +81,9 @@ class Session(QObject):
         self._gathered: list[EventLine | AppError | None] = []
         self._gathering = False
         self._reading = False
+        self._fade = QTimer(self)
+        self._fade.setSingleShot(True)
+        self._fade.timeout.connect(self._on_fade)
         self._gather = QTimer(self)
         self._gather.setSingleShot(True)
         self._gather.setInterval(_GATHER_MS)
@@ -123,7 +138,7 @@ class Session(QObject):
                 self._set(proof=proof)
             case "declared":
                 # The keeper announces each change of the list of hosts itself, so that the engine cannot add one silently.
-                self._set(notice=notices.declared(message))
+                self.notify(notices.declared(message))
             case "show":
                 self.shown.emit()
             case "quit":
@@ -181,7 +196,7 @@ class Session(QObject):
             if not state.live:
                 state = replace(state, live=True, streams=state.streams + 1)
             if item.snapshot is not None:
-                state = replace(state, snapshot=item.snapshot)
+                state = replace(state, snapshot=_carried(state.snapshot, item.snapshot))
             if item.row is not None:
                 rows.append(item.row)
         if rows:
@@ -252,6 +267,15 @@ class Session(QObject):
     def unlock(self, passphrase: Secret | None, done: Callable[[VaultView], None], failed: Callable[[AppError], None]) -> None:
         self._command("unlock", "", lambda: self._client.unlock(passphrase), done, failed)
 
+    def open_link(self, name: str) -> None:
+        """Has the keeper open a page of its own list in the browser."""
+        keeper = self._keeper
+        if keeper is not None:
+            self._tasks.run("link", lambda: keeper.call("open_link", {"name": name}), self._on_opened, self.complain)
+
+    def _on_opened(self, _reply: object) -> None:
+        """The page is the browser's now."""
+
     def start_engine(self) -> None:
         self._tell("start_engine")
 
@@ -273,11 +297,21 @@ class Session(QObject):
     # -- notices
 
     def notify(self, notice: Notice | None) -> None:
+        """Shows a notice, or takes the present one away. What went well goes by itself; what went wrong stays until it is closed."""
         self._set(notice=notice)
+        stays_ms = {"ok": 6_000, "in": 20_000}.get(notice.tone, 0) if notice is not None else 0
+        if stays_ms:
+            self._fade.start(stays_ms)
+        else:
+            self._fade.stop()
+
+    @Slot()
+    def _on_fade(self) -> None:
+        self._set(notice=None)
 
     def complain(self, error: AppError) -> None:
         """Shows an error as a notice."""
-        self._set(notice=Notice(tone="er", fact=error.message, consequence=error.hint))
+        self.notify(Notice(tone="er", fact=error.message, consequence=error.hint))
 
     # -- inside
 
@@ -295,11 +329,15 @@ class Session(QObject):
         self._set(busy=self.state.busy - {mark})
 
     def _on_echo(self, result: EchoResult) -> None:
-        self._set(notice=notices.echoed(result), recent=_newest(self.state.recent, (result.row,)))
+        self._set(recent=_newest(self.state.recent, (result.row,)))
+        self.notify(notices.echoed(result))
         self.arrived.emit((result.row,))
 
     def _on_tested(self, view: ProviderView) -> None:
-        self._set(notice=notices.tested(view))
+        failed = notices.tested(view)
+        before = self.state.notice
+        if failed is not None or (before is not None and before.about == view.account.name):
+            self.notify(failed)
 
     def _on_blocked(self, _client: Client) -> None:
         """The next snapshot shows it."""
@@ -336,6 +374,21 @@ class _Ending:
                 self._session.complain(value)
             return
         tell(value)
+
+
+def _carried(before: Snapshot | None, now: Snapshot) -> Snapshot:
+    """An engine that is starting again has not opened its records yet: until it has, the last ones stay in sight."""
+    if before is None or now.state != "starting":
+        return now
+    return msgspec.structs.replace(
+        now,
+        vault=before.vault,
+        providers=before.providers,
+        clients=before.clients,
+        today=before.today,
+        hosts=before.hosts,
+        audit_seq=before.audit_seq,
+    )
 
 
 def _newest(known: Iterable[Exchange], arrived: Iterable[Exchange]) -> tuple[Exchange, ...]:

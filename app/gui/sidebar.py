@@ -66,7 +66,7 @@ def badges(state: State) -> dict[str, Badge]:
 def footer(state: State) -> Footer:
     snapshot = state.snapshot
     version = tr("Version {version}", version=state.boot.version or (snapshot.version if snapshot else "–"))
-    if snapshot is None:
+    if snapshot is None or (snapshot.state == "starting" and not snapshot.audit_seq):
         return Footer("hourglass", tr("Keys: not known yet"), "tx3", "tx3", version)
     vault = snapshot.vault
     place = vault.place or tr("Keyring")

@@ -85,11 +85,12 @@ class ProofReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something that was just done or went wrong, shown until it is closed or replaced."""
+    """Something that was just done or went wrong. about: the account it is about, or ""."""
 
     tone: Tone
     fact: str
     consequence: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +161,8 @@ def pill(state: State, now_s: float) -> Pill:
     if snapshot is not None:
         if snapshot.state == "draining":
             return Pill("hourglass", tr("Stopping"), "ne", "paused", tr("Running requests get up to 5 seconds to finish."))
+        if snapshot.state == "starting":
+            return Pill("hourglass", tr("Starting"), "ne", "paused", tr("Waiting for the gateway to answer."))
         if snapshot.vault.state != "ready":
             words = {
                 "locked": tr("Keys locked"),
@@ -171,8 +174,6 @@ def pill(state: State, now_s: float) -> Pill:
             return Pill(glyph, words[snapshot.vault.state], "wa", "attention", snapshot.vault.message)
         if snapshot.state == "failing":
             return Pill("x-circle-fill", tr("Cannot record"), "er", "error", snapshot.problem)
-        if snapshot.state == "starting":
-            return Pill("hourglass", tr("Starting"), "ne", "paused", tr("Waiting for the gateway to answer."))
     return Pill("check-circle-fill", tr("Running"), "ok", "running", tr("Our own listener answered a fresh question."))
 
 
@@ -192,7 +193,7 @@ def closed(state: State) -> Closed | None:
         if state.engine.state in ("crashed", "stopped"):
             return Closed("x-circle-fill", tr("The gateway is not running"), tr("What is recorded is shown once it answers again."))
         return Closed("hourglass", tr("The gateway is starting"), tr("It answers in a moment."))
-    if snapshot.state == "starting":
+    if snapshot.state == "starting" and not snapshot.audit_seq:
         return Closed("hourglass", tr("The gateway is starting"), tr("It opens the ledger and checks the journal."))
     if snapshot.state == "locked":
         return Closed(

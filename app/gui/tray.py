@@ -6,6 +6,7 @@ so Open is the first entry of the menu.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -178,7 +179,7 @@ class Tray(QObject):
 
 
 def _panel_is_dark() -> bool:
-    """Linux panels are dark in most desktops whatever the theme; Windows' follows the system's theme."""
-    if QGuiApplication.platformName() in ("xcb", "wayland"):
+    """GNOME's panel is dark whatever the theme; elsewhere the panel follows it."""
+    if "GNOME" in os.environ.get("XDG_CURRENT_DESKTOP", "").upper().split(":"):
         return True
     return QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark

@@ -231,7 +231,7 @@ class Window(QFrame):
 
         view = self._provider(name)
         if view is not None:
-            sheet = ReplaceKeySheet(view, self._key_place(), self._session, self)
+            sheet = ReplaceKeySheet(view, self._session, self)
             self._open_sheet(sheet, sheet.first())
 
     def _remove_provider(self, name: str) -> None:

@@ -59,9 +59,9 @@ def test_the_worst_comes_first() -> None:
 
 
 def test_a_crash_shows_the_last_line_of_the_log_and_when_it_goes_on() -> None:
-    engine = EngineReport(state="crashed", restarts=2, next_s=4, exit="1", log=("one", "disk is full"), at_us=START_US)
+    engine = EngineReport(state="crashed", restarts=2, next_s=4, exit="exit code 1", log=("one", "disk is full"), at_us=START_US)
     found = shown(replace(UP, engine=engine))
-    assert found.code == "exit 1 · disk is full"
+    assert found.code == "exit code 1 · disk is full"
     assert "starts again in 4 s" in found.consequence
     assert acts(found) == ["show-log"]
 

@@ -12,6 +12,7 @@ from app.control import contract as c
 from app.core.errors import AppError
 from app.core.secret import Secret
 from app.gui.session import RECENT
+from app.gui.state import Notice
 from app.gui.tasks import Tasks
 from tests.gui.conftest import Wait
 from tests.gui.desk import Desk, Server, exchange, provider
@@ -48,6 +49,42 @@ def test_an_engine_that_dies_is_found_again_and_what_closed_meanwhile_is_read(se
     server.hang_up()
     wait(lambda: desk.session.state.streams == 2)
     wait(lambda: desk.session.state.live and len(desk.session.state.recent) == 5)
+
+
+def test_the_last_records_stay_in_sight_while_the_engine_starts_again(server: Server, desk: Desk, wait: Wait) -> None:
+    server.providers = {"openai": provider()}
+    server.push()
+    wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.providers)
+    server.providers.clear()
+    server.state = "starting"
+    server.vault = c.VaultView(mode="keyring", state="locked", place="", message="Not asked yet.")
+    server.hang_up()
+    wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.state == "starting")
+    kept = desk.session.state.snapshot
+    assert kept is not None
+    assert [view.account.name for view in kept.providers] == ["openai"]
+    assert kept.vault.state == "ready"
+    server.state = "running"
+    server.push()
+    wait(lambda: desk.session.state.snapshot is not None and not desk.session.state.snapshot.providers)
+
+
+def test_what_went_well_goes_by_itself_and_what_went_wrong_stays(desk: Desk) -> None:
+    desk.session.notify(Notice(tone="ok", fact="Copied."))
+    assert desk.session._fade.isActive()
+    desk.session._on_fade()
+    assert desk.session.state.notice is None
+    desk.session.notify(Notice(tone="ok", fact="Copied."))
+    desk.session.complain(AppError("internal", "That did not work."))
+    assert not desk.session._fade.isActive()
+    assert desk.session.state.notice is not None
+
+
+def test_a_passed_test_takes_away_the_word_of_the_failed_one(server: Server, desk: Desk, wait: Wait) -> None:
+    server.providers = {"openai": provider()}
+    desk.session.notify(Notice(tone="wa", fact="openai did not pass its test.", about="openai"))
+    desk.session.test_provider("openai")
+    wait(lambda: desk.session.state.notice is None)
 
 
 def test_the_keepers_word_that_the_engine_is_up_reconnects_at_once(server: Server, desk: Desk, wait: Wait) -> None:

@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_said_instead_of_shown_as_empty() -> None:
     assert closed(UP) is None
     for shut in (
         replace(UP, snapshot=None),
-        replace(UP, snapshot=snapshot(state="starting")),
+        replace(UP, snapshot=snapshot(state="starting", audit_seq=0)),
         replace(UP, snapshot=snapshot(state="locked")),
         replace(UP, snapshot=snapshot(state="failing", audit_seq=0, problem="The database has another key.")),
         replace(UP, snapshot=None, engine=EngineReport(state="stopped")),
@@ -102,3 +102,4 @@ def test_what_cannot_be_read_is_said_instead_of_shown_as_empty() -> None:
         assert found is not None
         assert found.fact
     assert closed(replace(UP, snapshot=snapshot(state="failing", problem="disk full"))) is None
+    assert closed(replace(UP, snapshot=snapshot(state="starting"))) is None

@@ -91,7 +91,7 @@ def columns(now_us: list[int]) -> tuple[Column[Exchange], ...]:
         Column(tr("Time"), lambda row: exchanges.time_cell(row, now_us[0]), sample="18 Nov 14:32", least=86),
         Column(tr("Client"), exchanges.client_cell, sample="Claude Code", least=86),
         Column(tr("Asked → served"), exchanges.asked_cell, least=150),
-        Column(tr("Provider"), exchanges.provider_cell, sample="anthropic", least=70, low=2),
+        Column(tr("Provider"), exchanges.provider_cell, sample="gatehouse m", least=70, low=2),
         Column(tr("Status"), exchanges.code_cell, sample="499 mm", least=62),
         Column(tr("In / out"), exchanges.tokens_cell, sample="12.4k / 1.1k", number=True, least=84, low=1),
         Column(tr("Cost"), exchanges.cost_cell, sample="Unpriced", number=True, least=56),

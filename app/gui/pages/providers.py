@@ -107,8 +107,8 @@ def _nothing(_row: Row) -> Cell:
 def columns(title: str) -> tuple[Column[Row], ...]:
     return (
         Column(title, _name_cell, least=200),
-        Column(tr("Key"), _key_cell, sample="In GNOME Keyring mm", least=164),
-        Column(tr("Last test"), _test_cell, sample="429, rate limited mm", least=176),
+        Column(tr("Key"), _key_cell, least=170),
+        Column(tr("Last test"), _test_cell, least=176),
         Column(tr("Models"), _models_cell, sample="1,000", number=True, least=64, low=1),
         Column(tr("Today"), lambda row: Cell(row.today), sample="10,000", number=True, least=64),
         Column("", _nothing, sample="Testing… mmmm", least=148),

@@ -18,7 +18,7 @@ from app.gui import accounts, theme
 from app.gui.fields import Field, SearchField, SecretField, SwitchRow
 from app.gui.session import Session
 from app.gui.sheet import Sheet
-from app.gui.widgets import Label, Status, hairline, paint_tile
+from app.gui.widgets import Button, Label, Status, hairline, paint_tile, row_of
 from app.gui.words import plural, tr
 
 Index = QModelIndex | QPersistentModelIndex
@@ -90,15 +90,8 @@ def free_name(kind: Kind, taken: Sequence[str]) -> str:
 
 class AddProviderSheet(Sheet):
     def __init__(self, session: Session, parent: QWidget) -> None:
-        snapshot = session.state.snapshot
-        place = snapshot.vault.place if snapshot is not None and snapshot.vault.place else tr("the keyring")
-        super().__init__(
-            tr("Add provider"),
-            tr("The key goes straight into {place}. It is never written to a file.", place=place),
-            width=760,
-            height=616,
-            parent=parent,
-        )
+        words = accounts.where_a_key_goes(session.state.snapshot)
+        super().__init__(tr("Add provider"), words, width=760, height=616, parent=parent)
         self._session = session
         self._kind: Kind | None = None
         self._named = ""
@@ -182,6 +175,9 @@ class AddProviderSheet(Sheet):
         for field in (self._name, self._url, self._key):
             fields.addWidget(field)
             field.edited.connect(self._on_edited)
+        self._page = Button(tr("Open the page where keys are made"), "link", parent=self._form)
+        self._page.clicked.connect(self._on_page)
+        fields.addLayout(row_of(self._page, None))
         fields.addWidget(hairline(self._form))
         fields.addWidget(self._local)
         self._failure = Status("small", self._form)
@@ -232,10 +228,9 @@ class AddProviderSheet(Sheet):
         self._url.line.setPlaceholderText("https://" if not kind.local else "http://127.0.0.1:")
         self._local.switch.setChecked(kind.local)
         self._key.label.setText(tr("API key") if kind.needs_key else tr("API key, if it wants one"))
-        help_ = (
-            tr("Keys are made at {url}", url=kind.key_url.removeprefix("https://")) if kind.key_url else tr("Shown only while you look.")
-        )
-        self._key.set_help(help_)
+        where = kind.key_url.removeprefix("https://")
+        self._key.set_help(tr("Keys are made at {url}", url=where) if where else tr("Shown only while you look."))
+        self._page.setVisible(bool(where))
         self._key.line.setPlaceholderText(kind.key_example)
         for field in (self._name, self._url, self._key):
             field.set_error("")
@@ -266,6 +261,11 @@ class AddProviderSheet(Sheet):
         self.consequence.setText(tr("Writes 1 audit entry: provider added."))
         self._failure.hide()
         self._why.hide()
+
+    @Slot()
+    def _on_page(self) -> None:
+        if self._kind is not None:
+            self._session.open_link(self._kind.id)
 
     @Slot()
     def _on_add(self) -> None:

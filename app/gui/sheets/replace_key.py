@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.control.contract import ProviderView
 from app.core.errors import AppError
+from app.gui import accounts
 from app.gui.fields import SecretField
 from app.gui.session import Session
 from app.gui.sheet import Sheet
@@ -14,13 +15,11 @@ from app.gui.words import tr
 
 
 class ReplaceKeySheet(Sheet):
-    def __init__(self, view: ProviderView, place: str, session: Session, parent: QWidget) -> None:
+    def __init__(self, view: ProviderView, session: Session, parent: QWidget) -> None:
         name = view.account.name
         adding = view.key_state == "missing"
         title = tr("Add the key of {name}", name=name) if adding else tr("Replace the key of {name}", name=name)
-        super().__init__(
-            title, tr("The key goes straight into {place}. It is never written to a file.", place=place), width=520, parent=parent
-        )
+        super().__init__(title, accounts.where_a_key_goes(session.state.snapshot), width=520, parent=parent)
         self._name = name
         self._session = session
         hint = view.account.key_hint
