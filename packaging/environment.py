@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import needs
 
 LOCKS = {"run": "packaging/requirements.txt", "test": "packaging/requirements-dev.txt"}
-SYSTEMS = "Linux with glibc 2.34 or newer (on ARM 2.39), macOS 14 or newer on Apple silicon, 64-bit Windows; CPython 3.11 to 3.14"
+SYSTEMS = "Linux with glibc 2.34 or newer (on ARM 2.39), macOS 13 or newer on Apple silicon, 64-bit Windows; CPython 3.11 to 3.14"
 
 
 class InstallError(Exception):

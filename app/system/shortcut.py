@@ -151,7 +151,7 @@ def install_bundle(folder: Path, command: list[str]) -> Changed:
         "CFBundlePackageType": "APPL",
         "CFBundleShortVersionString": app.__version__,
         "CFBundleVersion": app.__version__,
-        "LSMinimumSystemVersion": "14.0",
+        "LSMinimumSystemVersion": "13.0",
         "NSHighResolutionCapable": True,
     }
     _replace(facts, plistlib.dumps(described), 0o644)
