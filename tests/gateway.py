@@ -97,7 +97,8 @@ class Gateway:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
         code = self.process.wait(20)
-        self.reader.join(10)
+        if self.reader.ident is not None:
+            self.reader.join(10)
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()

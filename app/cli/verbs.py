@@ -12,7 +12,7 @@ import msgspec
 
 from app.cli import FAILED, OK, TAMPERED, data_dir, text, typed
 from app.control.client import ControlClient
-from app.control.contract import AuditEntry, Client, Exchange, Kind, NewProvider, ProviderView, UsageRow
+from app.control.contract import AuditEntry, Client, Exchange, Kind, NewProvider, ProviderView, Snapshot, UsageRow
 from app.core.errors import AppError
 from app.system.paths import Paths
 
@@ -64,7 +64,7 @@ def _provider_add(options: Namespace, client: ControlClient) -> int:
 
 
 def _provider_list(options: Namespace, client: ControlClient) -> int:
-    views = client.snapshot().providers
+    views = _opened(client).providers
     head = ("NAME", "KIND", "HOST", "KEY", "LAST TEST", "MODELS", "TODAY")
     rows = [
         (v.account.name, v.account.kind, v.host, v.account.key_hint or v.key_state, _tested(v), str(len(v.account.models)), str(v.today))
@@ -124,7 +124,7 @@ def _client_add(options: Namespace, client: ControlClient) -> int:
 
 
 def _client_list(options: Namespace, client: ControlClient) -> int:
-    clients: Sequence[Client] = client.snapshot().clients
+    clients: Sequence[Client] = _opened(client).clients
     rows = [
         (c.name, f"{c.prefix}…{c.last4}", "blocked" if c.blocked else "allowed", text.when(c.created_us), text.when(c.last_seen_us))
         for c in clients
@@ -227,6 +227,14 @@ def _pages(limit: int, page_of: Callable[[int, Any], tuple[Sequence[Any], Any]])
         if before is None or not page:
             break
     return rows[::-1]
+
+
+def _opened(client: ControlClient) -> Snapshot:
+    """The snapshot, if it can hold anything. AppError vault_*: behind a locked vault its lists are empty because nothing can be read."""
+    snapshot = client.snapshot()
+    if snapshot.state == "locked":
+        raise AppError(f"vault_{snapshot.vault.state}", snapshot.vault.message, "See `gatehouse status`, or run `gatehouse unlock`.")
+    return snapshot
 
 
 # -- the gateway itself
