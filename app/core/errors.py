@@ -49,6 +49,7 @@ CODES: Final[dict[str, Code]] = {
     "model_unknown": Code(400, "caller", "invalid_request_error"),
     "model_ambiguous": Code(400, "caller", "invalid_request_error"),
     "dialect_mismatch": Code(400, "caller", "invalid_request_error"),
+    "not_expressible": Code(400, "caller", "invalid_request_error"),
     "too_many_connections": Code(503, "machine", "internal_server_error"),
     "memory_full": Code(503, "machine", "internal_server_error"),
     # the way out

@@ -81,6 +81,9 @@ class Anthropic:
     def edits(self, call: Understood, endpoint: str, model: str, *, ask_usage: bool) -> Edits:
         return Edits(values={} if model == call.model else {"model": _encode(model)})
 
+    def path(self, endpoint: str, model: str) -> str:
+        return endpoint
+
     def hear(self, name: str, data: bytes) -> Heard:
         event = _read(data)
         if event is None:
@@ -132,6 +135,9 @@ class Anthropic:
 
     def read_models(self, body: bytes) -> tuple[str, ...]:
         return replies.model_names(body)
+
+
+DIALECT: Final = Anthropic()
 
 
 def _entry(entry: ModelEntry) -> dict[str, object]:

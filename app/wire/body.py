@@ -34,7 +34,7 @@ OWN_DATA: Final = frozenset({
     "suffix", "system", "text", "tools", "output_config",
 })  # fmt: skip
 
-_STREAMING: Final = frozenset({"chat/completions", "completions", "messages"})
+_STREAMING: Final = frozenset({"chat/completions", "completions", "messages", "responses"})
 
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text: Final = msgspec.json.Decoder(str).decode
@@ -66,24 +66,24 @@ class Understood:
     members: Mapping[str, msgspec.Raw]
 
 
-def understand(body: bytes, endpoint: str) -> Understood:
-    """Read what is needed of `body`, a JSON object sent to `endpoint`.
+def understand(body: bytes, endpoint: str, *, model: str = "", stream: bool | None = None) -> Understood:
+    """Read what is needed of `body`, a JSON object sent to `endpoint`. model, stream: what the path already says of them.
 
     AppError: body_not_json; body_too_deep; body_invalid (not an object, `stream` not true or false, the model named twice under
     different spellings); body_names_host; model_missing (absent, empty, not a text, over 256 characters, unprintable characters).
     """
     members = _decode(body)
     _refuse_hosts(members)
-    model = _model(members)
+    model = _fit_model(model) if model else _model(members)
     raw_stream = members.get("stream")
-    stream = False
-    if raw_stream is not None and endpoint in _STREAMING:
+    streams = bool(stream)
+    if stream is None and raw_stream is not None and endpoint in _STREAMING:
         try:
-            stream = bool(_flag(raw_stream))
+            streams = bool(_flag(raw_stream))
         except msgspec.DecodeError:
             raise AppError("body_invalid", "`stream` must be true or false.", param="stream") from None
-    usage_asked = stream and _asks_usage(members.get("stream_options"))
-    return Understood(model, stream, usage_asked, members)
+    usage_asked = streams and _asks_usage(members.get("stream_options"))
+    return Understood(model, streams, usage_asked, members)
 
 
 def rewrite(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str, bytes]) -> bytes:
@@ -93,6 +93,10 @@ def rewrite(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str
     positions are not unique and two readers could see two values: then the object is written anew, each name once, the last value
     winning as in `members`, each value's bytes untouched.
     """
+    if not values:
+        return body
+    if not members:
+        return _encode({name: msgspec.Raw(value) for name, value in values.items()})
     spans = _only_places(body, members, values) if len(body) <= _SHORT else None
     if spans is None:
         spans = _places(body, members, values)
@@ -102,7 +106,7 @@ def rewrite(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str
         return _encode(raws)
     at = body.index(b"{") + 1
     pieces = [body[:at]]
-    # A comma always follows: `members` is never empty, because a body without a model was refused.
+    # A comma always follows, because `members` is not empty.
     pieces += [_encode(name) + b":" + value + b"," for name, value in values.items() if name not in spans]
     for start, end, value in sorted([(*span, values[name]) for name, span in spans.items()]):
         pieces += (body[at:start], value)
@@ -165,6 +169,10 @@ def _model(members: Mapping[str, msgspec.Raw]) -> str:
         model = _text(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise AppError("model_missing", "`model` must be a text.", param="model") from None
+    return _fit_model(model)
+
+
+def _fit_model(model: str) -> str:
     if not model.strip():
         raise AppError("model_missing", "`model` is empty.", "Send `model`, for example `account/model`.", param="model")
     if len(model) > MAX_MODEL_LENGTH:

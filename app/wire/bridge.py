@@ -1,4 +1,5 @@
-"""The passage of one exchange. `Relay`: client and provider speak the same dialect, bytes stay untouched, usage is overheard."""
+"""The passage of one exchange. `Relay`: client and provider speak the same dialect, bytes stay untouched, usage is overheard.
+`Bridge`: they speak two, and everything is read into the neutral exchange (`chat`) and written from it."""
 
 from __future__ import annotations
 
@@ -7,17 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from app.core.errors import AppError
 from app.core.records import Tokens
 from app.core.secret import Secret
-from app.wire import replies
+from app.wire import replies, shape
 from app.wire.body import Understood, rewrite
-from app.wire.dialect import Dialect, Heard
+from app.wire.carry import carried
+from app.wire.chat import Delta, Facts, Losses
+from app.wire.dialect import NOTHING, Dialect, Heard
+from app.wire.dialogues import DIALOGUES
+from app.wire.prepare import Restorer, prepare, restore
 from app.wire.redact import redact
 from app.wire.sse import Splitter, events, fields
 from app.wire.usage import Usage
 
 _NONE: Final = Usage()
+encode: Final = msgspec.json.encode
 _BYTES_A_TOKEN: Final = 4
 _BLOB: Final = re.compile(rb'"(?:data:[^",]{0,100},)?[A-Za-z0-9+/=_\\-]{1024,}+"')
 
@@ -31,17 +39,74 @@ class Refusal:
     error: AppError
 
 
-class Relay:
-    """One attempt of one exchange: make it with the model's name at the target, send `request_body`, feed it what comes back.
+class _Passage:
+    """What both kinds know of an exchange: what was used so far, and what went wrong.
 
     usage, tokens: used so far. Where the provider did not say, an estimate, marked so: four bytes of text make a token, and each
     piece of text that came is at least one. Nothing is estimated before something came.
     """
 
     __slots__ = (
-        "_dialect", "_endpoint", "_finished", "_notable", "_pieces", "_reported", "_said_bytes", "_secrets", "_settled",
-        "_splitter", "_strip_usage", "_words", "complete", "error", "request_body", "started",
+        "_client", "_finished", "_notable", "_pieces", "_provider", "_reported", "_said_bytes", "_secrets", "_settled", "_splitter",
+        "_words", "complete", "endpoint", "error", "request_body", "started",
     )  # fmt: skip
+
+    dropped: tuple[str, ...]
+
+    def __init__(self, client: Dialect, provider: Dialect, endpoint: str, request_body: bytes, secrets: Sequence[Secret]) -> None:
+        self.endpoint = endpoint
+        self.request_body = request_body
+        self.error: AppError | None = None
+        self.complete = self.started = False
+        self._client, self._provider, self._secrets = client, provider, secrets
+        self._notable, self._words = provider.notable, provider.words.findall
+        self._splitter = Splitter()
+        self._reported = _NONE
+        self._settled = self._finished = False
+        self._said_bytes = self._pieces = 0
+
+    def ping(self) -> bytes:
+        """A keepalive in the client's dialect, for between two events."""
+        return self._client.ping()
+
+    @property
+    def usage(self) -> Usage:
+        reported = self._reported
+        if not self.started or (self._settled and reported.input is not None and reported.output is not None):
+            return reported
+        said = 0 if self._settled else max(self._pieces, -(-self._said_bytes // _BYTES_A_TOKEN))
+        asked = -(-text_bytes(self.request_body) // _BYTES_A_TOKEN) if reported.input is None else None
+        return reported.merged(Usage(input=asked, output=said, estimated=True))
+
+    @property
+    def tokens(self) -> Tokens:
+        return self.usage.tokens()
+
+    def _fail(self, error: AppError) -> AppError:
+        message = redact(error.message.encode("utf-8", "replace"), self._secrets).decode("utf-8", "replace")
+        self.error = AppError(error.code, message, status=error.status)
+        return self.error
+
+    def _note(self, heard: Heard) -> None:
+        self.started = True
+        if heard.usage is not None:
+            self._reported = self._reported.merged(heard.usage)
+            self._settled = self._settled or not heard.opening
+        self._finished = self._finished or heard.finished
+
+    def _count(self, said: bytes) -> None:
+        words = self._words(said)
+        self._pieces += len(words)
+        self._said_bytes += sum([len(word) for word in words])
+
+
+class Relay(_Passage):
+    """One attempt of one exchange in one dialect: make it with the model's name at the target, send `request_body` to `endpoint`, feed
+    it what comes back. Bytes stay as they are but for the model, the wish for usage, and keys in errors."""
+
+    __slots__ = ("_asked", "_strip_usage")
+
+    dropped = ()
 
     def __init__(
         self,
@@ -55,16 +120,9 @@ class Relay:
         secrets: Sequence[Secret] = (),
     ) -> None:
         edits = dialect.edits(call, endpoint, model, ask_usage=ask_usage)
-        self.request_body = rewrite(body, call.members, edits.values)
-        self.error: AppError | None = None
-        self.complete = self.started = False
-        self._dialect, self._endpoint, self._secrets = dialect, endpoint, secrets
-        self._notable, self._words = dialect.notable, dialect.words.findall
+        super().__init__(dialect, dialect, dialect.path(endpoint, model), rewrite(body, call.members, edits.values), secrets)
+        self._asked = endpoint
         self._strip_usage = edits.strip_usage
-        self._splitter = Splitter()
-        self._reported = _NONE
-        self._settled = self._finished = False
-        self._said_bytes = self._pieces = 0
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole events that `chunk` completes. AppError provider_broken when one event is too large."""
@@ -90,7 +148,7 @@ class Relay:
             out = rest if rest.endswith((b"\n", b"\r")) else b""
         elif data.startswith(b"[DONE]") or replies.decoded(data) is not None:
             self._count(rest)
-            out = self._heard(rest, self._dialect.hear(name, data))
+            out = self._heard(rest, self._provider.hear(name, data))
         # Some servers never send the last marker, but all say why the model stopped.
         if self._finished and self.error is None:
             self.complete = True
@@ -100,7 +158,7 @@ class Relay:
 
     def reply(self, body: bytes) -> bytes:
         """A whole 2xx reply, unchanged. AppError provider_not_json. `error` is set when it reports an error in spite of its status."""
-        heard = self._dialect.hear_reply(self._endpoint, body)
+        heard = self._provider.hear_reply(self._asked, body)
         self._count(body)
         return self._heard(body, heard)
 
@@ -111,43 +169,169 @@ class Relay:
         message = replies.message(said) or f"The provider answered with status {status}."
         self.error = AppError("provider_error", message, status=status, retry_after_s=retry_after_s)
         readable = isinstance(said, dict | list)
-        return Refusal(status, body if readable else self._dialect.error_body(self.error, call_id), self.error)
+        return Refusal(status, body if readable else self._client.error_body(self.error, call_id), self.error)
 
-    @property
-    def usage(self) -> Usage:
-        reported = self._reported
-        if not self.started or (self._settled and reported.input is not None and reported.output is not None):
-            return reported
-        said = 0 if self._settled else max(self._pieces, -(-self._said_bytes // _BYTES_A_TOKEN))
-        asked = -(-text_bytes(self.request_body) // _BYTES_A_TOKEN) if reported.input is None else None
-        return reported.merged(Usage(input=asked, output=said, estimated=True))
-
-    @property
-    def tokens(self) -> Tokens:
-        return self.usage.tokens()
+    def error_event(self, error: AppError, call_id: str) -> bytes:
+        """An error inside the stream, with what ends it."""
+        return self._client.error_event(error, call_id)
 
     def _event(self, event: bytes) -> bytes:
         name, data = fields(event)
-        return self._heard(event, self._dialect.hear(name, data)) if data else event
+        return self._heard(event, self._provider.hear(name, data)) if data else event
 
     def _heard(self, said: bytes, heard: Heard) -> bytes:
         """Note what an event or a reply said; what of it goes on to the client."""
         if heard.error is not None:
-            message = redact(heard.error.message.encode("utf-8", "replace"), self._secrets).decode("utf-8", "replace")
-            self.error = AppError(heard.error.code, message, status=heard.error.status)
+            self._fail(heard.error)
             return redact(said, self._secrets)
-        self.started = True
-        if heard.usage is not None:
-            self._reported = self._reported.merged(heard.usage)
-            self._settled = self._settled or not heard.opening
-        self._finished = self._finished or heard.finished
+        self._note(heard)
         self.complete = self.complete or heard.end
         return b"" if heard.bare_usage and self._strip_usage else said
 
-    def _count(self, said: bytes) -> None:
-        words = self._words(said)
-        self._pieces += len(words)
-        self._said_bytes += sum([len(word) for word in words])
+
+class Bridge(_Passage):
+    """One attempt of one exchange between two dialects, with the same members. `reply` and `refusal` answer in the client's dialect.
+
+    dropped: what the target cannot express, by the client's names. AppError when made: body_invalid and its like, not_expressible.
+    """
+
+    __slots__ = ("_call", "_done", "_facts", "_names", "_reader", "_restorer", "_theirs", "_writer", "_yours", "dropped")
+
+    def __init__(
+        self,
+        client: Dialect,
+        provider: Dialect,
+        endpoint: str,
+        body: bytes,
+        call: Understood,
+        facts: Facts,
+        *,
+        secrets: Sequence[Secret] = (),
+    ) -> None:
+        self._yours, self._theirs = DIALOGUES[client.name], DIALOGUES[provider.name]
+        if endpoint not in self._yours.endpoints:
+            raise AppError(
+                "not_expressible",
+                f"{endpoint} cannot be translated for a provider that speaks the {provider.name} dialect.",
+                f"Use a model whose provider speaks {client.name}.",
+                param="model",
+            )
+        asked = self._yours.read_call(shape.body(body))
+        asked.model, asked.stream = call.model, call.stream
+        losses = Losses()
+        custom = self._theirs.custom == "always" or self._theirs.custom in facts.quirks
+        self._names = prepare(asked, provider.name, self._theirs.longest_name, losses, custom=custom)
+        written = encode(self._theirs.write_call(asked, facts, losses))
+        super().__init__(client, provider, provider.path(self._theirs.endpoint(call.stream), facts.model), written, secrets)
+        self.dropped = losses.names
+        self._call, self._facts = asked, facts
+        self._reader, self._writer = self._theirs.reader(facts.id), self._yours.writer(asked, facts)
+        self._restorer = Restorer(self._names) if self._names.changed else None
+        self._done = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Whole events in the client's dialect. AppError provider_broken when one event is too large."""
+        block = self._splitter.feed(chunk)
+        return b"".join([self._event(event) for event in events(block)]) if block else block
+
+    def finish(self) -> bytes:
+        """The provider ended the stream. One that says not why it ended is an error."""
+        out = b""
+        rest = self._splitter.rest()
+        data = fields(rest)[1]
+        if data.startswith(b"[DONE]") or (data and replies.decoded(data) is not None):
+            out = self._event(rest)
+        if self._done:
+            return out
+        out += self._said(self._reader.close())
+        if self._finished:
+            return out + self._end()
+        error = self._fail(AppError("provider_broken", "The provider's answer broke off.", "Try again."))
+        self._done = True
+        return out + self._writer.error(error, self._facts.id)
+
+    def reply(self, body: bytes) -> bytes:
+        """A whole 2xx reply in the client's dialect. AppError provider_not_json, provider_broken, and what it reports as an error."""
+        heard = self._provider.hear_reply(self._theirs.endpoint(False), body)
+        if heard.error is not None:
+            raise self._fail(heard.error)
+        said = shape.decoded(body)
+        if said is None:
+            raise AppError("provider_not_json", "The provider's answer is not JSON.", replies.PORTAL)
+        self._count(body)
+        answer = self._theirs.read_answer(said, self._facts.id)
+        self._note(heard)
+        answer.usage = self.usage
+        restore(answer, self._names)
+        self.complete = True
+        return encode(self._yours.write_answer(answer, self._call, self._facts))
+
+    def refusal(self, status: int, body: bytes, call_id: str, *, retry_after_s: float | None = None) -> Refusal:
+        """An answer that is not 2xx, in the client's dialect and without keys."""
+        said = replies.decoded(redact(body, self._secrets))
+        message = replies.message(said) or f"The provider answered with status {status}."
+        self.error = AppError("provider_error", message, status=status, retry_after_s=retry_after_s)
+        return Refusal(status, self._client.error_body(self.error, call_id), self.error)
+
+    def error_event(self, error: AppError, call_id: str) -> bytes:
+        """An error inside the stream, with what ends it; nothing once the stream has ended."""
+        if self._done:
+            return b""
+        self._done = True
+        return self._writer.error(error, call_id)
+
+    def _event(self, event: bytes) -> bytes:
+        name, data = fields(event)
+        if not data or self._done:
+            return b""
+        heard = self._provider.hear(name, data) if self._notable(event) else NOTHING
+        if heard.error is not None:
+            self._done = True
+            return self._writer.error(self._fail(heard.error), self._facts.id)
+        self._count(event)
+        self._note(heard)
+        out = self._said(self._reader.event(name, data))
+        return out + self._end() if heard.end else out
+
+    def _said(self, deltas: Sequence[Delta]) -> bytes:
+        if not deltas:
+            return b""
+        if self._restorer is not None:
+            deltas = self._restorer.restored(deltas)
+        return self._writer.write(deltas, self._reported)
+
+    def _end(self) -> bytes:
+        out = self._said(self._reader.close())
+        self._done = self.complete = True
+        return out + self._writer.end(self.usage)
+
+
+def passage(
+    client: Dialect,
+    provider: Dialect,
+    endpoint: str,
+    body: bytes,
+    call: Understood,
+    model: str,
+    *,
+    ask_usage: bool = True,
+    secrets: Sequence[Secret] = (),
+    max_tokens: int = 0,
+    quirks: frozenset[str] = frozenset(),
+    call_id: str = "",
+    now_s: int = 0,
+) -> Relay | Bridge:
+    """How `body`, sent to `endpoint` in the client's dialect, goes to `model` at a provider that speaks `provider`.
+
+    max_tokens: the most the model gives out, where a dialect wants to be told; 0: unknown. quirks: of the provider's row. call_id,
+    now_s: of the exchange, for ids and times that the provider does not give. AppError: body_invalid and its like, not_expressible.
+
+    In one dialect the bytes are left alone, unless they hold marks that a translation left in the client's conversation (`carry`).
+    """
+    if client.name == provider.name and not (endpoint in DIALOGUES[client.name].endpoints and carried(body)):
+        return Relay(client, endpoint, body, call, model, ask_usage=ask_usage, secrets=secrets)
+    facts = Facts(model=model, asked=call.model, max_tokens=max_tokens, quirks=quirks, id=call_id, now_s=now_s)
+    return Bridge(client, provider, endpoint, body, call, facts, secrets=secrets)
 
 
 def text_bytes(body: bytes) -> int:

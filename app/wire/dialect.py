@@ -14,10 +14,14 @@ from app.core.errors import AppError
 from app.wire.body import Understood
 from app.wire.usage import Usage
 
-Name = Literal["openai", "anthropic"]
+Name = Literal["openai", "responses", "anthropic", "gemini"]
 
 # The last part of an endpoint's path, which is also what the ledger calls it.
-Endpoint = Literal["chat/completions", "completions", "embeddings", "models", "messages", "messages/count_tokens"]
+Endpoint = Literal[
+    "chat/completions", "completions", "embeddings", "models", "messages", "messages/count_tokens", "event_logging",
+    "responses", "responses/item", "responses/cancel", "responses/input_items", "responses/input_tokens",
+    "generateContent", "streamGenerateContent", "countTokens",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,10 @@ class Dialect(Protocol):
         ...
 
     def edits(self, call: Understood, endpoint: str, model: str, *, ask_usage: bool) -> Edits: ...
+
+    def path(self, endpoint: str, model: str) -> str:
+        """Where under a provider's base URL `endpoint` is found for `model`."""
+        ...
 
     def hear(self, name: str, data: bytes) -> Heard:
         """One event of a stream."""

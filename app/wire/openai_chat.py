@@ -78,7 +78,7 @@ class OpenAIChat:
 
     def edits(self, call: Understood, endpoint: str, model: str, *, ask_usage: bool) -> Edits:
         """`model`, and for streams `stream_options.include_usage`, so that the exchange can be priced."""
-        values: dict[str, bytes] = {} if model == call.model else {"model": _encode(model)}
+        values: dict[str, bytes] = {} if model == call.model and "model" in call.members else {"model": _encode(model)}
         if not (ask_usage and call.stream and not call.usage_asked and endpoint in ("chat/completions", "completions")):
             return Edits(values=values)
         raw = call.members.get("stream_options")
@@ -91,6 +91,9 @@ class OpenAIChat:
         options["include_usage"] = msgspec.Raw(b"true")
         values["stream_options"] = _encode(options)
         return Edits(values=values, strip_usage=True)
+
+    def path(self, endpoint: str, model: str) -> str:
+        return endpoint
 
     def hear(self, name: str, data: bytes) -> Heard:
         if data.startswith(b"[DONE]"):
@@ -135,6 +138,9 @@ class OpenAIChat:
 
     def read_models(self, body: bytes) -> tuple[str, ...]:
         return replies.model_names(body)
+
+
+DIALECT: Final = OpenAIChat()
 
 
 def _entry(entry: ModelEntry) -> dict[str, object]:

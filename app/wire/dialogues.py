@@ -1,0 +1,39 @@
+"""The translating half of every dialect, by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from app.wire import anthropic_answer, anthropic_read, anthropic_write, openai_chat_answer, openai_chat_read, openai_chat_write
+from app.wire.dialect import Name
+from app.wire.dialogue import Dialogue
+
+DIALOGUES: Final[Mapping[Name, Dialogue]] = {
+    "openai": Dialogue(
+        endpoints=frozenset({"chat/completions"}),
+        whole="chat/completions",
+        streaming="chat/completions",
+        longest_name=64,
+        custom="custom_tools",
+        read_call=openai_chat_read.read,
+        write_call=openai_chat_write.write,
+        read_answer=openai_chat_answer.read,
+        write_answer=openai_chat_answer.write,
+        reader=openai_chat_answer.Reader,
+        writer=openai_chat_answer.Writer,
+    ),
+    "anthropic": Dialogue(
+        endpoints=frozenset({"messages"}),
+        whole="messages",
+        streaming="messages",
+        longest_name=64,
+        custom="",
+        read_call=anthropic_read.read,
+        write_call=anthropic_write.write,
+        read_answer=anthropic_answer.read,
+        write_answer=anthropic_answer.write,
+        reader=anthropic_answer.Reader,
+        writer=anthropic_answer.Writer,
+    ),
+}
