@@ -66,7 +66,7 @@ class HourBars(QWidget):
         look = theme.current()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(look.font("caption"))
+        painter.setFont(look.font("tick"))
         floor = self.height() - _BOTTOM + 0.5
         span = floor - _TOP
         top = nice_top(max((hour.answered + hour.failed for hour in self._hours), default=0))
@@ -182,7 +182,7 @@ class TimeBar(QWidget):
         look = theme.current()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(look.font("caption"))
+        painter.setFont(look.font("tick"))
         total = sum(part.duration_us for part in self._parts)
         if not total:
             return

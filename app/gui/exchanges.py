@@ -123,26 +123,26 @@ def haystack(row: Exchange) -> str:
 _REASONS: Final = {
     "key_missing": "no key",
     "key_malformed": "bad key",
-    "key_unknown": "unknown key",
+    "key_unknown": "bad key",
     "key_blocked": "blocked",
     "model_unknown": "no model",
-    "model_ambiguous": "which model",
+    "model_ambiguous": "ambiguous",
     "model_missing": "no model",
     "provider_timeout": "timeout",
-    "provider_unreachable": "unreachable",
+    "provider_unreachable": "no answer",
     "provider_tls": "TLS",
     "provider_redirect": "redirect",
     "provider_not_json": "not JSON",
     "provider_broken": "broke off",
     "provider_key_missing": "no key",
-    "destination_refused": "not allowed",
+    "destination_refused": "barred",
     "vault_locked": "locked",
     "body_not_json": "not JSON",
     "body_too_large": "too large",
     "draining": "stopping",
 }
 # What a provider's own status means, where its error has no code of ours.
-_BY_STATUS: Final = {401: "key refused", 402: "no credit", 403: "forbidden", 404: "not found", 429: "limited", 529: "overloaded"}
+_BY_STATUS: Final = {401: "refused", 402: "no credit", 403: "forbidden", 404: "not found", 429: "limited", 529: "overloaded"}
 _FAILED: Final = {
     "provider_timeout": "The provider did not answer in time",
     "provider_unreachable": "The provider could not be reached",

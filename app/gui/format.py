@@ -86,6 +86,13 @@ def cost(row: Exchange) -> str:
     return tr("Unpriced") if bought else ABSENT
 
 
+def cost_full(row: Exchange) -> str:
+    """A cost with its fourth decimal, where there is room for it."""
+    if row.price == "local" or not row.cost_microusd or not 1000 <= row.cost_microusd < 1_000_000:
+        return cost(row)
+    return f"${row.cost_microusd / 1_000_000:.4f}"
+
+
 def seconds(duration_us: int | None) -> str:
     """Seconds without the unit, for a column whose title has it."""
     if duration_us is None:

@@ -66,7 +66,7 @@ class HeadButton(QAbstractButton):
         width = sum(QFontMetrics(_run_font(run)).horizontalAdvance(run.text) for run in self._runs)
         if self._keys:
             width = QFontMetrics(look.font("caption")).horizontalAdvance(self._keys) + 8
-        return QSize(10 + 16 + 6 + width + (20 if self._caret else 0) + 10, look.px(30))
+        return QSize(11 + 16 + 6 + width + (20 if self._caret else 0) + 10, look.px(30))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         look = theme.current()
@@ -75,8 +75,9 @@ class HeadButton(QAbstractButton):
         painter.setPen(look.colour("line2"))
         painter.setBrush(look.colour("select" if self.isDown() else "hover" if self.underMouse() else "surface"))
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 8, 8)
-        icons.paint(painter, QRectF(10, 0, 16, self.height()), self._glyph, look.colour(self._ink), 16)
-        x = 32.0
+        edge = 14 if self._keys else 16
+        icons.paint(painter, QRectF(11, 0, edge, self.height()), self._glyph, look.colour(self._ink), edge)
+        x = 33.0
         for run in self._runs:
             font = _run_font(run)
             painter.setFont(font)
@@ -93,7 +94,7 @@ class HeadButton(QAbstractButton):
             painter.setPen(look.colour("tx3"))
             painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), self._keys)
         if self._caret:
-            icons.paint(painter, QRectF(self.width() - 22, 0, 12, self.height()), "caret-down", look.colour("tx2"), 12)
+            icons.paint(painter, QRectF(self.width() - 22, 0, 12, self.height()), "caret-down", look.colour("tx"), 12)
 
 
 class Header(QFrame):

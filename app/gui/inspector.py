@@ -121,7 +121,7 @@ def _token_facts(row: Exchange) -> tuple[Fact, ...]:
     facts.append(Fact(tr("Tokens out"), out))
     if tokens.estimated:
         facts.append(Fact(tr("Counted by"), tr("Gatehouse, an estimate")))
-    facts.append(Fact(tr("Cost"), fmt.cost(row)))
+    facts.append(Fact(tr("Cost"), fmt.cost_full(row)))
     if row.price == "local":
         facts.append(Fact(tr("Price from"), tr("this machine, no price")))
     elif row.price:
@@ -276,7 +276,7 @@ class _StepLine(QWidget):
             rail.addStretch(1)
         row.addLayout(rail)
         text = QVBoxLayout()
-        text.setContentsMargins(0, 0, 0, 0 if last else 10)
+        text.setContentsMargins(0, 0, 0, 0 if last else 12)
         text.setSpacing(2)
         text.addWidget(Line(step.runs, "small", self))
         if step.detail:
@@ -295,7 +295,7 @@ def _section(column: QVBoxLayout) -> QVBoxLayout:
 def _grid(facts: tuple[Fact, ...], parent: QWidget) -> QGridLayout:
     grid = QGridLayout()
     grid.setHorizontalSpacing(8)
-    grid.setVerticalSpacing(4)
+    grid.setVerticalSpacing(6)
     grid.setColumnMinimumWidth(0, theme.current().px(88))
     grid.setColumnStretch(1, 1)
     for number, fact in enumerate(facts):

@@ -20,7 +20,7 @@ import app
 Scheme = Literal["light", "dark"]
 Tone = Literal["ok", "wa", "er", "ne", "in"]
 Type = Literal[
-    "metric", "title", "card", "heading", "body", "strong", "button", "small", "smallstrong", "caption", "mono", "monosmall", "unit"
+    "metric", "title", "card", "heading", "body", "strong", "button", "small", "smallstrong", "caption", "tick", "mono", "monosmall", "unit"
 ]
 
 SCALES: Final = (0.9, 1.0, 1.1, 1.2, 1.3)
@@ -127,6 +127,7 @@ _TYPES: Final[dict[str, tuple[int, QFont.Weight]]] = {
     "small": (12, QFont.Weight.Normal),
     "smallstrong": (12, QFont.Weight.Medium),
     "caption": (11, QFont.Weight.Medium),
+    "tick": (11, QFont.Weight.Normal),
     "mono": (12, QFont.Weight.Normal),
     "monosmall": (11, QFont.Weight.Normal),
 }

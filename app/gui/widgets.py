@@ -28,7 +28,7 @@ from app.gui.theme import Tone, Type
 
 ButtonKind = Literal["default", "primary", "soft", "ghost", "danger", "dangerous", "link", "head", "segment", "choice"]
 # The button style leaves 4 px between icon and word; the look wants 6.
-_ICON_GAP: Final = 2
+_ICON_GAP: Final = 3
 
 
 def set_look(widget: QWidget, name: str, value: object) -> None:

@@ -312,7 +312,7 @@ def test_the_inspector_tells_a_request_in_full() -> None:
     assert [part.words for part in view.stretches] == ["wait 3.1 s", "stream 3.0 s"]
     facts = {fact.name: fact.value for fact in view.tokens + view.sent}
     assert facts == {
-        "Tokens in": "9,812 · 4,096 from cache", "Tokens out": "640 · 12 reasoning", "Cost": "$0.019", "Price from": "table of 3 Nov 2026",
+        "Tokens in": "9,812 · 4,096 from cache", "Tokens out": "640 · 12 reasoning", "Cost": "$0.0186", "Price from": "table of 3 Nov 2026",
         "Left to": "api.openai.example", "Sent": "4.1 kB, connection 7", "Received": "900 B", "Removed": "3 headers", "Dropped": "x-user",
         "Content": "Not stored",
     }  # fmt: skip

@@ -156,7 +156,7 @@ def test_each_outcome_has_an_icon_and_a_word() -> None:
     assert {outcome: seen.word for outcome, seen in words.items()} == {
         "completed": "200",
         "failed": "429, limited",
-        "refused": "401, unknown key",
+        "refused": "401, bad key",
         "cancelled": "Cancelled",
         "interrupted": "Interrupted",
     }
