@@ -61,12 +61,15 @@ class Entry:
     def asks_usage(self) -> bool:
         return self.kind.asks_usage if self.kind is not None else True
 
-    def require_dialect(self, dialect: Dialect) -> None:
-        """AppError dialect_mismatch, before a key is fetched and anything is written down."""
-        if self.kind is not None and speech(self.kind, self.account, dialect.name) is None:
-            own = DIALECTS[self.kind.dialect].name
-            hint = f"Ask for it in the {own} dialect, or use an account whose provider speaks {dialect.name}."
-            raise AppError("dialect_mismatch", f"{self.account.name} speaks the {own} dialect, not {dialect.name}.", hint, param="model")
+    def dialect_for(self, client: Dialect) -> Dialect:
+        """The client's own dialect where the account speaks it, so that bytes stay untouched; else the account's."""
+        if self.kind is None or speech(self.kind, self.account, client.name) is not None:
+            return client
+        return DIALECTS[self.kind.dialect]
+
+    @property
+    def quirks(self) -> frozenset[str]:
+        return frozenset() if self.kind is None else frozenset[str](self.kind.quirks)
 
     def outgoing(self, endpoint: str, key: Secret | None, headers: Iterable[tuple[str, str]], dialect: Dialect) -> Outgoing:
         """What `providers.request` makes of this. Address, key and our own headers are the same each time, and programs send the same
@@ -76,6 +79,8 @@ class Entry:
             return _NOTHING
         base = self._bases.get((dialect.name, endpoint))
         if base is None or base[0] is not key:
+            if len(self._bases) > _MOST_NAMES:
+                self._bases.clear()
             base = self._bases[dialect.name, endpoint] = (key, request(kind, self.account, dialect, endpoint, (), key))
         plain, names, passed, removed = base[1], self._passed, [], 0
         for pair in headers:

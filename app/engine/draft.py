@@ -10,7 +10,6 @@ from app.core.errors import AppError
 from app.core.ids import call_id
 from app.core.records import Exchange, Outcome, Tokens
 from app.providers import prices
-from app.wire.dialects import DIALECTS
 from app.wire.usage import Usage
 
 if TYPE_CHECKING:
@@ -18,17 +17,19 @@ if TYPE_CHECKING:
     from app.engine.accounts import Entry
     from app.engine.echo import EchoReply
     from app.engine.web import Pairs
+    from app.wire.dialect import Dialect
 
 _LONGEST: Final = 500
 _NO_TOKENS: Final = Tokens()
 
 
 class Draft:
-    """journaled: "opened" was written. closed: "closed" was written, nothing may change any more. held: bytes of body in memory."""
+    """journaled: "opened" was written. closed: "closed" was written, nothing may change any more. held: bytes of body in memory.
+    spoken: the provider's dialect."""
 
     __slots__ = (
-        "_began", "_entry", "asked", "client", "closed", "dialect", "endpoint", "error", "first_byte_us", "held", "id", "journaled", "last",
-        "message", "model", "opened_us", "removed", "reply", "stream", "usage",
+        "_began", "_entry", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us", "held", "id",
+        "journaled", "last", "message", "model", "opened_us", "removed", "reply", "spoken", "stream", "usage",
     )  # fmt: skip
 
     def __init__(self, now_us: int, endpoint: str, dialect: str) -> None:
@@ -41,9 +42,11 @@ class Draft:
         self.first_byte_us: int | None = None
         self.usage: Usage | None = None
         self.removed = self.held = 0
+        self.dropped: tuple[str, ...] = ()
         self.reply: Reply | EchoReply | None = None
         self.last: Exchange | None = None
         self._entry: Entry | None = None
+        self.spoken: Dialect | None = None
         self._began = time.monotonic_ns()
 
     def aim(self, entry: Entry, model: str) -> None:
@@ -61,7 +64,8 @@ class Draft:
     def passed_headers(self, reply: Reply | EchoReply) -> Pairs:
         """The provider's headers that the client gets."""
         assert self._entry is not None
-        return self._entry.reply_headers(DIALECTS["anthropic" if self.dialect == "anthropic" else "openai"], reply.headers)
+        assert self.spoken is not None
+        return self._entry.reply_headers(self.spoken, reply.headers)
 
     def opening(self) -> Exchange:
         """What is known before the first byte goes out."""
@@ -114,5 +118,6 @@ class Draft:
             bytes_out=reply.bytes_out if reply is not None else 0,
             bytes_in=reply.bytes_in if reply is not None else 0,
             removed_headers=self.removed,
+            dropped=", ".join(self.dropped),
         )
         return self.last

@@ -29,12 +29,13 @@ from app.engine.draft import Draft
 from app.engine.status import Opened, Status
 from app.engine.web import Incoming, Pairs, Reply, Stream
 from app.wire.body import understand
-from app.wire.bridge import Relay
+from app.wire.bridge import Bridge, Relay, passage
 from app.wire.dialect import Dialect
 from app.wire.dialects import DIALECTS, Place, place, speaker
 
 HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness", "/health/readiness"})
 AnyReply = ProviderReply | echo.EchoReply
+Passage = Relay | Bridge
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Gateway:
         if request.path.startswith("/health/"):
             return self._health(request)
         anthropic = "anthropic-version" in request.headers
-        spot = place(request.path, anthropic=anthropic)
+        spot = place(request.path, anthropic=anthropic, query=request.query)
         dialect = spot.dialect if spot is not None else speaker(request.path, anthropic=anthropic)
         draft = Draft(self._now_us(), spot.endpoint if spot is not None else "", dialect.name)
         try:
@@ -78,10 +79,12 @@ class Gateway:
             draft.client = opened.clients.identify(request, draft.opened_us).name
             if spot is None:
                 raise AppError("not_found", "Gatehouse does not answer this address.", "See the README for the addresses it answers.")
-            if request.method != ("GET" if spot.endpoint == "models" else "POST"):
+            if request.method not in spot.methods:
                 raise AppError("method_not_allowed", f"{request.method} is not answered at this address.")
             if spot.endpoint == "models":
                 return self._models(spot, draft, opened)
+            if spot.endpoint == "event_logging":
+                return self._swallow(draft)
             return await self._exchange(request, spot, draft, opened)
         except AppError as error:
             return self._refuse(draft, dialect, error)
@@ -94,19 +97,23 @@ class Gateway:
         body = await request.body(limits.body, limits.body_idle_s, limits.body_rate)
         # 3 Is there room in memory for one more body.
         self._hold(draft, len(body))
-        call = understand(body, spot.endpoint)
+        call = understand(body, spot.endpoint, model=spot.model, stream=spot.stream)
         draft.asked, draft.stream = call.model, call.stream
         # 4 Where it goes.
         target = routing.choose(call.model, opened.accounts.offers())
         entry = opened.accounts.get(target.account)
         draft.aim(entry, target.model)
-        entry.require_dialect(dialect)
+        provider = draft.spoken = entry.dialect_for(dialect)
         # 5 The key for there, bound to that account's host.
         key = await opened.accounts.secret(entry)
-        # 6 Same dialect: the body as it came, but for the model's name and the wish for usage.
-        relay = Relay(dialect, spot.endpoint, body, call, target.model, ask_usage=entry.asks_usage, secrets=(key,) if key else ())
+        # 6 Same dialect: the body as it came, but for the model's name and the wish for usage. Otherwise it is translated.
+        relay = passage(
+            dialect, provider, spot.endpoint, body, call, target.model, ask_usage=entry.asks_usage, quirks=entry.quirks,
+            secrets=(key,) if key else (), call_id=draft.id, now_s=draft.opened_us // 1_000_000,
+        )  # fmt: skip
+        draft.dropped = relay.dropped
         # 7 What the provider is sent: built from an allowlist, so that nothing rides along.
-        outgoing = entry.outgoing(spot.endpoint, key, request.pairs(), dialect)
+        outgoing = entry.outgoing(relay.endpoint, key, request.pairs(), provider)
         draft.removed = outgoing.removed
         # 8 It is written down before a byte goes out.
         opened.recorder.opened(draft.opening())
@@ -115,7 +122,7 @@ class Gateway:
             # 9 Through the door, or to the built-in model.
             sending: Coroutine[Any, Any, AnyReply]
             if entry.target is None:
-                sending = echo.reply(spot.endpoint, relay.request_body, call.stream, draft.id, draft.opened_us // 1_000_000)
+                sending = echo.reply(relay.endpoint, relay.request_body, call.stream, draft.id, draft.opened_us // 1_000_000)
             else:
                 sending = self._upstream.send(
                     entry.target, "POST", outgoing.target, outgoing.headers, relay.request_body, timeouts=entry.timeouts
@@ -141,7 +148,7 @@ class Gateway:
             if draft.reply is not None:
                 draft.reply.abort()
 
-    async def _whole(self, draft: Draft, opened: Opened, relay: Relay, reply: AnyReply) -> Reply:
+    async def _whole(self, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply) -> Reply:
         """Step 10 and the answer in one piece."""
         if not 200 <= reply.status < 300:
             return await self._provider_error(draft, opened, relay, reply)
@@ -153,7 +160,7 @@ class Gateway:
         self._close(draft, opened, relay, reply.status, "failed" if relay.error is not None else "completed")
         return Reply(reply.status, body, self._headers(draft, reply), kind)
 
-    async def _provider_error(self, draft: Draft, opened: Opened, relay: Relay, reply: AnyReply) -> Reply:
+    async def _provider_error(self, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply) -> Reply:
         body = await reply.read(self._limits.error_reply)
         refusal = relay.refusal(reply.status, body, draft.id)
         draft.fail(refusal.error)
@@ -161,7 +168,7 @@ class Gateway:
         return Reply(refusal.status, refusal.body, self._headers(draft, reply))
 
     async def _streamed(
-        self, request: Incoming, draft: Draft, opened: Opened, relay: Relay, sending: Coroutine[Any, Any, AnyReply], dialect: Dialect
+        self, request: Incoming, draft: Draft, opened: Opened, relay: Passage, sending: Coroutine[Any, Any, AnyReply], dialect: Dialect
     ) -> Reply | Stream:
         limits, loop = self._limits, asyncio.get_running_loop()
         # 10 Status and first event are awaited, so that what fails now is a real status; after `first_chunk_s` the client gets 200.
@@ -197,7 +204,7 @@ class Gateway:
             if draft.reply is None:
                 sent.add_done_callback(_abort_late)
 
-    async def _awaited(self, sent: asyncio.Task[AnyReply], stream: Stream, dialect: Dialect, relay: Relay, draft: Draft) -> AnyReply:
+    async def _awaited(self, sent: asyncio.Task[AnyReply], stream: Stream, dialect: Dialect, relay: Passage, draft: Draft) -> AnyReply:
         """The provider is slow to answer at all: keep the client's connection alive meanwhile."""
         while not sent.done():
             await stream.write(dialect.ping())
@@ -208,7 +215,7 @@ class Gateway:
         return reply
 
     async def _relay(
-        self, draft: Draft, opened: Opened, relay: Relay, reply: AnyReply, stream: Stream, data: bytes, dialect: Dialect
+        self, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply, stream: Stream, data: bytes, dialect: Dialect
     ) -> None:
         # 11 Chunk by chunk. `feed` gives out whole events only, so a keepalive never falls inside one.
         chunk_within, feed, write, ping_s = reply.chunk_within, relay.feed, stream.write, self._limits.ping_s
@@ -236,12 +243,12 @@ class Gateway:
             self._close_stream(draft, opened, relay)
         await stream.end(data)
 
-    def _close_stream(self, draft: Draft, opened: Opened, relay: Relay) -> None:
+    def _close_stream(self, draft: Draft, opened: Opened, relay: Passage) -> None:
         if relay.error is not None:
             draft.fail(relay.error)
         self._close(draft, opened, relay, 200, "failed" if relay.error is not None else "completed")
 
-    def _close_late(self, draft: Draft, opened: Opened, relay: Relay, error: AppError) -> AppError:
+    def _close_late(self, draft: Draft, opened: Opened, relay: Passage, error: AppError) -> AppError:
         """Close a stream that failed; what the client is told if even that cannot be written."""
         draft.fail(error)
         try:
@@ -250,7 +257,7 @@ class Gateway:
             return unavailable
         return error
 
-    def _close(self, draft: Draft, opened: Opened, relay: Relay, status: int, outcome: Any) -> None:
+    def _close(self, draft: Draft, opened: Opened, relay: Passage, status: int, outcome: Any) -> None:
         """Step 12, once. AppError store_unavailable: then the last byte must not go out."""
         if draft.closed:
             return
@@ -293,8 +300,15 @@ class Gateway:
         opened.recorder.closed(draft.closing(200, "completed", self._now_us()))
         return Reply(200, body, _call_headers(draft.id))
 
+    def _swallow(self, draft: Draft) -> Reply:
+        """A tool's own event log: answered, so that the tool is content, and thrown away unread."""
+        draft.closed = True
+        return Reply(200, b"{}", _call_headers(draft.id))
+
     def _headers(self, draft: Draft, reply: AnyReply | None) -> Pairs:
         ours = _call_headers(draft.id)
+        if draft.dropped:
+            ours += (("x-gatehouse-dropped", ", ".join(draft.dropped)),)
         return ours if reply is None else ours + draft.passed_headers(reply)
 
     def _hold(self, draft: Draft, size: int) -> None:
