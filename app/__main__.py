@@ -1,19 +1,26 @@
 """The one door in: the window (no verb), `serve`, the command line's verbs, and the children that the keeper starts.
 
-Imports are late on purpose: a child loads only what its process is allowed to know.
+Imports are late on purpose: a child loads only what its process is allowed to know, and it loads it after it has given up what it will
+never need. What a package does when it is imported happens behind the locks, too.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from app.system.sandbox import Role
 
 CHILDREN: Final = ("engine", "gui", "vault")
+ROLES: Final[dict[str, Role]] = {"engine": "engine", "gui": "window", "vault": "vault"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     child = arguments[0] if arguments else ""
+    if child in CHILDREN:
+        _lock(child)
     if child == "engine":
         from app.engine.main import run as run_engine  # noqa: PLC0415
 
@@ -29,6 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     from app.cli import main as run_verb  # noqa: PLC0415
 
     return run_verb(arguments)
+
+
+def _lock(child: str) -> None:
+    from app.egress import tripwire  # noqa: PLC0415
+    from app.system import sandbox  # noqa: PLC0415
+
+    role = ROLES[child]
+    sandbox.lock(role)
+    tripwire.arm(role)
 
 
 def window() -> int:

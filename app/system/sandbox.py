@@ -1,0 +1,220 @@
+"""What the operating system refuses a process of ours, put on as early as possible, and then measured by trying.
+
+`lock` never fails: a machine that offers no lock runs the same program, and what is shown is the level that was measured. Nothing is
+concluded from a call that returned without an error: `measure` makes the attempts that must fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import re
+import socket
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+from app.system import landlock, seccomp
+from app.system.processes import harden
+
+Role = Literal["keeper", "engine", "window", "vault"]
+
+# kernel: every way out that was tried was refused by the kernel. guarded: at least one was not.
+Level = Literal["kernel", "guarded"]
+
+_KINDS: Final[Mapping[Role, seccomp.Kind]] = {"engine": "engine", "window": "window", "vault": "window"}
+_REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS})
+_REMOTE_SCREEN: Final = re.compile(r"(?!unix:)[^:/]+:\d")
+_GET_DUMPABLE: Final = 3
+_LINUX: bool = sys.platform == "linux"
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """One process. seccomp, landlock: "" when active, else why not. open: what was tried and not refused, by name.
+
+    hidden: whether other programs of the same user are kept from its memory (and with it from its list of sockets).
+    """
+
+    role: Role
+    pid: int
+    seccomp: str
+    landlock: str
+    landlock_version: int
+    hidden: bool
+    open: tuple[str, ...]
+
+    @property
+    def level(self) -> Level:
+        return "guarded" if self.open or self.seccomp else "kernel"
+
+    def fields(self) -> dict[str, object]:
+        """For a message; `of` is the way back."""
+        return asdict(self)
+
+    @staticmethod
+    def of(message: Mapping[str, Any]) -> Locks:
+        """ValueError when the message describes none."""
+        try:
+            return Locks(
+                role=message["role"],
+                pid=int(message["pid"]),
+                seccomp=str(message["seccomp"]),
+                landlock=str(message["landlock"]),
+                landlock_version=int(message["landlock_version"]),
+                hidden=bool(message["hidden"]),
+                open=tuple(str(name) for name in message["open"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError("not a description of locks") from error
+
+
+def lock(role: Role, environment: Mapping[str, str] | None = None) -> Locks:
+    """Give up what the process of this role never needs, and say what trying afterwards showed. Call it before any thread exists.
+
+    environment: where a window's screen is; default the process's own. The keeper is not locked: it is the one who dials.
+    """
+    given = os.environ if environment is None else environment
+    found = _lock(role, given)
+    _OWN[:] = [found]
+    return found
+
+
+def own() -> Locks | None:
+    """What `lock` found for this process; None when it was never locked (a test, a tool)."""
+    return _OWN[0] if _OWN else None
+
+
+_OWN: list[Locks] = []
+
+
+def _lock(role: Role, given: Mapping[str, str]) -> Locks:
+    if role in ("keeper", "engine", "vault"):
+        harden()
+    kind = _KINDS.get(role)
+    if not _LINUX:
+        reason = "this system offers a program no such lock"
+        return measure(role, reason, reason, 0)
+    if kind is None:
+        return measure(role, "it opens the connections", "it opens the connections", landlock.version())
+    if reason := _needs_internet(role, given):
+        return measure(role, reason, reason, landlock.version())
+    belt = _try(lambda: landlock.restrict(alone=role == "engine"))  # before the filter, which belongs to all threads at once
+    return measure(role, _try(lambda: seccomp.install(kind)), belt, landlock.version())
+
+
+def measure(role: Role, filter_reason: str, belt_reason: str, belt_version: int) -> Locks:
+    """Try what must not work and note what did. Nothing is sent: every attempt stops at the descriptor or at a name nobody has."""
+    attempts = _ATTEMPTS if _KINDS.get(role) == "engine" else {name: _ATTEMPTS[name] for name in _FOR_ALL}
+    return Locks(
+        role=role,
+        pid=os.getpid(),
+        seccomp=filter_reason,
+        landlock=belt_reason,
+        landlock_version=belt_version,
+        hidden=_hidden(),
+        open=tuple(name for name, attempt in attempts.items() if not _refused(attempt)),
+    )
+
+
+def _needs_internet(role: Role, environment: Mapping[str, str]) -> str:
+    screen = environment.get("DISPLAY", "")
+    if role == "window" and not environment.get("WAYLAND_DISPLAY") and _REMOTE_SCREEN.match(screen):
+        return "the screen is reached over the network"
+    if role in ("window", "vault") and environment.get("DBUS_SESSION_BUS_ADDRESS", "").startswith("tcp:"):
+        return "the session bus is reached over the network"
+    return ""
+
+
+def _try(step: Callable[[], object]) -> str:
+    try:
+        step()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _refused(attempt: Callable[[], object]) -> bool:
+    """Whether it was refused. Anything else, a success or another error, counts as not refused."""
+    try:
+        attempt()
+    except OSError as error:
+        return error.errno in _REFUSED
+    return False
+
+
+def _make(family: str, kind: int, protocol: int = 0) -> Callable[[], None]:
+    def attempt() -> None:
+        number = getattr(socket, family, None)
+        if number is None:
+            raise OSError(errno.EAFNOSUPPORT, "not on this system")
+        socket.socket(number, kind, protocol).close()
+
+    return attempt
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair()
+
+
+def _connect() -> None:
+    """`connect` on a descriptor that is there already, without an address: what re-aims an accepted one."""
+    ours, theirs = _pair()
+    with ours, theirs:
+        _check(_libc().connect(ours.fileno(), struct.pack("=H14x", 0), 16))
+
+
+def _send_to() -> None:
+    ours, theirs = _pair()
+    with ours, theirs:
+        address = struct.pack("=H108s", 1, b"\0nobody-of-that-name")
+        _check(_libc().sendto(ours.fileno(), b"", ctypes.c_size_t(0), 0, address, 22))
+
+
+def _fast_open() -> None:
+    ours, theirs = _pair()
+    with ours, theirs:
+        _check(_libc().send(ours.fileno(), b"", ctypes.c_size_t(0), seccomp.MSG_FASTOPEN))
+
+
+def _start_program() -> None:
+    """`execve` of nothing: an unlocked process learns that there is no such file."""
+    _check(_libc().execve(b"", None, None))
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+_ATTEMPTS: Final[Mapping[str, Callable[[], None]]] = {
+    "TCP over IPv4": _make("AF_INET", socket.SOCK_STREAM),
+    "TCP over IPv6": _make("AF_INET6", socket.SOCK_STREAM),
+    "UDP over IPv4": _make("AF_INET", socket.SOCK_DGRAM),
+    "UDP over IPv6": _make("AF_INET6", socket.SOCK_DGRAM),
+    "multipath TCP": _make("AF_INET", socket.SOCK_STREAM, 262),
+    "raw packets": _make("AF_PACKET", socket.SOCK_RAW),
+    "unix sockets": _make("AF_UNIX", socket.SOCK_STREAM),
+    "connect": _connect,
+    "an address in a send call": _send_to,
+    "TCP Fast Open": _fast_open,
+    "starting a program": _start_program,
+}
+_FOR_ALL: Final = ("TCP over IPv4", "TCP over IPv6", "UDP over IPv4", "UDP over IPv6", "multipath TCP", "raw packets")
+
+
+def _hidden() -> bool:
+    if not _LINUX:
+        return False
+    with contextlib.suppress(OSError):
+        return int(_libc().prctl(_GET_DUMPABLE, 0, 0, 0, 0)) == 0
+    return False

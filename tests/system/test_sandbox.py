@@ -1,0 +1,333 @@
+"""The locks on real processes: everything that once got out is tried against a listener that would notice."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.system import landlock, sandbox, seccomp
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in seccomp.MACHINES, reason="the kernel's locks are known for Linux on two processors"
+)
+
+ATTEMPTS = r"""
+import ctypes, errno, json, os, socket, struct, subprocess, sys, threading
+sys.path.insert(0, sys.argv[1])
+role, port = sys.argv[2], int(sys.argv[3])
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+accepted, _ = listener.accept()
+datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+before = []
+release = threading.Event()
+if "--thread" in sys.argv:
+    def late():
+        release.wait()
+        try:
+            socket.create_connection(("127.0.0.1", port), 2).sendall(b"thread")
+            before.append("REACHED")
+        except OSError as error:
+            before.append(errno.errorcode.get(error.errno, str(error)))
+    worker = threading.Thread(target=late); worker.start()
+from app.system import sandbox
+if "--none" not in sys.argv:
+    locks = sandbox.lock(role)
+else:
+    locks = sandbox.measure(role, "not asked", "not asked", 0)
+libc = ctypes.CDLL(None, use_errno=True)
+said = {}
+def attempt(name, work):
+    try:
+        work()
+        said[name] = "REACHED"
+    except OSError as error:
+        said[name] = errno.errorcode.get(error.errno, str(error.errno))
+def uv():
+    import asyncio, uvloop
+    async def go():
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"uvloop"); await writer.drain()
+    uvloop.run(go())
+def reaim(sock):
+    def work():
+        if libc.connect(sock.fileno(), struct.pack("=H14x", 0), 16) < 0:
+            raise OSError(ctypes.get_errno(), "disconnect")
+        sock.connect(("127.0.0.1", port)); sock.sendall(b"re-aimed")
+    return work
+def relisten():
+    copy = socket.socket(fileno=os.dup(listener.fileno()))
+    copy.shutdown(socket.SHUT_RDWR)
+    copy.connect(("127.0.0.1", port)); copy.sendall(b"listener")
+def fast_open(name):
+    def work():
+        sock = socket.socket()
+        arguments = ([b"fast"], [], 0x20000000, ("127.0.0.1", port)) if name == "sendmsg" else (b"fast", 0x20000000, ("127.0.0.1", port))
+        getattr(sock, name)(*arguments)
+    return work
+def curl():
+    done = subprocess.run([sys.executable, "-c", f"import socket; socket.create_connection(('127.0.0.1', {port})).sendall(b'child')"],
+                          capture_output=True)
+    if done.returncode: raise OSError(errno.EACCES, "the child could not")
+def raw(number, *arguments):
+    def work():
+        if libc.syscall(ctypes.c_long(number), *arguments) < 0: raise OSError(ctypes.get_errno(), "refused")
+    return work
+attempt("tcp", lambda: socket.create_connection(("127.0.0.1", port), 2).sendall(b"tcp"))
+attempt("tcp6", lambda: socket.socket(socket.AF_INET6).connect(("::1", port)))
+attempt("uvloop", uv)
+attempt("udp", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"udp", ("127.0.0.1", port)))
+attempt("mptcp", lambda: socket.socket(2, 1, 262).connect(("127.0.0.1", port)))
+attempt("fast open, sendto", fast_open("sendto"))
+attempt("fast open, sendmsg", fast_open("sendmsg"))
+attempt("child", curl)
+attempt("look-up", lambda: socket.getaddrinfo("leak.invalid.", 443))
+if role == "engine":
+    attempt("accepted descriptor", reaim(accepted))
+    attempt("listening descriptor", relisten)
+    attempt("older datagram socket, sendto", lambda: datagram.sendto(b"udp", ("127.0.0.1", port)))
+    attempt("older datagram socket, connect", lambda: datagram.connect(("127.0.0.1", port)))
+    attempt("unix", lambda: socket.socket(socket.AF_UNIX))
+    attempt("datagram pair", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+    attempt("bind", lambda: socket.socket(fileno=os.dup(datagram.fileno())).bind(("127.0.0.1", 0)))
+ring = (ctypes.c_byte * 120)()
+attempt("io_uring", raw(425, 8, ring))
+attempt("pidfd_getfd", raw(438, 3, 0, 0))
+ours, theirs = socket.socketpair()
+ours.sendall(b"still works"); assert theirs.recv(20) == b"still works"
+if locks.level == "kernel":
+    client.sendall(b"and so do handed ones")
+if role == "window":
+    socket.socket(socket.AF_UNIX).close(); socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()
+    subprocess.run(["true"], check=True)
+release.set()
+if "--thread" in sys.argv:
+    worker.join(); said["older thread"] = before[0]
+print(json.dumps({"said": said, "locks": locks.fields()}))
+"""
+
+
+class Evil:
+    """Somebody nobody declared: notes what reaches it over TCP and UDP, on both families."""
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.port = self.tcp.getsockname()[1]
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._take, self._hear)]
+        for thread in self._threads:
+            thread.start()
+
+    def _take(self) -> None:
+        while True:
+            try:
+                one, _ = self.tcp.accept()
+            except OSError:
+                return
+            with one:
+                one.settimeout(1)
+                try:
+                    self.got.append(one.recv(100))
+                except OSError:
+                    self.got.append(b"connected")
+
+    def _hear(self) -> None:
+        while True:
+            data = self.udp.recv(100)
+            if data == b"end":
+                return
+            self.got.append(data)
+
+    def close(self) -> None:
+        self.tcp.shutdown(socket.SHUT_RDWR)
+        self.tcp.close()
+        self.udp.sendto(b"end", self.udp.getsockname())
+        for thread in self._threads:
+            thread.join(5)
+        self.udp.close()
+
+
+@pytest.fixture
+def evil() -> Iterator[Evil]:
+    one = Evil()
+    yield one
+    one.close()
+
+
+def attempts(role: str, evil: Evil, *extra: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", ATTEMPTS, str(ROOT), role, str(evil.port), *extra], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_an_unlocked_process_gets_out_so_the_attempts_are_real(evil: Evil) -> None:
+    found = attempts("engine", evil, "--none")
+    reached = {name for name, result in found["said"].items() if result == "REACHED"}
+    assert {"tcp", "uvloop", "udp", "child", "accepted descriptor", "older datagram socket, sendto"} <= reached
+    assert {b"tcp", b"udp", b"re-aimed", b"child", b"uvloop"} <= set(evil.got)
+    locks = sandbox.Locks.of(found["locks"])
+    assert locks.level == "guarded"
+    assert {"TCP over IPv4", "UDP over IPv4", "connect", "starting a program", "unix sockets"} <= set(locks.open)
+
+
+@pytest.mark.parametrize("role", ["engine", "window", "vault"])
+def test_nothing_leaves_a_locked_process_by_any_way_that_was_known_to_leak(role: str, evil: Evil) -> None:
+    found = attempts(role, evil)
+    assert not [name for name, result in found["said"].items() if result == "REACHED"]
+    assert evil.got == []
+    locks = sandbox.Locks.of(found["locks"])
+    assert (locks.level, locks.seccomp, locks.open) == ("kernel", "", ())
+    assert locks.hidden == (role != "window")
+    if landlock.version() >= 4:
+        assert locks.landlock == ""
+
+
+def test_a_thread_that_was_there_before_is_locked_too(evil: Evil) -> None:
+    assert attempts("engine", evil, "--thread")["said"]["older thread"] != "REACHED"
+    assert evil.got == []
+
+
+def test_a_lock_that_is_missing_lowers_the_level_and_says_why(evil: Evil) -> None:
+    script = ATTEMPTS.replace(
+        "from app.system import sandbox\n",
+        "from app.system import sandbox, seccomp\nimport errno\n"
+        "def _gone(kind): raise OSError(errno.ENOSYS, 'Function not implemented')\nsandbox.seccomp.install = _gone\n",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(ROOT), "engine", str(evil.port)], capture_output=True, text=True, timeout=60, check=False
+    )
+    locks = sandbox.Locks.of(json.loads(done.stdout)["locks"])
+    assert locks.level == "guarded"
+    assert locks.seccomp == "Function not implemented"
+    assert "UDP over IPv4" in locks.open
+
+
+def test_a_filter_that_claims_to_be_there_but_refuses_nothing_is_not_believed() -> None:
+    """The level comes from trying, so a call that returned without an error proves nothing."""
+    locks = sandbox.measure("engine", "", "", 7)
+    assert locks.level == "guarded"
+
+
+def test_a_window_on_a_remote_screen_stays_usable_and_says_that_it_is_not_locked() -> None:
+    locks = in_a_process("window", {"DISPLAY": "localhost:10.0"})
+    assert locks.level == "guarded"
+    assert locks.seccomp == "the screen is reached over the network"
+    assert in_a_process("window", {"DISPLAY": ":0"}).level == "kernel"
+    assert in_a_process("window", {"DISPLAY": "unix:0"}).level == "kernel"
+    assert in_a_process("vault", {"DBUS_SESSION_BUS_ADDRESS": "tcp:host=localhost"}).level == "guarded"
+
+
+def in_a_process(role: str, environment: dict[str, str]) -> sandbox.Locks:
+    script = (
+        "import json,sys; sys.path.insert(0,sys.argv[1]); from app.system import sandbox; "
+        "print(json.dumps(sandbox.lock(sys.argv[2]).fields()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(ROOT), role],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"]} | environment,
+        check=True,
+    )
+    return sandbox.Locks.of(json.loads(done.stdout))
+
+
+def test_no_core_is_written_and_memory_is_not_shown() -> None:
+    script = (
+        "import sys; sys.path.insert(0,sys.argv[1])\nimport resource\nfrom app.system import sandbox\nsandbox.lock('engine')\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE), open('/proc/self/status').read())"
+    )
+    said = subprocess.run([sys.executable, "-c", script, str(ROOT)], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("(0, 0)")
+    assert "Seccomp:\t2" in said
+    assert "NoNewPrivs:\t1" in said
+
+
+class Simulator:
+    """What the kernel does with a filter: enough of classic BPF to ask it about another processor than this one."""
+
+    def __init__(self, code: bytes) -> None:
+        self.code = list(struct.iter_unpack("<HBBI", code))
+
+    def judge(self, arch: int, number: int, *arguments: int) -> str:
+        data = number.to_bytes(4, "little") + arch.to_bytes(4, "little") + bytes(8)
+        data += b"".join(each.to_bytes(8, "little") for each in (*arguments, 0, 0, 0, 0, 0, 0)[:6])
+        at, accumulator = 0, 0
+        while True:
+            code, then, otherwise, value = self.code[at]
+            at += 1
+            if code == 0x20:
+                accumulator = int.from_bytes(data[value : value + 4], "little")
+            elif code == 0x54:
+                accumulator &= value
+            elif code == 0x06:
+                return {0x7FFF0000: "allow", 0x80000000: "kill", 0x0005000D: "refuse", 0x00050026: "absent"}[value]
+            else:
+                holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[code]
+                at += then if holds else otherwise
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_filter_decides_the_same_on_both_processors(machine: str) -> None:
+    made = seccomp.MACHINES[machine]
+    engine, window = (Simulator(seccomp.build(kind, made)) for kind in ("engine", "window"))  # type: ignore[arg-type]
+    n = made.numbers
+
+    def of_engine(name: str, *arguments: int) -> str:
+        return engine.judge(made.audit, n[name], *arguments)
+
+    for name in ("socket", "connect", "bind", "execve", "execveat", "ptrace", "pidfd_getfd", "process_vm_readv", "process_vm_writev"):
+        assert of_engine(name, 1, 1) == "refuse", name
+    for name in ("io_uring_setup", "io_uring_enter", "io_uring_register"):
+        assert of_engine(name) == "absent"
+        assert window.judge(made.audit, n[name]) == "absent"
+    assert of_engine("sendto", 5, 0, 10, 0, 0) == "allow"
+    assert of_engine("sendto", 5, 0, 10, 0, 0x7FFF12345678) == "refuse"
+    assert of_engine("sendto", 5, 0, 10, 0, 0x7F0000000000) == "refuse"  # only the upper half is set
+    assert of_engine("sendto", 5, 0, 10, 0x20000000, 0) == "refuse"
+    assert of_engine("sendto", 5, 0, 10, 0x4000, 0) == "allow"  # MSG_NOSIGNAL
+    assert of_engine("sendmsg", 5, 1, 0x4040) == "allow"
+    assert of_engine("sendmsg", 5, 1, 0x20004000) == "refuse"
+    assert of_engine("sendmmsg", 5, 1, 1, 0x20000000) == "refuse"
+    assert of_engine("socketpair", 1, 1 | 0x80800) == "allow"  # with SOCK_CLOEXEC and SOCK_NONBLOCK
+    assert of_engine("socketpair", 1, 2) == "refuse"
+    assert engine.judge(made.audit, 0) == "allow"
+    for family, verdict in ((1, "allow"), (16, "allow"), (2, "refuse"), (10, "refuse"), (17, "refuse"), (40, "refuse"), (0, "refuse")):
+        assert window.judge(made.audit, n["socket"], family) == verdict
+    assert window.judge(made.audit, n["connect"]) == "allow"
+    assert window.judge(made.audit, n["execve"]) == "allow"
+    other = seccomp.MACHINES["aarch64" if machine == "x86_64" else "x86_64"]
+    assert engine.judge(other.audit, 0) == window.judge(0x40000003, 0) == "kill"  # i386 on x86_64
+    if made.second_abi:
+        assert engine.judge(made.audit, 0x40000000 | n["connect"]) == "absent"
+
+
+def test_the_numbers_are_those_of_this_machines_headers() -> None:
+    """Where the headers are installed: the table is checked, not believed."""
+    headers = [path for path in ("/usr/include/asm/unistd_64.h", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h") if Path(path).exists()]
+    if platform.machine() != "x86_64" or not headers:
+        pytest.skip("no header that tells")
+    told = {
+        words[1].removeprefix("__NR_"): int(words[2])
+        for line in Path(headers[0]).read_text().splitlines()
+        if len(words := line.split()) == 3 and words[1].startswith("__NR_")
+    }
+    numbers = seccomp.MACHINES["x86_64"].numbers
+    assert numbers == {name: told[name] for name in numbers}
