@@ -1,15 +1,40 @@
 """What happened, as values: one tagged union used for the bus, the audit log and the log line alike.
 
-`KIND` is the stable name that is stored; `AUDITED` says whether the event is an entry of the audit chain. An event never holds a
-secret or a prompt. `detail()` gives the audit body without time and actor.
+`KIND` is the stable name that is stored; `AUDITED` says whether the event is an entry of the audit chain; `GROUP` is the filter under
+which the Audit page shows it; `ROUTINE` events come by themselves all day, so that no checkpoint is signed at once for their sake. An
+event never holds a secret or a prompt. `detail()` gives the audit body without time and actor.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, Final, Literal
 
 from app.core.records import Exchange
+
+Group = Literal["changes", "access", "network", "gateway", "audit", "ledger"]
+GROUPS: Final[tuple[Group, ...]] = ("changes", "access", "network", "gateway", "audit", "ledger")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """Who did it and from where. actor: "person", "gateway", "keeper" or the name of a client.
+
+    user, uid: of the operating system. process, program: the other end of the control channel, as the kernel names it. via: what that
+    program says it is ("window", "command line").
+    """
+
+    actor: str
+    user: str = ""
+    uid: int | None = None
+    process: int | None = None
+    program: str = ""
+    via: str = ""
+
+    def origin(self) -> dict[str, object]:
+        """What is known beyond the actor."""
+        known = {"user": self.user, "uid": self.uid, "process": self.process, "program": self.program, "via": self.via}
+        return {name: value for name, value in known.items() if value not in ("", None)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +43,8 @@ class Event:
 
     KIND: ClassVar[str] = ""
     AUDITED: ClassVar[bool] = True
+    GROUP: ClassVar[Group] = "changes"
+    ROUTINE: ClassVar[bool] = False
 
     def subject(self) -> str:
         """What it is about, in one word: the name of an account or client, or ""."""
@@ -30,6 +57,7 @@ class Event:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStarted(Event):
     KIND: ClassVar[str] = "gateway.started"
+    GROUP: ClassVar[Group] = "gateway"
     version: str
     port: int
     replayed: int = 0
@@ -38,6 +66,7 @@ class GatewayStarted(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayStopped(Event):
     KIND: ClassVar[str] = "gateway.stopped"
+    GROUP: ClassVar[Group] = "gateway"
     reason: str
 
 
@@ -46,6 +75,7 @@ class CrashFound(Event):
     """The run before this one did not say that it stopped. interrupted: exchanges it left open."""
 
     KIND: ClassVar[str] = "gateway.crash_found"
+    GROUP: ClassVar[Group] = "gateway"
     interrupted: int
     journal: str = "intact"
 
@@ -106,6 +136,7 @@ class KeyRefused(Event):
     """Requests turned away for their key. The first is written at once, the rest of a flood as one entry a minute."""
 
     KIND: ClassVar[str] = "key.refused"
+    GROUP: ClassVar[Group] = "access"
     reason: str
     count: int
     first_us: int
@@ -118,6 +149,7 @@ class DestinationRefused(Event):
     """The keeper would not dial for an account: the address was not allowed, or nothing declares it."""
 
     KIND: ClassVar[str] = "egress.refused"
+    GROUP: ClassVar[Group] = "network"
     name: str
     destination: str
     reason: str
@@ -126,8 +158,120 @@ class DestinationRefused(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultChanged(Event):
     KIND: ClassVar[str] = "vault.changed"
+    GROUP: ClassVar[Group] = "access"
     state: str
     place: str
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultRefused(Event):
+    """A passphrase that was wrong. The log could not be written then, so they are counted and written when the vault has opened."""
+
+    KIND: ClassVar[str] = "vault.refused"
+    GROUP: ClassVar[Group] = "access"
+    count: int
+    first_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRefused(Event):
+    """Requests turned away for where they came from, before any key counted. where: "gateway" or "control". Aggregated as keys are."""
+
+    KIND: ClassVar[str] = "access.refused"
+    GROUP: ClassVar[Group] = "access"
+    where: str
+    reason: str
+    count: int
+    first_us: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuitAsked(Event):
+    KIND: ClassVar[str] = "gateway.quit_asked"
+    GROUP: ClassVar[Group] = "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditVerified(Event):
+    """Somebody asked whether the log is whole. state: intact, tampered or incomplete. finding: the first, in one sentence, or ""."""
+
+    KIND: ClassVar[str] = "audit.verified"
+    GROUP: ClassVar[Group] = "audit"
+    state: str
+    seq: int
+    finding: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFound(Event):
+    """Something is wrong with the log itself, noticed without anybody asking. found: the kind of finding; at: from which entry on."""
+
+    KIND: ClassVar[str] = "audit.finding"
+    GROUP: ClassVar[Group] = "audit"
+    found: str
+    at: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditExported(Event):
+    """folder: its last part only."""
+
+    KIND: ClassVar[str] = "audit.exported"
+    GROUP: ClassVar[Group] = "audit"
+    folder: str
+    entries: int
+    upto: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPruned(Event):
+    """Entries up to `upto` were removed. rows, digest: the rows of the ledger whose batches' entries went with them, so that these rows
+    can still be checked (store/ledger.py)."""
+
+    KIND: ClassVar[str] = "audit.pruned"
+    GROUP: ClassVar[Group] = "audit"
+    upto: int
+    count: int
+    head: str
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRestored(Event):
+    """A person went on from a log that did not fit what was known of it. base: its last entry. found: what was wrong.
+
+    known_seq, known_head: what the vault remembered, or 0 and "".
+    """
+
+    KIND: ClassVar[str] = "audit.restored"
+    GROUP: ClassVar[Group] = "audit"
+    base: int
+    found: tuple[str, ...]
+    known_seq: int
+    known_head: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingChanged(Event):
+    KIND: ClassVar[str] = "setting.changed"
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderTested(Event):
+    """Somebody asked whether the key works. result: in one sentence."""
+
+    KIND: ClassVar[str] = "provider.tested"
+    name: str
+    ok: bool
+    result: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +279,8 @@ class LedgerBatch(Event):
     """Rows written to the ledger together. digest: SHA-256 over what they say, in the order of their ids (store/ledger.py)."""
 
     KIND: ClassVar[str] = "ledger.batch"
+    GROUP: ClassVar[Group] = "ledger"
+    ROUTINE: ClassVar[bool] = True
     count: int
     first: str
     last: str
@@ -149,3 +295,11 @@ class ExchangeClosed(Event):
 
     def subject(self) -> str:
         return self.row.id
+
+
+def audited() -> dict[str, type[Event]]:
+    """Every kind of audit entry, by its name."""
+    return {event.KIND: event for event in Event.__subclasses__() if event.AUDITED}
+
+
+ROUTINE_KINDS: Final = tuple(kind for kind, event in audited().items() if event.ROUTINE)

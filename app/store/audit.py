@@ -1,6 +1,7 @@
 """The audit log: a hash chain of canonical entries (`core.chain`), appended in the transaction of what they tell.
 
-The body that is hashed is `{"actor", "at_us", "detail", "kind", "subject"}`. Nothing here updates or deletes an entry.
+The body that is hashed is `{"actor", "at_us", "detail", "kind", "subject"}`, and `"origin"` where it is known from where the actor acted
+(`events.Who`). Nothing here updates or deletes an entry; `sealing` prunes.
 """
 
 from __future__ import annotations
@@ -11,24 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.core import chain
 from app.core.errors import AppError
-from app.core.events import Event
+from app.core.events import Event, Who
 from app.core.records import AuditEntry
 from app.store.statements import Statements
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+SEARCHED: Final = 200_000
 _AT_ONCE: Final = 1_000
 _LAST: Final = "SELECT seq, body, hash FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1"
 _HEAD: Final = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
 
 
-def append(connection: Connection, event: Event, actor: str, at_us: int) -> int:
+def append(connection: Connection, event: Event, actor: str | Who, at_us: int) -> int:
     """Add one entry; returns its number."""
     return append_all(connection, [(event, actor, at_us)])
 
 
-def append_all(connection: Connection, entries: Iterable[tuple[Event, str, int]]) -> int:
+def append_all(connection: Connection, entries: Iterable[tuple[Event, str | Who, int]]) -> int:
     """Add `(event, actor, at_us)` entries in order; returns the number of the newest entry.
 
     AppError internal when an entry cannot be written down exactly: then the transaction it belongs to must not commit either.
@@ -58,11 +60,64 @@ def newest_link(connection: Connection) -> tuple[int, bytes]:
 
 def page(connection: Connection, limit: int, before: int | None = None) -> list[AuditEntry]:
     """At most `limit` entries, newest first; `before`: only entries with a smaller number."""
-    if before is None:
-        found = connection.exec_driver_sql("SELECT seq, body, hash FROM audit ORDER BY seq DESC LIMIT ?", (limit,))
-    else:
-        found = connection.exec_driver_sql("SELECT seq, body, hash FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?", (before, limit))
-    return [_entry(*row) for row in found]
+    return find(connection, limit, before)[0]
+
+
+def find(
+    connection: Connection, limit: int, before: int | None = None, *, kinds: Sequence[str] = (), actor: str = "", text: str = ""
+) -> tuple[list[AuditEntry], int | None]:
+    """Entries that fit, newest first, and the `before` with which to go on; None when there are no older ones.
+
+    kinds: any of these. actor: exactly. text: in what was written down, case ignored; or the number of an entry. At most
+    `SEARCHED` entries are read, so a rare word may give an empty page with a place to go on from.
+    """
+    wanted, values = [], list[object]()
+    if kinds:
+        wanted.append(f"kind IN ({', '.join('?' * len(kinds))})")
+        values += kinds
+    if actor:
+        wanted.append("json_valid(CAST(body AS TEXT)) AND json_extract(CAST(body AS TEXT), '$.actor') = ?")
+        values.append(actor)
+    if text:
+        wanted.append("(instr(lower(CAST(body AS TEXT)), ?) OR seq = ?)")
+        values += [text.lower(), int(text) if text.isdecimal() and len(text) < 19 else -1]
+    upper = (1 << 63) - 1 if before is None else before - 1
+    newest = connection.exec_driver_sql("SELECT seq FROM audit WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (upper,)).scalar()
+    if newest is None:
+        return [], None
+    lower = newest - SEARCHED if wanted else -(1 << 63)
+    statement = f"SELECT seq, body, hash FROM audit WHERE {' AND '.join(['seq <= ? AND seq > ?', *wanted])} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our words; values are bound
+    entries = [_entry(*row) for row in connection.exec_driver_sql(statement, (newest, lower, *values, limit))]
+    if len(entries) == limit:
+        return entries, entries[-1].seq
+    older = wanted and connection.exec_driver_sql("SELECT 1 FROM audit WHERE seq <= ? LIMIT 1", (lower,)).first() is not None
+    return entries, lower + 1 if older else None
+
+
+def one(connection: Connection, seq: int) -> AuditEntry | None:
+    row = connection.exec_driver_sql("SELECT seq, body, hash FROM audit WHERE seq = ?", (seq,)).first()
+    return None if row is None else _entry(*row)
+
+
+def neighbours(connection: Connection, seq: int) -> tuple[str, str]:
+    """The hashes of the entries before and after, "" where there is none."""
+    found = {row[0]: row[1] for row in connection.exec_driver_sql("SELECT seq, hash FROM audit WHERE seq IN (?, ?)", (seq - 1, seq + 1))}
+    return tuple(found[near].hex() if isinstance(found.get(near), bytes) else "" for near in (seq - 1, seq + 1))  # type: ignore[return-value]  # two
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many entries of each kind there are. Reads the index of kinds alone."""
+    return {str(kind): int(count) for kind, count in connection.exec_driver_sql("SELECT kind, count(*) FROM audit GROUP BY kind")}
+
+
+def span(connection: Connection) -> tuple[int, int, int]:
+    """How many entries there are, the number of the oldest, and about how many bytes they take."""
+    first = connection.exec_driver_sql("SELECT min(seq) FROM audit").scalar()
+    if first is None:
+        return 0, 0, 0
+    number = int(connection.exec_driver_sql("SELECT count(*) FROM audit").scalar_one())
+    sample = "SELECT avg(length(body) + length(hash) + 16) FROM (SELECT body, hash FROM audit ORDER BY seq DESC LIMIT 1000)"
+    return number, int(first), round(number * float(connection.exec_driver_sql(sample).scalar_one()))
 
 
 def last(connection: Statements, kinds: Sequence[str]) -> AuditEntry | None:
@@ -72,11 +127,15 @@ def last(connection: Statements, kinds: Sequence[str]) -> AuditEntry | None:
 
 
 def verify(connection: Connection) -> chain.Verdict:
-    """Read the whole log and check that every entry follows from the one before. Stops at the first finding."""
-    return chain.verify(_links(connection))
+    """Read the whole log and check that every entry follows from the one before. Stops at the first finding.
+
+    The chain alone, of a log that was never pruned; `checkpoints.verify` holds it against what was signed, too.
+    """
+    return chain.verify(links(connection))
 
 
-def _links(connection: Connection) -> Iterator[tuple[int, bytes, bytes]]:
+def links(connection: Connection) -> Iterator[tuple[int, bytes, bytes]]:
+    """Number, body and hash of every entry in order, as they lie there, whatever somebody made of them."""
     # The driver's own cursor: a million rows through Core's result objects take twice as long.
     cursor = connection.connection.cursor()
     try:
@@ -87,11 +146,18 @@ def _links(connection: Connection) -> Iterator[tuple[int, bytes, bytes]]:
         cursor.close()
 
 
-def _body(event: Event, actor: str, at_us: int) -> bytes:
+def _body(event: Event, actor: str | Who, at_us: int) -> bytes:
     if not event.AUDITED:
         raise ValueError(f"{event.KIND} is not an audited event")
+    body: dict[str, object] = {"at_us": at_us, "detail": event.detail(), "kind": event.KIND, "subject": event.subject()}
+    if isinstance(actor, Who):
+        body["actor"] = actor.actor
+        if origin := actor.origin():
+            body["origin"] = origin
+    else:
+        body["actor"] = actor
     try:
-        return chain.canonical({"actor": actor, "at_us": at_us, "detail": event.detail(), "kind": event.KIND, "subject": event.subject()})
+        return chain.canonical(body)
     except (ValueError, TypeError) as error:
         raise AppError("internal", f"The audit entry {event.KIND} could not be written down, so nothing was changed.") from error
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
-from app.core.events import Event
+from app.core.events import Event, Who
 from app.store import audit, cipher, failures, migrations
 from app.store.statements import Direct, Statements
 
@@ -81,7 +81,7 @@ class Store:
             yield connection
 
     @contextmanager
-    def change(self, events: Event | Sequence[Event], actor: str, at_us: int) -> Iterator[Connection]:
+    def change(self, events: Event | Sequence[Event], actor: str | Who, at_us: int) -> Iterator[Connection]:
         """Like `write`, and the audit entries of `events` are committed with what the block did, or neither is."""
         with self.write() as connection:
             yield connection

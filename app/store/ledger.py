@@ -10,14 +10,14 @@ The digest, form 1: SHA-256 over one line per row, in the order of ids, each a J
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from app.core.errors import AppError
-from app.core.events import LedgerBatch
+from app.core.events import AuditPruned, LedgerBatch
 from app.core.ids import call_id_bytes, call_id_of
 from app.core.records import Exchange, UsageRow
 from app.store import audit, exchanges, rollups, words
@@ -93,19 +93,30 @@ class Verdict:
     finding: str = ""
 
 
-def verify(connection: Connection) -> Verdict:
-    """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `audit.verify`)."""
+def verify(connection: Connection, progress: Callable[[int], None] | None = None) -> Verdict:
+    """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `checkpoints.verify`).
+
+    Rows whose batches' entries were pruned are held against the digest that the prune wrote down.
+    """
+    pruned = _pruned(connection)
+    upto, old, old_rows = pruned.upto if pruned is not None else 0, hashlib.sha256(), 0
     waiting: dict[int, tuple[int, LedgerBatch, Any]] = {}  # by batch: rows still to come, what the log says, the hash so far
     rows = batches = 0
     for batch, values in _everything(connection):
+        rows += 1
+        if progress is not None and not rows % 2_000:
+            progress(rows)
+        if 0 < batch <= upto:
+            old_rows += 1
+            old.update(_line(values) + b"\n")
+            continue
         if batch not in waiting:
             said = _said(connection, batch)
             if said is None:
-                return Verdict(rows, batches, f"Row {values[0]} belongs to no batch of the audit log: it was added or moved.")
+                return Verdict(rows - 1, batches, f"Row {values[0]} belongs to no batch of the audit log: it was added or moved.")
             waiting[batch] = (said.count, said, hashlib.sha256())
         left, said, digest = waiting[batch]
         digest.update(_line(values) + b"\n")
-        rows += 1
         if left > 1:
             waiting[batch] = (left - 1, said, digest)
             continue
@@ -116,10 +127,31 @@ def verify(connection: Connection) -> Verdict:
     if waiting:
         batch, (left, said, _) = min(waiting.items())
         return Verdict(rows, batches, f"{left} of the {said.count} rows of audit entry {batch} ({said.first} to {said.last}) are missing.")
-    logged = connection.exec_driver_sql("SELECT count(*) FROM audit WHERE kind = ?", (LedgerBatch.KIND,)).scalar_one()
+    if pruned is not None and (old_rows, _FORM + old.hexdigest()) != (pruned.rows, pruned.digest):
+        return Verdict(rows, batches, f"The rows of the batches up to audit entry {upto} are not those that were there when it was pruned.")
+    logged = connection.exec_driver_sql("SELECT count(*) FROM audit WHERE kind = ? AND seq > ?", (LedgerBatch.KIND, upto)).scalar_one()
     if logged != batches:
         return Verdict(rows, batches, f"The audit log knows {logged} batches of rows, the ledger holds {batches}.")
     return Verdict(rows, batches)
+
+
+def digest_upto(connection: Connection, upto: int) -> tuple[int, str]:
+    """How many rows belong to batches up to audit entry `upto`, and the digest of what they say, in the order of their ids."""
+    digest, rows = hashlib.sha256(), 0
+    for batch, values in _everything(connection):
+        if batch <= upto:
+            digest.update(_line(values) + b"\n")
+            rows += 1
+    return rows, _FORM + digest.hexdigest()
+
+
+def _pruned(connection: Connection) -> AuditPruned | None:
+    """What the newest prune wrote down."""
+    row = connection.exec_driver_sql("SELECT body FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1", (AuditPruned.KIND,)).scalar()
+    try:
+        return None if row is None else msgspec.json.decode(row, type=_Prune).detail
+    except msgspec.DecodeError:
+        return None
 
 
 def _fresh(connection: Connection, rows: Iterable[Exchange]) -> dict[bytes, Exchange]:
@@ -167,6 +199,10 @@ class _Entry(msgspec.Struct):
     detail: LedgerBatch
 
 
+class _Prune(msgspec.Struct):
+    detail: AuditPruned
+
+
 def _key(identifier: str) -> bytes:
     try:
         return call_id_bytes(identifier)
@@ -174,4 +210,4 @@ def _key(identifier: str) -> bytes:
         raise AppError("body_invalid", "That is not the id of a request.", "Ids look like req_01J...", param="id") from error
 
 
-__all__ = ["UsageRow", "Verdict", "one", "page", "record", "today", "today_by_account", "usage", "verify"]
+__all__ = ["UsageRow", "Verdict", "digest_upto", "one", "page", "record", "today", "today_by_account", "usage", "verify"]

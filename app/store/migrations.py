@@ -202,4 +202,28 @@ CREATE TABLE hosts (
     PRIMARY KEY (quarter, host, local)
 ) STRICT, WITHOUT ROWID"""
 
-ALL: Final[tuple[Migration, ...]] = (Migration("first", _first),)
+# What was signed over the audit log. lasting: those that no prune drops.
+_CHECKPOINTS: Final = """
+CREATE TABLE checkpoints (
+    number INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    lasting INTEGER NOT NULL,
+    body BLOB NOT NULL,        -- canonical JSON
+    signature BLOB NOT NULL
+) STRICT"""
+
+_CHECKPOINT_PLACES: Final = "CREATE INDEX checkpoint_places ON checkpoints (seq)"
+
+# The right edge of the tree over the entries at the newest record, so that the next one need not read them all. Only a memory: it is
+# held against the signed root before it is used.
+_TREE_EDGE: Final = "CREATE TABLE tree_edge (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, edge BLOB NOT NULL) STRICT"
+
+_SETTINGS: Final = "CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID"
+
+
+def _checkpoints(connection: sqlcipher3.Connection) -> None:
+    for statement in (_CHECKPOINTS, _CHECKPOINT_PLACES, _TREE_EDGE, _SETTINGS):
+        connection.execute(statement)
+
+
+ALL: Final[tuple[Migration, ...]] = (Migration("first", _first), Migration("checkpoints and settings", _checkpoints))

@@ -10,7 +10,13 @@ from app.core.events import Event
 from app.core.records import Exchange
 
 KINDS = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event]
-_SAMPLES: dict[object, object] = {str: "größe ☃", int: 7, bool: True, Exchange: Exchange(id="req_0", opened_us=1)}
+_SAMPLES: dict[object, object] = {
+    str: "größe ☃",
+    int: 7,
+    bool: True,
+    tuple[str, ...]: ("größe ☃", ""),
+    Exchange: Exchange(id="req_0", opened_us=1),
+}
 
 
 def sample(kind: type[Event]) -> Event:

@@ -1,0 +1,19 @@
+"""What a person chose, by name. Values are text; whoever owns a setting knows its form and its default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+
+def get(connection: Connection, name: str, default: str) -> str:
+    value = connection.exec_driver_sql("SELECT value FROM settings WHERE name = ?", (name,)).scalar()
+    return default if value is None else str(value)
+
+
+def put(connection: Connection, name: str, value: str) -> None:
+    connection.exec_driver_sql(
+        "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value)
+    )

@@ -1,0 +1,144 @@
+"""An audit log in a real encrypted database, with a vault that is two variables: for tests that need no processes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy.engine import Connection
+
+from app import verifier
+from app.core.events import ClientAdded, ClientBlocked
+from app.store import audit, checkpoints, ledger, sealing
+from app.store.database import Store
+from app.store.sealing import Signer
+from app.verifier import Anchor, Verdict
+from tests.store.rows import KEY, NOW_US, rows
+
+EPOCHS = 3
+ENTRIES = 300
+
+
+class Book:
+    """signer, anchor: what the vault holds."""
+
+    def __init__(self, path: Path, key: bytes = KEY) -> None:
+        self.path = path
+        self.key = key
+        self.store = Store.open(path, key)
+        self.signer = Signer.fresh(0)
+        self.anchor: Anchor | None = None
+        self.at_us = NOW_US
+
+    def begin(self) -> Book:
+        with self.store.write() as connection:
+            sealing.genesis(connection, self.signer, self.now())
+        self.remember()
+        return self
+
+    def now(self) -> int:
+        self.at_us += 1_000_000
+        return self.at_us
+
+    def append(self, count: int, word: str = "client") -> None:
+        with self.store.write() as connection:
+            first = audit.newest(connection)
+            entries = [(ClientAdded(name=f"{word}-{first + n}", key_hint="…abcd"), "person", self.now()) for n in range(count)]
+            audit.append_all(connection, entries)
+
+    def record(self, count: int) -> None:
+        """Rows of the ledger."""
+        with self.store.write() as connection:
+            ledger.record(connection, rows(count, at_us=self.now()))
+
+    def seal(self) -> None:
+        with self.store.write() as connection:
+            sealing.checkpoint(connection, self.signer, self.now())
+
+    def turn(self) -> None:
+        following = Signer.fresh(self.signer.epoch + 1)
+        with self.store.write() as connection:
+            sealing.turn(connection, self.signer, following, self.now())
+        self.signer = following
+
+    def remember(self) -> None:
+        with self.store.read() as connection:
+            self.anchor = sealing.anchor_of(connection)
+
+    def prune(self, upto: int) -> None:
+        with self.store.write() as connection:
+            sealing.prune(connection, self.signer, upto, "person", self.now())
+        self.remember()
+
+    def restore(self) -> None:
+        signer = Signer.fresh(self.signer.epoch + 1)
+        found = tuple(finding.sentence for finding in self.verify().findings)
+        with self.store.write() as connection:
+            sealing.restore(connection, signer, found, self.anchor, "person", self.now())
+        self.signer = signer
+        self.remember()
+
+    def verify(self) -> Verdict:
+        with self.store.read() as connection:
+            verdict, _ = checkpoints.verify(connection, self.anchor)
+        return verdict
+
+    def edit(self, act: Callable[[Connection], object]) -> None:
+        """Somebody who has the database's key, and not the vault."""
+        with self.store.write() as connection:
+            act(connection)
+
+    def sql(self, *statements: str) -> None:
+        self.edit(lambda connection: [connection.exec_driver_sql(statement) for statement in statements])
+
+    def copy(self, target: Path) -> None:
+        """The file as a backup program would take it while Gatehouse is stopped."""
+        self.store.close()
+        shutil.copy(self.path, target)
+
+    def put_back(self, source: Path) -> None:
+        self.store.close()
+        for leftover in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + leftover).unlink(missing_ok=True)
+        shutil.copy(source, self.path)
+        self.store = Store.open(self.path, self.key)
+
+    def filled(self) -> Book:
+        """300 entries and 40 rows in three epochs, sealed at every fiftieth."""
+        self.begin()
+        self.record(40)
+        for round_ in range(1, 7):
+            self.append(50 if round_ > 1 else 49)
+            self.seal()
+            if round_ in (2, 4):
+                self.turn()
+        self.append(3, "blocked")
+        with self.store.write() as connection:
+            audit.append(connection, ClientBlocked(name="client-3"), "person", self.now())
+        self.seal()
+        self.remember()
+        return self
+
+
+@contextmanager
+def book(path: Path, key: bytes = KEY) -> Iterator[Book]:
+    made = Book(path, key)
+    try:
+        yield made
+    finally:
+        made.store.close()
+
+
+def kinds(verdict: Verdict) -> list[str]:
+    return [finding.kind for finding in verdict.findings]
+
+
+def rehash(connection: Connection, first: int, change: Callable[[int, bytes], bytes]) -> None:
+    """Write the entries from `first` on anew, with hashes that fit."""
+    head = connection.exec_driver_sql("SELECT hash FROM audit WHERE seq = ?", (first - 1,)).scalar() or verifier.GENESIS
+    for seq, body in connection.exec_driver_sql("SELECT seq, body FROM audit WHERE seq >= ? ORDER BY seq", (first,)).all():
+        changed = change(seq, body)
+        head = verifier.link(head, seq, changed)
+        connection.exec_driver_sql("UPDATE audit SET body = ?, hash = ? WHERE seq = ?", (changed, head, seq))
