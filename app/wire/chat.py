@@ -52,7 +52,6 @@ class Thinking:
     signature: str = ""
     redacted: bool = False
     origin: str = ""
-    id: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

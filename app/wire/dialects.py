@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from app.wire import anthropic, openai_chat
+from app.wire import anthropic, openai_chat, openai_responses
 from app.wire.dialect import Dialect, Endpoint, Name
 
 DIALECTS: Final[Mapping[Name, Dialect]] = {
     "openai": openai_chat.DIALECT,
+    "responses": openai_responses.DIALECT,
     "anthropic": anthropic.DIALECT,
 }
 

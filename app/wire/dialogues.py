@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from app.wire import anthropic_answer, anthropic_read, anthropic_write, openai_chat_answer, openai_chat_read, openai_chat_write
+from app.wire import (
+    anthropic_answer,
+    anthropic_read,
+    anthropic_write,
+    openai_chat_answer,
+    openai_chat_read,
+    openai_chat_write,
+    openai_responses_answer,
+    openai_responses_read,
+    openai_responses_stream,
+    openai_responses_write,
+)
 from app.wire.dialect import Name
 from app.wire.dialogue import Dialogue
 
@@ -15,13 +26,26 @@ DIALOGUES: Final[Mapping[Name, Dialogue]] = {
         whole="chat/completions",
         streaming="chat/completions",
         longest_name=64,
-        custom="custom_tools",
+        custom="openai_own",
         read_call=openai_chat_read.read,
         write_call=openai_chat_write.write,
         read_answer=openai_chat_answer.read,
         write_answer=openai_chat_answer.write,
         reader=openai_chat_answer.Reader,
         writer=openai_chat_answer.Writer,
+    ),
+    "responses": Dialogue(
+        endpoints=frozenset({"responses"}),
+        whole="responses",
+        streaming="responses",
+        longest_name=64,
+        custom="always",
+        read_call=openai_responses_read.read,
+        write_call=openai_responses_write.write,
+        read_answer=openai_responses_answer.read,
+        write_answer=openai_responses_answer.write,
+        reader=openai_responses_stream.Reader,
+        writer=openai_responses_stream.Writer,
     ),
     "anthropic": Dialogue(
         endpoints=frozenset({"messages"}),

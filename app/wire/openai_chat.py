@@ -13,22 +13,13 @@ from typing import Final, Literal
 import msgspec
 
 from app.core.errors import AppError
-from app.wire import replies
+from app.wire import openai_family, replies
 from app.wire.body import Understood
 from app.wire.dialect import NOTHING, Edits, Heard, ModelEntry
 from app.wire.usage import Usage, count
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode: Final = msgspec.json.encode
-
-# What an OpenAI client sees when only a status is known.
-_TYPES: Final[Mapping[int, str]] = {
-    401: "auth_error",
-    403: "permission_error",
-    408: "timeout_error",
-    429: "rate_limit_error",
-}
-
 
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{').search
 _FINISH: Final = re.compile(rb'"finish_reason"\s*:\s*"').search
@@ -56,18 +47,9 @@ class OpenAIChat:
 
     name: Final[Literal["openai"]] = "openai"
 
-    request_headers: Final = frozenset({
-        "accept",
-        "content-type",
-        "idempotency-key",  # OpenAI SDKs send it with retries
-        "openai-beta",  # selects beta behaviour (OpenAI API reference, "Beta header")
-    })  # fmt: skip
+    request_headers: Final = openai_family.REQUEST_HEADERS
 
-    response_headers: Final = frozenset({
-        "openai-model", "openai-organization", "openai-processing-ms", "openai-version",  # API reference, "Debugging requests"
-        "x-request-id", "request-id",
-        "x-ratelimit-", "ratelimit-", "retry-after", "retry-after-ms", "x-should-retry",  # "Rate limits"; the packages obey them
-    })  # fmt: skip
+    response_headers: Final = openai_family.RESPONSE_HEADERS
 
     words: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning|refusal)"\s*:\s*"(?!")([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 
@@ -120,9 +102,7 @@ class OpenAIChat:
         return Heard(usage=_usage(reply), finished=True, end=True)
 
     def error_body(self, error: AppError, call_id: str) -> bytes:
-        return _encode({
-            "error": {"message": error.sentence(), "type": _type(error), "param": error.param, "code": error.code}
-        })  # fmt: skip
+        return openai_family.error_body(error)
 
     def error_event(self, error: AppError, call_id: str) -> bytes:
         return b"data: " + self.error_body(error, call_id) + b"\n\ndata: [DONE]\n\n"
@@ -131,27 +111,16 @@ class OpenAIChat:
         return b": ping\n\n"
 
     def models(self, entries: Sequence[ModelEntry]) -> bytes:
-        return _encode({"object": "list", "data": [_entry(entry) for entry in entries]})
+        return openai_family.models(entries)
 
     def model(self, entry: ModelEntry) -> bytes:
-        return _encode(_entry(entry))
+        return openai_family.model(entry)
 
     def read_models(self, body: bytes) -> tuple[str, ...]:
         return replies.model_names(body)
 
 
 DIALECT: Final = OpenAIChat()
-
-
-def _entry(entry: ModelEntry) -> dict[str, object]:
-    return {"id": entry.id, "object": "model", "created": entry.created_s, "owned_by": entry.owner}
-
-
-def _type(error: AppError) -> str:
-    if error.code != "provider_error":
-        return error.openai_type
-    status = error.status
-    return _TYPES.get(status, "invalid_request_error" if status < 500 else "internal_server_error")
 
 
 def _error(reply: _Reply, data: bytes) -> AppError:

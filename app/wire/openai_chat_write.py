@@ -56,10 +56,9 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
     simple = {
         "temperature": call.temperature, "top_p": call.top_p, "seed": call.seed, "frequency_penalty": call.frequency_penalty,
         "presence_penalty": call.presence_penalty, "logprobs": call.logprobs, "top_logprobs": call.top_logprobs,
-        "metadata": call.metadata, "store": call.store,
-        "verbosity": call.verbosity or None, "prompt_cache_key": call.cache_key or None,
     }  # fmt: skip
     out.update({name: value for name, value in simple.items() if value is not None})
+    _own_members(out, call, facts, losses, own=own)
     if call.user and not own:
         out["user"] = call.user if len(call.user) <= 64 else carry.fit_id(call.user)
     if call.top_k is not None:
@@ -67,11 +66,6 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
             out["top_k"] = call.top_k
         else:
             losses.drop("top_k")
-    if call.service_tier:
-        if call.origin in (NAME, "responses"):
-            out["service_tier"] = call.service_tier
-        else:
-            losses.drop("service_tier")
     if call.stop:
         out["stop"] = call.stop
     if call.format is not None:
@@ -86,6 +80,23 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
         if "no_stream_options" not in facts.quirks:
             out["stream_options"] = {"include_usage": True}
     return out
+
+
+def _own_members(out: Table, call: Call, facts: Facts, losses: Losses, *, own: bool) -> None:
+    """What OpenAI itself knows, and other servers of the dialect often refuse."""
+    given = {
+        "metadata": call.metadata, "store": call.store, "verbosity": call.verbosity or None, "prompt_cache_key": call.cache_key or None,
+        "service_tier": call.service_tier if own or call.origin == "responses" else None,
+    }  # fmt: skip
+    for name, value in given.items():
+        if value is None:
+            continue
+        if own or "openai_own" in facts.quirks:
+            out[name] = value
+        elif value not in (False, {}):
+            losses.drop(name)
+    if call.service_tier and given["service_tier"] is None:
+        losses.drop("service_tier")
 
 
 def effort_of(reasoning: Reasoning | None) -> str:
@@ -107,7 +118,7 @@ def _messages(call: Call, facts: Facts, losses: Losses) -> list[Table]:
             out.append(_assistant(message, facts, losses, own=call.origin == NAME))
             continue
         if message.role != "user":
-            role = message.role if message.role == "system" or "developer_role" in facts.quirks else "system"
+            role = message.role if message.role == "system" or "openai_own" in facts.quirks else "system"
             written: Table = {"role": role, "content": _content(message.parts, losses, role)}
             out.append(_named(written, message, losses, own=call.origin == NAME))
             continue
