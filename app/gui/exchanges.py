@@ -7,7 +7,7 @@ from typing import Final
 
 from app.core.records import Exchange
 from app.gui import format as fmt
-from app.gui.tables import Cell
+from app.gui.cells import Cell
 from app.gui.words import tr
 
 _ORDINALS: Final = ("", "1st", "2nd", "3rd")

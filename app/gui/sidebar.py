@@ -139,8 +139,7 @@ class _Delegate(QStyledItemDelegate):
             if not self._model.rail:
                 painter.setFont(look.font("caption"))
                 painter.setPen(look.colour("tx3"))
-                place = rect.adjusted(8, 12, -8, -4)
-                painter.drawText(place, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), entry.title)
+                painter.drawText(rect.adjusted(8, 12, -8, -4), _READING, entry.title)
             painter.restore()
             return
         box = rect.adjusted(0, 0, 0, -1)
@@ -156,7 +155,8 @@ class _Delegate(QStyledItemDelegate):
         ink = look.colour("tx" if on else "tx2")
         badge = self._model.badges.get(entry.page)
         rail = self._model.rail
-        place = box if rail else QRectF(box.left() + 8, box.top(), 18, box.height())
+        direction = self._view.layoutDirection()
+        place = box if rail else _mirrored(direction, box, QRectF(box.left() + 8, box.top(), 18, box.height()))
         icons.paint(painter, place, entry.glyph, look.colour("acctx") if on else ink, 18)
         if rail:
             if badge:
@@ -165,16 +165,28 @@ class _Delegate(QStyledItemDelegate):
             return
         painter.setFont(look.font("button"))
         painter.setPen(ink)
-        painter.drawText(box.adjusted(36, 0, -36, 0), int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft), entry.title)
+        painter.drawText(box.adjusted(36, 0, -36, 0), _READING, entry.title)
         if badge:
             painter.setFont(look.font("caption"))
             painter.setPen(look.colour("wa"))
             text = str(badge.count)
             width = painter.fontMetrics().horizontalAdvance(text)
             right = box.right() - 8
-            painter.drawText(QRectF(right - width, box.top(), width + 1, box.height()), int(Qt.AlignmentFlag.AlignVCenter), text)
-            icons.paint(painter, QRectF(right - width - 15, box.top(), 12, box.height()), badge.glyph, look.colour("wai"), 12)
+            number = _mirrored(direction, box, QRectF(right - width, box.top(), width + 1, box.height()))
+            painter.drawText(number, int(Qt.AlignmentFlag.AlignCenter), text)
+            mark = _mirrored(direction, box, QRectF(right - width - 15, box.top(), 12, box.height()))
+            icons.paint(painter, mark, badge.glyph, look.colour("wai"), 12)
         painter.restore()
+
+
+# The painter mirrors AlignLeft by itself where one reads from the right.
+_READING: Final = int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft)
+
+
+def _mirrored(direction: Qt.LayoutDirection, within: QRectF, place: QRectF) -> QRectF:
+    if direction == Qt.LayoutDirection.LeftToRight:
+        return place
+    return QRectF(within.left() + within.right() - place.right(), place.top(), place.width(), place.height())
 
 
 class _List(QListView):

@@ -1,4 +1,4 @@
-"""Tables: immutable rows, a declaration of columns, one delegate that paints every cell."""
+"""Tables: immutable rows under keys, a filter over them, and the view with the look of the product."""
 
 from __future__ import annotations
 
@@ -7,79 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from PySide6.QtCore import (
-    QAbstractTableModel,
-    QEvent,
-    QModelIndex,
-    QObject,
-    QPersistentModelIndex,
-    QRectF,
-    QSortFilterProxyModel,
-    Qt,
-    Signal,
-)
-from PySide6.QtGui import QFontMetrics, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPainterPath, QRegion, QResizeEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QToolTip,
-    QWidget,
-)
+from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QObject, QRectF, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPainterPath, QRegion, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
-from app.gui import icons, theme
+from app.gui import theme
+from app.gui.cells import Cell, CellDelegate, Column, Index
 from app.gui.theme import Type
-from app.gui.widgets import paint_tile, plain_tip
 
-Index = QModelIndex | QPersistentModelIndex
 CELL: Final = int(Qt.ItemDataRole.UserRole) + 1
 KEY: Final = int(Qt.ItemDataRole.UserRole) + 2
 _NO_INDEX: Final = QModelIndex()
 
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What one cell shows. lead: muted words before the text. second: a second line. letter, tile: the mark before two lines.
-
-    glyph: an icon before the text in `tone` (ok, wa, er, or an ink). spoken: what is read aloud where the text is not enough.
-    """
-
-    text: str = ""
-    ink: str = "tx"
-    lead: str = ""
-    glyph: str = ""
-    tone: str = ""
-    second: str = ""
-    second_mono: bool = False
-    strong: bool = False
-    mono: bool = False
-    letter: str = ""
-    tile: str = ""
-    tip: str = ""
-    spoken: str = ""
-
-    def aloud(self) -> str:
-        return self.spoken or " ".join(part for part in (self.lead, self.text, self.second) if part)
-
-
-@dataclass(frozen=True, slots=True)
-class Column(Generic[R]):
-    """sample: the widest usual text, from which the width comes; "" makes the column take what is left, but `least` at the least.
-
-    low: where there is too little room, the column with the highest goes first; 0 never goes.
-    """
-
-    title: str
-    cell: Callable[[R], Cell]
-    sample: str = ""
-    number: bool = False
-    low: int = 0
-    least: int = 0
 
 
 class Rows(QAbstractTableModel, Generic[R]):
@@ -252,94 +192,6 @@ class _Falling:
         return self.key > other.key
 
 
-class CellDelegate(QStyledItemDelegate):
-    """Paints a `Cell`: row fill, hairline, icon or tile, one or two lines."""
-
-    def __init__(self, view: Table) -> None:
-        super().__init__(view)
-        self._view = view
-
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        look = theme.current()
-        rect = QRectF(option.rect)
-        state = option.state
-        cell = index.data(CELL)
-        painter.save()
-        if state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(rect, look.colour("rowsel"))
-        elif index.row() == self._view.hovered_row():
-            painter.fillRect(rect, look.colour("hover"))
-        if self._view.has_line_below(index.row()):
-            painter.fillRect(QRectF(rect.left(), rect.bottom() - 1, rect.width(), 1), look.colour("line"))
-        if isinstance(cell, Cell):
-            self._paint_cell(painter, rect, cell, index)
-        painter.restore()
-
-    def helpEvent(self, event: QHelpEvent, view: QAbstractItemView, option: QStyleOptionViewItem, index: Index) -> bool:
-        """The cell's own remark, or the whole of what had to be shortened."""
-        cell = index.data(CELL)
-        if event.type() != QEvent.Type.ToolTip or not isinstance(cell, Cell):
-            return super().helpEvent(event, view, option, index)
-        metrics = QFontMetrics(theme.current().font("body"))
-        room = option.rect.width() - 2 * self._view.gap - (44 if cell.letter or cell.tile else 0)
-        shortened = max(metrics.horizontalAdvance(cell.lead + cell.text), metrics.horizontalAdvance(cell.second)) > room
-        text = cell.tip or (cell.lead + cell.text + ("\n" + cell.second if cell.second else "") if shortened else "")
-        QToolTip.showText(event.globalPos(), plain_tip(text), view)
-        return True
-
-    def _paint_cell(self, painter: QPainter, rect: QRectF, cell: Cell, index: Index) -> None:
-        last = index.model().columnCount() - 1
-        left = self._view.edge if index.column() == 0 else self._view.gap
-        right = self._view.edge if index.column() == last else self._view.gap
-        area = rect.adjusted(left, 0, -right, -1)
-        if self._view.layoutDirection() == Qt.LayoutDirection.RightToLeft:
-            area = rect.adjusted(right, 0, -left, -1)
-        if cell.letter or cell.tile:
-            edge = 32
-            paint_tile(painter, QRectF(area.left(), area.center().y() - edge / 2, edge, edge), cell.letter, cell.tile)
-            area.setLeft(area.left() + edge + 12)
-        column = self._view.rows().columns[index.column()]
-        if cell.second:
-            look = theme.current()
-            half = look.px(18)
-            top = area.center().y() - half
-            self._paint_line(painter, QRectF(area.left(), top, area.width(), half), cell, number=column.number)
-            role: Type = "monosmall" if cell.second_mono else "small"
-            self._paint_text(painter, QRectF(area.left(), top + half, area.width(), half), cell.second, role, "tx3", number=column.number)
-        else:
-            self._paint_line(painter, area, cell, number=column.number)
-
-    def _paint_line(self, painter: QPainter, area: QRectF, cell: Cell, *, number: bool) -> None:
-        ink = cell.ink
-        if cell.glyph:
-            text_ink, icon_ink = {"ok": ("ok", "oki"), "wa": ("wa", "wai"), "er": ("er", "eri")}.get(cell.tone, (cell.tone, cell.tone))
-            ink = text_ink or ink
-            icons.paint(
-                painter, QRectF(area.left(), area.top(), 14, area.height()), cell.glyph, theme.current().colour(icon_ink or ink), 14
-            )
-            area = area.adjusted(19, 0, 0, 0)
-        dense: Type = self._view.dense
-        role: Type = "strong" if cell.strong else "mono" if cell.mono else "small" if cell.second and not cell.strong else dense
-        if cell.lead:
-            metrics = QFontMetrics(theme.current().font(role))
-            width = metrics.horizontalAdvance(cell.lead)
-            # The name that was served matters more than the one that was asked for, so the lead gives way first.
-            spare = area.width() - metrics.horizontalAdvance(cell.text)
-            if spare >= min(width, 40):
-                lead = min(width, spare)
-                self._paint_text(painter, QRectF(area.left(), area.top(), lead, area.height()), cell.lead, role, "tx3", number=False)
-                area = area.adjusted(lead, 0, 0, 0)
-        self._paint_text(painter, area, cell.text, role, ink, number=number)
-
-    def _paint_text(self, painter: QPainter, area: QRectF, text: str, role: Type, ink: str, *, number: bool) -> None:
-        font = theme.current().font(role)
-        painter.setFont(font)
-        painter.setPen(theme.current().colour(ink))
-        flags = Qt.AlignmentFlag.AlignVCenter | (Qt.AlignmentFlag.AlignRight if number else Qt.AlignmentFlag.AlignLeft)
-        elided = QFontMetrics(font).elidedText(text, Qt.TextElideMode.ElideRight, int(area.width()) + 1)
-        painter.drawText(area, int(flags) | int(Qt.TextFlag.TextSingleLine), elided)
-
-
 class Table(QTableView):
     """A table with the look of the product. edge: space left and right of a row; gap: half the space between columns."""
 
@@ -360,6 +212,7 @@ class Table(QTableView):
     ) -> None:
         super().__init__(parent)
         self._rows = rows
+        self._filtered = filtered
         self._row_height = row_height
         self._hovered = -1
         self._fits = False
@@ -367,7 +220,7 @@ class Table(QTableView):
         self.dense: Type = dense
         self.setModel(rows if filtered is None else filtered)
         self.setHorizontalHeader(Header(self))
-        self.setItemDelegate(CellDelegate(self))
+        self.setItemDelegate(CellDelegate(self, self))
         self.setShowGrid(False)
         self.setWordWrap(False)
         self.setMouseTracking(True)
@@ -389,11 +242,22 @@ class Table(QTableView):
     def rows(self) -> Rows[Any]:
         return self._rows
 
+    def cell(self, index: Index) -> Cell:
+        """What stands at `index` of the model shown."""
+        number = index.row() if self._filtered is None else self._filtered.mapToSource(index).row()
+        return self._rows.columns[index.column()].cell(self._rows.row(number))
+
+    def column(self, number: int) -> Column[Any]:
+        return self._rows.columns[number]
+
+    def is_last(self, number: int) -> bool:
+        return number == len(self._rows.columns) - 1
+
     def hovered_row(self) -> int:
         return self._hovered
 
     def has_line_below(self, row: int) -> bool:
-        return not self._fits or row < self.model().rowCount() - 1
+        return not self._fits or row < self._rows.rowCount() - 1
 
     def fit(self) -> None:
         """The table is exactly as high as its rows, and what holds it scrolls."""
@@ -469,7 +333,7 @@ class Table(QTableView):
     def _share_out(self) -> None:
         """Columns with a sample get what it needs; the others share the rest. Where that is too little, low-value columns go."""
         look = theme.current()
-        body, head = QFontMetrics(look.font(self.dense)), QFontMetrics(look.font("caption"))
+        body, head = look.metrics(self.dense), look.metrics("caption")
         columns = self._rows.columns
         last = len(columns) - 1
         needs: dict[int, int] = {}
@@ -512,6 +376,8 @@ class Header(QHeaderView):
         right = self._table.edge if logical == len(columns) - 1 else self._table.gap
         painter.setFont(look.font("caption"))
         painter.setPen(look.colour("tx3"))
+        if self.layoutDirection() == Qt.LayoutDirection.RightToLeft:
+            left, right = right, left
         painter.drawText(QRectF(rect).adjusted(left, 0, -right, -1), int(_alignment(column)), column.title)
 
 

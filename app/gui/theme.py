@@ -12,7 +12,7 @@ from string import Template
 from typing import Final, Literal
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontMetrics, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
 import app
@@ -134,7 +134,10 @@ _TYPES: Final[dict[str, tuple[int, QFont.Weight]]] = {
 
 
 class Theme(QObject):
-    """The one theme of the program: follows the system's colour scheme and holds the text size."""
+    """The one theme of the program: follows the system's colour scheme and holds the text size.
+
+    Fonts, measures and colours are kept and must not be changed by who gets them; `generation` rises when they are others.
+    """
 
     changed = Signal()
 
@@ -147,6 +150,9 @@ class Theme(QObject):
         self._families: list[str] = []
         self._mono: list[str] = []
         self._fonts: dict[str, QFont] = {}
+        self._metrics: dict[str, QFontMetrics] = {}
+        self._colours: dict[str, QColor] = {}
+        self.generation = 0
         self._template: Template | None = None
 
     def install(self, application: QApplication) -> None:
@@ -184,12 +190,22 @@ class Theme(QObject):
             self._fonts[role] = font
         return font
 
+    def metrics(self, role: Type) -> QFontMetrics:
+        """The measures of a type role's font."""
+        found = self._metrics.get(role)
+        if found is None:
+            found = self._metrics[role] = QFontMetrics(self.font(role))
+        return found
+
     def px(self, pixels: float) -> int:
         """A length that grows with the text."""
         return round(pixels * self.scale)
 
     def colour(self, token: str) -> QColor:
-        return QColor(getattr(self.tokens, token))
+        found = self._colours.get(token)
+        if found is None:
+            found = self._colours[token] = QColor(getattr(self.tokens, token))
+        return found
 
     @Slot(Qt.ColorScheme)
     def _follow_system(self, _scheme: Qt.ColorScheme) -> None:
@@ -201,6 +217,9 @@ class Theme(QObject):
 
     def _apply(self) -> None:
         self._fonts.clear()
+        self._metrics.clear()
+        self._colours.clear()
+        self.generation += 1
         application = self._application
         if application is None:
             return

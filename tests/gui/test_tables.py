@@ -9,7 +9,8 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
 from app.gui import exchanges
-from app.gui.tables import CELL, KEY, Cell, Column, FilteredRows, Rows, SortedRows, Table
+from app.gui.cells import Cell, Column
+from app.gui.tables import CELL, KEY, FilteredRows, Rows, SortedRows, Table
 from tests.gui.desk import exchange
 
 Pair = tuple[str, str]

@@ -15,12 +15,13 @@ from app.core.errors import AppError
 from app.core.records import Exchange
 from app.gui import exchanges
 from app.gui import format as fmt
+from app.gui.cells import Column
 from app.gui.fields import SearchField
 from app.gui.inspector import Inspector
 from app.gui.page import Page
 from app.gui.session import Session
 from app.gui.state import State, closed
-from app.gui.tables import Column, FilteredRows, SortedRows, Table
+from app.gui.tables import FilteredRows, SortedRows, Table
 from app.gui.widgets import Button, EmptyState, Label, Status
 from app.gui.words import plural, tr
 

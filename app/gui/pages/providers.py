@@ -13,12 +13,13 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 from app.control.contract import ProviderView
 from app.gui import accounts
 from app.gui import format as fmt
+from app.gui.cells import Cell, Column
 from app.gui.closed import ClosedCard
 from app.gui.header import menu_text, styled_menu
 from app.gui.page import Page
 from app.gui.session import Session
 from app.gui.state import Closed, State, closed
-from app.gui.tables import Cell, Column, Rows, Table
+from app.gui.tables import Rows, Table
 from app.gui.widgets import Button, Card, CardHead, EmptyState
 from app.gui.words import plural, tr
 
