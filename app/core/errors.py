@@ -45,6 +45,8 @@ CODES: Final[dict[str, Code]] = {
     "body_too_deep": Code(400, "caller", "invalid_request_error"),
     "body_invalid": Code(400, "caller", "invalid_request_error"),
     "body_names_host": Code(400, "caller", "invalid_request_error"),
+    "content_not_kept": Code(400, "caller", "invalid_request_error"),
+    "response_unknown": Code(404, "caller", "invalid_request_error"),
     "model_missing": Code(400, "caller", "invalid_request_error"),
     "model_unknown": Code(400, "caller", "invalid_request_error"),
     "model_ambiguous": Code(400, "caller", "invalid_request_error"),

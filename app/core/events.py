@@ -126,6 +126,16 @@ class ClientUnblocked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientContentChanged(Event):
+    """Whether answers may be kept for a client. Without permission, what was kept is deleted in the same transaction."""
+
+    KIND: ClassVar[str] = "client.content_changed"
+    name: str
+    before: bool
+    after: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRemoved(Event):
     KIND: ClassVar[str] = "client.removed"
     name: str

@@ -82,7 +82,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A program that asks us. Its key is not here and not stored anywhere: `digest` is HMAC-SHA256 of it, kept in the store."""
+    """A program that asks us. Its key is not here and not stored anywhere: `digest` is HMAC-SHA256 of it, kept in the store.
+
+    keeps_content: the person allowed that answers of the Responses API are kept for it, so that it can continue from them.
+    """
 
     name: str
     prefix: str
@@ -90,6 +93,7 @@ class Client:
     created_us: int
     blocked: bool = False
     last_seen_us: int | None = None
+    keeps_content: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

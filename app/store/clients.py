@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
 from app.core.records import Client
+from app.store import responses
 from app.store.statements import Statements
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_ALL: Final = "SELECT name, digest, prefix, last4, created_us, blocked, last_seen_us FROM clients ORDER BY created_us, name"
+_ALL: Final = "SELECT name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content FROM clients ORDER BY created_us, name"
 _ADD: Final = """
 INSERT INTO clients (name, digest, prefix, last4, created_us, blocked, last_seen_us) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING"""
@@ -22,10 +23,18 @@ def all(connection: Statements) -> list[tuple[Client, bytes]]:  # noqa: A001  (r
     """Every client with the digest of its key, oldest first."""
     return [
         (
-            Client(name=name, prefix=prefix, last4=last4, created_us=created_us, blocked=bool(blocked), last_seen_us=last_seen_us),
+            Client(
+                name=name,
+                prefix=prefix,
+                last4=last4,
+                created_us=created_us,
+                blocked=bool(blocked),
+                last_seen_us=last_seen_us,
+                keeps_content=bool(keeps_content),
+            ),
             digest,
         )
-        for name, digest, prefix, last4, created_us, blocked, last_seen_us in connection.exec_driver_sql(_ALL)
+        for name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content in connection.exec_driver_sql(_ALL)
     ]
 
 
@@ -41,9 +50,17 @@ def set_blocked(connection: Connection, name: str, blocked: bool) -> None:
     _found(connection.exec_driver_sql("UPDATE clients SET blocked = ? WHERE name = ?", (blocked, name)).rowcount, name)
 
 
+def set_keeps_content(connection: Connection, name: str, keeps: bool) -> None:
+    """Whether answers may be kept for it; those that were go with the permission. AppError unknown_name."""
+    _found(connection.exec_driver_sql("UPDATE clients SET keeps_content = ? WHERE name = ?", (keeps, name)).rowcount, name)
+    if not keeps:
+        responses.forget(connection, name)
+
+
 def remove(connection: Connection, name: str) -> None:
     """Forget the client; its key opens nothing any more and its ledger rows keep its name. AppError unknown_name."""
     _found(connection.exec_driver_sql("DELETE FROM clients WHERE name = ?", (name,)).rowcount, name)
+    responses.forget(connection, name)
 
 
 def touch(connection: Connection, seen: Mapping[str, int]) -> None:

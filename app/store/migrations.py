@@ -17,7 +17,7 @@ from typing import Final
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.errors import AppError
-from app.store import disk
+from app.store import disk, responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,4 +226,14 @@ def _checkpoints(connection: sqlcipher3.Connection) -> None:
         connection.execute(statement)
 
 
-ALL: Final[tuple[Migration, ...]] = (Migration("first", _first), Migration("checkpoints and settings", _checkpoints))
+def _responses(connection: sqlcipher3.Connection) -> None:
+    connection.execute("ALTER TABLE clients ADD COLUMN keeps_content INTEGER NOT NULL DEFAULT 0")
+    for statement in (responses.TABLE, responses.INDEX):
+        connection.execute(statement)
+
+
+ALL: Final[tuple[Migration, ...]] = (
+    Migration("first", _first),
+    Migration("checkpoints and settings", _checkpoints),
+    Migration("kept responses", _responses),
+)
