@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
         ("remove", "forget a program; its key stops working"),
     ):
         verb(client, name, summary).add_argument("name", metavar="NAME")
+    content = verb(client, "content", "whether answers of the Responses API are kept for a program, encrypted, for 30 days")
+    content.add_argument("name", metavar="NAME")
+    content.add_argument("keeps", choices=("on", "off"), help="off also deletes what was kept")
     verb(client, "list", "the programs that may ask")
 
     activity = verb(verbs, "activity", "the last requests, newest last")

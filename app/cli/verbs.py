@@ -141,6 +141,15 @@ def _client_block(options: Namespace, client: ControlClient) -> int:
     return OK
 
 
+def _client_content(options: Namespace, client: ControlClient) -> int:
+    changed = client.keep_content(options.name, keeps=options.keeps == "on")
+    words = (
+        f"Answers are kept for {options.name}." if changed.keeps_content else f"Nothing is kept for {options.name}; what was is deleted."
+    )
+    show(options, changed, words)
+    return OK
+
+
 def _client_unblock(options: Namespace, client: ControlClient) -> int:
     show(options, client.unblock_client(options.name), f"{options.name} may ask again.")
     return OK
@@ -280,6 +289,7 @@ VERBS: Final[dict[tuple[str, str | None], Verb]] = {
     ("client", "list"): _client_list,
     ("client", "block"): _client_block,
     ("client", "unblock"): _client_unblock,
+    ("client", "content"): _client_content,
     ("client", "remove"): _client_remove,
     ("activity", None): _activity,
     ("usage", None): _usage,

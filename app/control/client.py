@@ -24,6 +24,7 @@ from app.control.contract import (
     Done,
     EchoResult,
     EventLine,
+    KeepContent,
     Kind,
     NewClient,
     NewKey,
@@ -124,6 +125,10 @@ class ControlClient:
 
     def unblock_client(self, name: str) -> Client:
         return self._ask("POST", f"/v0/clients/{_segment(name)}/unblock", Client)
+
+    def keep_content(self, name: str, *, keeps: bool) -> Client:
+        """Allow, or no longer allow, that answers of the Responses API are kept for this client."""
+        return self._ask("POST", f"/v0/clients/{_segment(name)}/content", Client, KeepContent(keeps=keeps))
 
     def remove_client(self, name: str) -> Done:
         return self._ask("DELETE", f"/v0/clients/{_segment(name)}", Done)

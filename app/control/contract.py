@@ -13,6 +13,7 @@ Paths (all under `/v0`):
     DELETE /v0/providers/NAME                -> Done
     POST   /v0/clients            NewClient  -> ClientKey (the only time the key is shown)
     POST   /v0/clients/NAME/block | unblock  -> Client
+    POST   /v0/clients/NAME/content KeepContent -> Client (whether answers may be kept for it)
     DELETE /v0/clients/NAME                  -> Done
     GET    /v0/activity?limit=N&before=ID    -> ActivityPage, newest first
     GET    /v0/usage?by=day,client&since_us=&until_us=  -> list[UsageRow]; dimensions: day client model provider
@@ -142,6 +143,10 @@ class NewClient(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class KeepContent(msgspec.Struct, frozen=True, kw_only=True):
+    keeps: bool
+
+
 class ClientKey(msgspec.Struct, frozen=True, kw_only=True):
     client: Client
     key: str
@@ -198,6 +203,6 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 __all__ = [
     "Account", "ActivityPage", "AuditEntry", "AuditPage", "AuditVerdict", "Client", "ClientKey", "Done", "EchoResult", "EngineState",
-    "EventLine", "Exchange", "HostView", "HourBar", "Kind", "NewClient", "NewKey", "NewProvider", "Problem", "Proof", "ProviderView",
+    "EventLine", "Exchange", "HostView", "HourBar", "KeepContent", "Kind", "NewClient", "NewKey", "NewProvider", "Problem", "Proof", "ProviderView",
     "Snapshot", "Today", "Unlock", "UsageRow", "VaultMode", "VaultState", "VaultView",
 ]  # fmt: skip

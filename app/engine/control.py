@@ -18,7 +18,7 @@ import msgspec
 
 from app.control import contract
 from app.core.errors import AppError
-from app.core.events import ClientAdded, ClientBlocked, ClientRemoved, ClientUnblocked
+from app.core.events import ClientAdded, ClientBlocked, ClientContentChanged, ClientRemoved, ClientUnblocked
 from app.core.names import check_client_name
 from app.core.records import Client
 from app.core.secret import Secret
@@ -101,6 +101,8 @@ class Control:
                 return _reply(await self._add_client((await _read(request, contract.NewClient)).name))
             case "POST", ["clients", name, "block" | "unblock" as verb]:
                 return _reply(await self._block_client(name, blocked=verb == "block"))
+            case "POST", ["clients", name, "content"]:
+                return _reply(await self._keep_content(name, keeps=(await _read(request, contract.KeepContent)).keeps))
             case "DELETE", ["clients", name]:
                 return _reply(await self._remove_client(name))
             case "GET", ["activity"]:
@@ -174,6 +176,23 @@ class Control:
 
             await opened.threads.write(write)
             client = replace(client, blocked=blocked)
+            opened.clients.put(client, opened.clients.digest_of(name))
+            self._bus.changed()
+        return client
+
+    async def _keep_content(self, name: str, *, keeps: bool) -> Client:
+        opened = self._status.need()
+        client = opened.clients.get(name)
+        if client.keeps_content != keeps:
+            event = ClientContentChanged(name=name, before=client.keeps_content, after=keeps)
+            now = self._status.now_us()
+
+            def write() -> None:
+                with opened.threads.store.change(event, ACTOR, now) as connection:
+                    clients.set_keeps_content(connection, name, keeps)
+
+            await opened.threads.write(write)
+            client = replace(client, keeps_content=keeps)
             opened.clients.put(client, opened.clients.digest_of(name))
             self._bus.changed()
         return client
