@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
-from tests.provider_replies import Answer, dumps, error, sse
+from tests.provider_replies import Answer, dumps, error, gemini_error, sse
 
 Query = dict[str, str]
 
@@ -387,6 +387,11 @@ async def error_event(wire: Wire, answer: Answer, query: Query) -> None:
     after = int(query.get("after", "3"))
     if wire.dialect == "anthropic":
         event = sse({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "error")
+    elif wire.dialect == "gemini":
+        event = sse(gemini_error(503, "The model is overloaded. Please try again later."))
+    elif wire.dialect == "responses":
+        words = "The server had an error"
+        event = sse({"type": "error", "sequence_number": after, "code": "server_error", "message": words, "param": None}, "error")
     else:
         event = sse({"error": {"message": "The server had an error", "type": "server_error", "param": None, "code": None}})
     wire.write(whole(replace(answer, pieces=(*answer.pieces[:after], event))))
@@ -406,11 +411,11 @@ def _with_usage(answer: Answer, change: Callable[[dict[str, object]], object]) -
     def changed(piece: bytes) -> bytes:
         before, mark, text = piece.partition(b"data: ")
         raw = text if mark else piece
-        if b'"usage"' not in raw:
+        if b'"usage' not in raw:
             return piece
         value = json.loads(raw)
-        holder = value.get("message", value) if isinstance(value, dict) else value
-        if isinstance(holder, dict) and "usage" in holder:
+        holder = value.get("message", value.get("response", value)) if isinstance(value, dict) else value
+        if isinstance(holder, dict) and ("usage" in holder or "usageMetadata" in holder):
             change(holder)
         return before + mark + dumps(value) + (b"\n\n" if mark else b"")
 
@@ -422,16 +427,18 @@ async def absurd_usage(wire: Wire, answer: Answer, query: Query) -> None:
     """Counts that are negative, enormous, text, fractions, lists."""
 
     def change(holder: dict[str, object]) -> None:
-        names = list(holder["usage"]) if isinstance(holder["usage"], dict) else []
+        member = "usage" if "usage" in holder else "usageMetadata"
+        counts = holder[member]
+        names = list(counts) if isinstance(counts, dict) else []
         values: list[object] = [-5, 10**30, "many", 2.5, [], None, True, {"cached_tokens": "x"}]
-        holder["usage"] = {name: values[index % len(values)] for index, name in enumerate(names)}
+        holder[member] = {name: values[index % len(values)] for index, name in enumerate(names)}
 
     wire.write(whole(_with_usage(answer, change)))
 
 
 @fault
 async def no_usage(wire: Wire, answer: Answer, query: Query) -> None:
-    wire.write(whole(_with_usage(answer, lambda holder: holder.pop("usage"))))
+    wire.write(whole(_with_usage(answer, lambda holder: [holder.pop(name, None) for name in ("usage", "usageMetadata")])))
 
 
 async def play(name: str, wire: Wire, answer: Answer, query: Query) -> None:

@@ -72,7 +72,7 @@ class _Options(msgspec.Struct):
 
 
 class _Ask(msgspec.Struct):
-    """What decides about a built-in reply."""
+    """What decides about a built-in reply. model: in the body, or in the path where a dialect has it there."""
 
     model: str = ""
     stream: bool | None = False
@@ -84,6 +84,34 @@ class _Ask(msgspec.Struct):
 _ask = msgspec.json.Decoder(_Ask)
 
 
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a request went. endpoint: under the API's root, as OpenAI or Anthropic name it; for Gemini the method after the colon."""
+
+    dialect: str
+    endpoint: str
+    model: str = ""
+    azure: bool = False
+
+
+@lru_cache(maxsize=1024)
+def spot(path: str, anthropic: bool, google: bool) -> Spot:
+    """What lives at `path`. anthropic, google: `anthropic-version` or a Google key was sent, which decides about the list of models."""
+    if found := re.fullmatch(r"/v1(?:beta|alpha)?/models/(.+):([A-Za-z]+)", path):
+        return Spot("gemini", found[2], unquote(found[1]))
+    if path.startswith("/v1beta/") or (google and path.startswith("/v1/models")):
+        return Spot("gemini", path.removeprefix("/v1").removeprefix("beta"))
+    if found := re.fullmatch(r"/openai/deployments/([^/]+)(/.+)", path):
+        return Spot("openai", found[2], unquote(found[1]), azure=True)
+    if path.startswith("/openai/"):
+        endpoint = path.removeprefix("/openai").removeprefix("/v1")
+        return Spot("responses" if endpoint.startswith("/responses") else "openai", endpoint, azure=True)
+    endpoint = path.removeprefix("/v1")
+    if path.startswith("/v1/messages") or (anthropic and endpoint.startswith("/models")):
+        return Spot("anthropic", endpoint)
+    return Spot("responses" if endpoint.startswith("/responses") else "openai", endpoint)
+
+
 @dataclass(slots=True)
 class Scripted:
     fault: str
@@ -92,11 +120,17 @@ class Scripted:
 
 @dataclass(slots=True)
 class State:
-    """Shared by all connections of one server; belongs to its loop, but for `requests`, which other threads read."""
+    """Shared by all connections of one server; belongs to its loop, but for `requests` and `refused`, which other threads read.
+
+    strict: requests are judged as the real provider would. refused: what was refused so, and why. stored: Responses by id.
+    """
 
     key: str | None
     record: bool
     models: tuple[str, ...]
+    strict: bool = False
+    refused: list[tuple[Request, str]] = field(default_factory=list)
+    stored: dict[str, tuple[bytes, object]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     scripted: dict[str, Scripted] = field(default_factory=dict)
     connections: set[Serving] = field(default_factory=set)
@@ -270,40 +304,85 @@ class Serving(asyncio.Protocol):
             self._next()
 
     def _answer(self, request: Request, ask: _Ask | None) -> None:
-        path = request.path
-        self.dialect = "anthropic" if path.startswith("/v1/messages") else "openai"
-        if path.startswith("/v1/models") and any(name.lower() == b"anthropic-version" for name, _ in request.headers):
-            self.dialect = "anthropic"
+        names = [name.lower() for name, _ in request.headers]
+        here = spot(request.path, b"anthropic-version" in names, b"x-goog-api-key" in names)
+        self.dialect = here.dialect
         if ask is None:
             try:
                 ask = _ask.decode(request.body) if request.body else _Ask()
             except msgspec.DecodeError:
                 self._whole(replies.error(self.dialect, 400, "We could not parse the JSON body of your request."))
                 return
+        if here.model:
+            ask.model = here.model
+        if here.dialect == "gemini":
+            ask.stream = here.endpoint == "streamGenerateContent"
         if self.doomed:
             fault = self.doomed
         else:
-            fault = self.state.script_for(path) or self.state.script_for(ask.model) or ""
+            fault = self.state.script_for(request.path) or self.state.script_for(ask.model) or ""
             if not fault and ask.model.startswith("fault/"):
                 fault = ask.model[6:]
-        self.key_given = _key(request, self.dialect)
+        self.key_given = _key(request, here)
         if self.state.key is not None and self.key_given != self.state.key and not fault:
-            message = "invalid x-api-key" if self.dialect == "anthropic" else f"Incorrect API key provided: {_masked(self.key_given)}."
-            self._whole(replies.error(self.dialect, 401, message))
+            self._whole(_stranger(here.dialect, self.key_given))
             return
-        answer = recording(self.dialect, ask.model[10:]) if ask.model.startswith("recording/") else self._built_in(request, ask)
-        if fault:
+        if ask.model.startswith("recording/"):
+            answer = recording(self.dialect, ask.model[10:])
+        else:
+            answer = self._judged(request, ask, here, bool(fault)) or self._built_in(request, ask, here)
+        if fault and (answer.status < 300 or not self.state.strict):
             self._spawn(self._play(fault, answer))
         elif answer.every_s:
             self._slowly(answer)
         else:
             self._whole(answer)
 
-    def _built_in(self, request: Request, ask: _Ask) -> Answer:
-        path, state = request.path, self.state
-        path = path.removeprefix("/v1")
+    def _judged(self, request: Request, ask: _Ask, here: Spot, goes_wrong: bool) -> Answer | None:
+        """The error that the real provider would send, or the answer that depends on what was asked; None where `_built_in` answers."""
+        state = self.state
+        generates = request.method == "POST" and here.endpoint in _GENERATING
+        known = here.dialect in ("responses", "gemini") and not goes_wrong
+        if here.azure and "/deployments/" in request.path and "api-version=" not in request.target:
+            return replies.error("openai", 404, "Resource not found")
+        if not generates or not (state.strict or known or replies.options(ask.model).say):
+            return None
+        from tests import scripted_replies, strict
+
+        body = json.loads(request.body or b"{}")
+        if not isinstance(body, dict):
+            return replies.error(here.dialect, 400, "The body must be a JSON object.")
+        refusal = None
+        if state.strict or known:
+            if here.dialect == "gemini" and "key=" in request.target.partition("?")[2]:
+                refusal = strict.Refusal("The key must not be a part of the URL.")
+            elif ask.stream and here.dialect == "gemini" and "alt=sse" not in request.target:
+                refusal = strict.Refusal("This upstream streams with alt=sse only.")
+            else:
+                judged = {"model": ask.model, **body} if here.azure else body
+                version = request.header("anthropic-version") or ""
+                refusal = strict.judge(here.dialect, judged, ask.model, version, counts=here.endpoint == "/messages/count_tokens")
+        previous = body.get("previous_response_id") if here.dialect == "responses" else None
+        if refusal is None and previous is not None and previous not in state.stored:
+            words = f"Previous response with id '{previous}' not found."
+            refusal = strict.Refusal(words, "previous_response_id", "previous_response_not_found")
+        if refusal is not None:
+            state.refused.append((request, refusal.message))
+            return replies.error(here.dialect, refusal.status, refusal.message, param=refusal.param, code=refusal.code)
+        if here.endpoint in ("/messages/count_tokens", "countTokens", "/responses/input_tokens"):
+            return None
+        said = scripted_replies.script(replies.options(ask.model), strict.understand(here.dialect, body))
+        if here.dialect == "responses" and body.get("store") is not False:
+            whole = scripted_replies.answer("responses", said, stream=False)
+            state.stored[json.loads(whole.body)["id"]] = (whole.body, body["input"])
+        usage = ask.stream_options is not None and ask.stream_options.include_usage
+        return scripted_replies.answer(here.dialect, said, stream=bool(ask.stream), include_usage=usage)
+
+    def _built_in(self, request: Request, ask: _Ask, here: Spot) -> Answer:
+        path, model = here.endpoint, ask.model
+        if here.dialect == "responses" and path != "/responses":
+            return self._stored(request, path, model)
         if request.method == "POST":
-            model = ask.model
             usage = ask.stream_options is not None and ask.stream_options.include_usage
             if path == "/chat/completions":
                 return replies.chat_stream(model, usage) if ask.stream else replies.chat(model)
@@ -317,14 +396,45 @@ class Serving(asyncio.Protocol):
                 return replies.embeddings(model, len(given) if several else 1, ask.encoding_format == "base64")
             if path == "/messages/count_tokens":
                 return replies.count_tokens(model)
-        elif request.method == "GET" and path == "/models":
-            return replies.anthropic_models(state.models) if self.dialect == "anthropic" else replies.openai_models(state.models)
-        elif request.method == "GET" and path.startswith("/models/"):
-            name = unquote(path[8:])
-            if name in state.models:
-                return replies.anthropic_model(name) if self.dialect == "anthropic" else replies.openai_model(name)
-            return replies.error(self.dialect, 404, f"The model '{name}' does not exist")
+            if path == "countTokens":
+                return replies.gemini_count(model)
+            if path in _GENERATING:  # goes wrong, so nobody judged the body
+                return _plain(here.dialect, model, bool(ask.stream))
+        elif request.method == "GET" and path.startswith("/models"):
+            return self._models(path)
         return replies.error(self.dialect, 404, f"Unknown request URL: {request.method} {request.target}.")
+
+    def _models(self, path: str) -> Answer:
+        models = replies.GEMINI_MODELS if self.dialect == "gemini" else self.state.models
+        if path == "/models":
+            lists = {"anthropic": replies.anthropic_models, "gemini": replies.gemini_models}
+            return lists.get(self.dialect, replies.openai_models)(models)
+        name = unquote(path.removeprefix("/models/"))
+        if name not in models:
+            return replies.error(self.dialect, 404, f"The model '{name}' does not exist")
+        one = {"anthropic": replies.anthropic_model, "gemini": replies.gemini_model}
+        return one.get(self.dialect, replies.openai_model)(name)
+
+    def _stored(self, request: Request, path: str, model: str) -> Answer:
+        """`responses/ID`, with `cancel` and `input_items`, and `responses/input_tokens`."""
+        if path == "/responses/input_tokens":
+            return replies.input_tokens(model)
+        name, _, part = path.removeprefix("/responses/").partition("/")
+        kept = self.state.stored.get(name)
+        if kept is None:
+            return replies.error("openai", 404, f"Response with id '{name}' not found.")
+        body: object
+        if part == "cancel":
+            return replies.error("openai", 400, "Cannot cancel a synchronous response.")
+        if part == "input_items":
+            items = [{"type": "message", "role": "user", "content": kept[1], "id": "msg_0"}] if isinstance(kept[1], str) else kept[1]
+            body = {"object": "list", "data": items, "first_id": None, "last_id": None, "has_more": False}
+        elif request.method == "DELETE":
+            del self.state.stored[name]
+            body = {"id": name, "object": "response", "deleted": True}
+        else:
+            body = json.loads(kept[0])
+        return Answer(200, replies.JSON_TYPE, replies.OPENAI_HEADERS, (replies.dumps(body),))
 
     def _whole(self, answer: Answer) -> None:
         self.write(_wire_bytes(answer))
@@ -372,15 +482,39 @@ class Serving(asyncio.Protocol):
             self.reset()
 
 
-def _key(request: Request, dialect: str) -> str:
-    given = ""
+_GENERATING = frozenset({
+    "/chat/completions", "/messages", "/messages/count_tokens", "/responses", "/responses/input_tokens", "generateContent",
+    "streamGenerateContent", "countTokens",
+})  # fmt: skip
+
+
+def _plain(dialect: str, model: str, stream: bool) -> Answer:
+    """The built-in text, whatever was asked."""
+    from tests import scripted_replies, strict
+
+    return scripted_replies.answer(dialect, scripted_replies.script(replies.options(model), strict.Seen()), stream=stream)
+
+
+def _key(request: Request, here: Spot) -> str:
+    given, other = "", b"x-goog-api-key" if here.dialect == "gemini" else b"api-key" if here.azure else b""
     for name, value in request.headers:
         lower = name.lower()
-        if lower == b"authorization":
+        if lower == b"authorization" and here.dialect != "gemini":
             given = given or value.decode("latin-1").removeprefix("Bearer ")
-        elif lower == b"x-api-key" and dialect == "anthropic":
+        elif lower == other or (lower == b"x-api-key" and here.dialect == "anthropic"):
             given = value.decode("latin-1")
     return given
+
+
+def _stranger(dialect: str, key: str) -> Answer:
+    """What a wrong or missing key gets."""
+    if dialect == "anthropic":
+        return replies.error(dialect, 401, "invalid x-api-key")
+    if dialect == "gemini" and not key:
+        return replies.error(dialect, 403, "Method doesn't allow unregistered callers (callers without established identity).")
+    if dialect == "gemini":
+        return replies.error(dialect, 400, "API key not valid. Please pass a valid API key.")
+    return replies.error(dialect, 401, f"Incorrect API key provided: {_masked(key)}.")
 
 
 def _masked(key: str) -> str:
@@ -407,7 +541,8 @@ def recording(dialect: str, case: str) -> Answer:
     if folder.parent != RECORDINGS / dialect or not (folder / "expected.json").is_file():
         return replies.error(dialect, 404, f"There is no recording {dialect}/{case}.")
     status = int(json.loads((folder / "expected.json").read_bytes()).get("status", 200))
-    headers = replies.ANTHROPIC_HEADERS if dialect == "anthropic" else replies.OPENAI_HEADERS
+    kinds = {"anthropic": replies.ANTHROPIC_HEADERS, "gemini": replies.GEMINI_HEADERS}
+    headers = kinds.get(dialect, replies.OPENAI_HEADERS)
     stream = folder / "stream.txt"
     if stream.is_file():
         events = re.findall(rb"(?s).+?(?:\r?\n\r?\n|\Z)", stream.read_bytes())

@@ -1,11 +1,12 @@
 """The built-in replies of the local upstream: what OpenAI and Anthropic answer, in their shapes, with numbers that are always the same.
 
-Shapes follow the typed models of the packages `openai` and `anthropic`, which parse them in the tests. A model name may carry options
-after a question mark, e.g. `any?chunks=50&every_ms=100&input=1200`:
+Shapes follow the typed models of the packages `openai`, `anthropic` and `google-genai`, which parse them in the tests. A model name may
+carry options after a question mark, e.g. `any?chunks=50&every_ms=100&input=1200`, or, where it stands in a path, after tildes:
+`any~chunks=50~every_ms=100`. `say` asks for what `tests/scripted_replies.py` has. Options:
 
     chunks    pieces of text in a stream (default 8)          every_ms  pause before each event of a stream, or before the reply
     bytes     length of each piece (default: the words below) text      the whole text of the reply instead
-    input, cached, output, reasoning   the token counts reported
+    input, cached, wrote, output, reasoning   the token counts reported
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl
 CREATED = 1_760_000_000
 TEXT = "Hello from the upstream. Grüße, 你好 and 👋 to you all."
 MODELS = ("gpt-4o-mini", "gpt-4.1", "text-embedding-3-small", "claude-sonnet-4-5", "claude-haiku-4-5")
+GEMINI_MODELS = ("gemini-2.5-flash", "gemini-3-pro", "gemini-embedding-001")
 
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream; charset=utf-8"
@@ -41,11 +43,17 @@ ANTHROPIC_HEADERS = (
     ("set-cookie", "__cf_bm=tracking; path=/; HttpOnly"),
     ("server", "upstream"),
 )
+GEMINI_HEADERS = (
+    ("server-timing", "gfet4t7; dur=7"),
+    ("vary", "Origin"),
+    ("server", "upstream"),
+    ("alt-svc", 'h3=":443"; ma=86400'),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a model name asks for beyond its name. counts: input, cached, output, reasoning."""
+    """What a model name asks for beyond its name. say: the kind of answer. counts: input, cached, wrote, output, reasoning."""
 
     model: str
     pieces: tuple[str, ...]
@@ -54,6 +62,8 @@ class Options:
     cached: int
     output: int
     reasoning: int
+    wrote: int = 0
+    say: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Answer:
 
 @lru_cache(maxsize=1024)
 def options(model: str) -> Options:
-    query = dict(parse_qsl(model.partition("?")[2]))
+    query = dict(parse_qsl(model.partition("?")[2] or model.partition("~")[2].replace("~", "&")))
     text = query.get("text", TEXT)
     count = int(query.get("chunks", "0"))
     if size := int(query.get("bytes", "0")):
@@ -91,6 +101,8 @@ def options(model: str) -> Options:
         cached=int(query.get("cached", "4")),
         output=int(query.get("output", "10")),
         reasoning=int(query.get("reasoning", "3")),
+        wrote=int(query.get("wrote", "0")),
+        say=query.get("say", ""),
     )
 
 
@@ -102,8 +114,18 @@ def sse(value: object, event: str = "") -> bytes:
     return (f"event: {event}\n".encode() if event else b"") + b"data: " + dumps(value) + b"\n\n"
 
 
-def error(dialect: str, status: int, message: str) -> Answer:
-    """An error as the provider words it."""
+def gemini_error(status: int, message: str) -> dict[str, object]:
+    """google.rpc.Status, as Google's APIs send it."""
+    words = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED",
+             499: "CANCELLED", 500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}  # fmt: skip
+    body: dict[str, object] = {"code": status, "message": message, "status": words.get(status, "UNKNOWN")}
+    if status == 400 and message.startswith("API key not valid"):
+        body["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}]
+    return {"error": body}
+
+
+def error(dialect: str, status: int, message: str, *, param: str | None = None, code: str | None = None) -> Answer:
+    """An error as the provider words it. param, code: OpenAI's."""
     if dialect == "anthropic":
         kinds = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
                  413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}  # fmt: skip
@@ -113,9 +135,12 @@ def error(dialect: str, status: int, message: str) -> Answer:
             "request_id": "req_upstream_0001",
         }
         return Answer(status, JSON_TYPE, ANTHROPIC_HEADERS, (dumps(body),))
-    kinds = {401: "invalid_request_error", 400: "invalid_request_error", 404: "invalid_request_error", 429: "requests"}
+    if dialect == "gemini":
+        return Answer(status, JSON_TYPE, GEMINI_HEADERS, (dumps(gemini_error(status, message)),))
+    kinds = {401: "invalid_request_error", 400: "invalid_request_error", 403: "invalid_request_error", 404: "invalid_request_error",
+             429: "requests"}  # fmt: skip
     codes = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
-    body = {"error": {"message": message, "type": kinds.get(status, "server_error"), "param": None, "code": codes.get(status)}}
+    body = {"error": {"message": message, "type": kinds.get(status, "server_error"), "param": param, "code": code or codes.get(status)}}
     return Answer(status, JSON_TYPE, OPENAI_HEADERS, (dumps(body),))
 
 
@@ -308,3 +333,28 @@ def message_stream(model: str) -> Answer:
 
 def count_tokens(model: str) -> Answer:
     return Answer(200, JSON_TYPE, ANTHROPIC_HEADERS, (dumps({"input_tokens": options(model).input}),))
+
+
+def _gemini_model(name: str) -> dict[str, object]:
+    return {"name": f"models/{name}", "version": "001", "displayName": name, "description": "A model of the upstream.",
+            "inputTokenLimit": 1048576, "outputTokenLimit": 65536, "temperature": 1, "topP": 0.95, "topK": 64, "maxTemperature": 2,
+            "supportedGenerationMethods": ["generateContent", "countTokens"]}  # fmt: skip
+
+
+def gemini_models(names: tuple[str, ...]) -> Answer:
+    return Answer(200, JSON_TYPE, GEMINI_HEADERS, (dumps({"models": [_gemini_model(name) for name in names]}),))
+
+
+def gemini_model(name: str) -> Answer:
+    return Answer(200, JSON_TYPE, GEMINI_HEADERS, (dumps(_gemini_model(name)),))
+
+
+def gemini_count(model: str) -> Answer:
+    o = options(model)
+    body = {"totalTokens": o.input, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": o.input}]}
+    return Answer(200, JSON_TYPE, GEMINI_HEADERS, (dumps(body),))
+
+
+def input_tokens(model: str) -> Answer:
+    """What `responses/input_tokens` counts."""
+    return Answer(200, JSON_TYPE, OPENAI_HEADERS, (dumps({"object": "response.input_tokens", "input_tokens": options(model).input}),))

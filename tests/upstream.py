@@ -1,14 +1,17 @@
-"""A real local provider for tests and for the benchmark: it speaks the OpenAI and Anthropic dialects, and can misbehave.
+"""A real local provider for tests and for the benchmark: it speaks OpenAI's two dialects, Anthropic's and Gemini's, and can misbehave.
 
     with upstream() as up:
-        up.url                        http://127.0.0.1:PORT (OpenAI under /v1, Anthropic under /v1/messages)
+        up.url                        http://127.0.0.1:PORT (OpenAI under /v1, Anthropic under /v1/messages, Gemini under /v1beta,
+                                      Azure OpenAI under /openai)
         up.key                        the key it wants; anything else gets 401 in the provider's own shape
         up.requests                   what came: method, target, raw header pairs, body, connection number, when the other side left
         up.on("gpt-4o-mini", "429?retry-after=7", times=2)    misbehave for a model or a path, for so many requests or always
 
-Model names choose the reply: any name gets a built-in one (`tests/provider_replies.py` has its options), `fault/NAME` goes wrong as
-`tests/misbehaviour.py` says, `recording/CASE` replays `tests/recordings/DIALECT/CASE/`. What is wrong before a request exists is made by
-`refused_port()` and `black_hole()`.
+Model names choose the reply: any name gets a built-in one (`tests/provider_replies.py` has its options, `tests/scripted_replies.py` those
+that depend on the request), `fault/NAME` goes wrong as `tests/misbehaviour.py` says, `recording/CASE` replays
+`tests/recordings/DIALECT/CASE/`. With `upstream(strict=True)` it refuses what the real providers refuse (`tests/strict`), always so in the
+dialects Responses and Gemini; `up.refused` has the reasons. What is wrong before a request exists is made by `refused_port()` and
+`black_hole()`.
 
 It runs in a thread with a loop of its own, so synchronous tests can use it. As a process: `python -m tests.upstream --port 0 --json`
 prints one line with its address and serves until its input ends or it is terminated.
@@ -61,6 +64,11 @@ class Upstream:
     @property
     def last(self) -> Request:
         return self._state.requests[-1]
+
+    @property
+    def refused(self) -> list[tuple[Request, str]]:
+        """What the real provider would not have accepted, and why."""
+        return self._state.refused
 
     @property
     def connections(self) -> int:
@@ -139,13 +147,14 @@ def upstream(
     key: str | None = KEY,
     models: tuple[str, ...] = replies.MODELS,
     record: bool = True,
+    strict: bool = False,
     tls: ssl.SSLContext | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
 ) -> Iterator[Upstream]:
     """A running server; key None accepts any. On the way out it raises what went wrong inside it, so that no fault stays hidden."""
     loop = _new_loop()
-    state = State(key, record, models)
+    state = State(key, record, models, strict)
     listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=4096)
     loop.set_exception_handler(lambda _, facts: state.troubles.append(facts.get("exception") or RuntimeError(facts["message"])))
     server = loop.run_until_complete(loop.create_server(lambda: Serving(state), sock=listening, ssl=tls, backlog=4096))
