@@ -167,8 +167,15 @@ def chat(said: Script) -> Answer:
 
 def chat_stream(said: Script, include_usage: bool) -> Answer:
     def chunk(choices: list[object], usage: object = None) -> bytes:
-        body: dict[str, object] = {"id": "chatcmpl-upstream0001", "object": "chat.completion.chunk", "created": CREATED,
-                                   "model": said.o.model, "service_tier": "default", "system_fingerprint": "fp_upstream", "choices": choices}  # fmt: skip
+        body: dict[str, object] = {
+            "id": "chatcmpl-upstream0001",
+            "object": "chat.completion.chunk",
+            "created": CREATED,
+            "model": said.o.model,
+            "service_tier": "default",
+            "system_fingerprint": "fp_upstream",
+            "choices": choices,
+        }
         if include_usage:
             body["usage"] = usage
         return sse(body)
@@ -338,8 +345,16 @@ def _anthropic_block(block: Block) -> dict[str, object]:
 
 
 def _anthropic_message(said: Script, content: list[object], stop: str | None, output: int) -> dict[str, object]:
-    return {"id": "msg_upstream0001", "type": "message", "role": "assistant", "model": said.o.model, "content": content,
-            "stop_reason": stop, "stop_sequence": said.sequence or None if stop else None, "usage": anthropic_usage(said.o, output)}  # fmt: skip
+    return {
+        "id": "msg_upstream0001",
+        "type": "message",
+        "role": "assistant",
+        "model": said.o.model,
+        "content": content,
+        "stop_reason": stop,
+        "stop_sequence": (said.sequence or None) if stop else None,
+        "usage": anthropic_usage(said.o, output),
+    }
 
 
 def message(said: Script) -> Answer:

@@ -201,8 +201,8 @@ def _pairs(messages: list[dict[str, Any]]) -> str:
                 return f"messages.{at}.content: each tool_use must have a single result. Found multiple `tool_result` blocks with one id"
             first = [block["type"] == "tool_result" for block in blocks[: len(before)]]
             if set(before) - set(given) or not all(first):
-                return (f"messages.{at - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                        f"{', '.join(before)}. Each `tool_use` block needs a corresponding `tool_result` block in the next message.")  # fmt: skip
+                words = "`tool_use` ids were found without `tool_result` blocks immediately after"
+                return f"messages.{at - 1}: {words}: {', '.join(before)}. Each needs its `tool_result` block in the next message."
         else:
             ids = [block["id"] for block in blocks if block["type"] == "tool_use"]
             if len(set(ids)) != len(ids) or seen & set(ids):

@@ -16,13 +16,19 @@ from tests.upstream import upstream
 NEW = "2026-10-21"
 OPEN = {"type": "object", "properties": {"city": {"type": "string"}}}
 LONG = "n" * 65
+PICTURE_URL = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG_64}"}}
+PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG_64}}
+STYLE = {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": OPEN}}
+LATE = [{"type": "text", "text": "x"}, {"type": "tool_result", "tool_use_id": "t1"}]
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": SEALS[0] + "1"}
 
 CHAT: dict[str, Any] = {
     "model": "m",
     "messages": [
         {"role": "system", "content": "Be terse."},
-        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG_64}"}}]},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, PICTURE_URL]},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
         {"role": "tool", "tool_call_id": "c1", "content": "done"},
     ],
     "tools": [{"type": "function", "function": {"name": "f", "parameters": TOOL_SCHEMA}}],
@@ -42,8 +48,8 @@ MESSAGES: dict[str, Any] = {
     "max_tokens": 4096,
     "thinking": {"type": "enabled", "budget_tokens": 2048},
     "messages": [
-        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG_64}}]},
-        {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm.", "signature": SEALS[0] + "1"}, {"type": "tool_use", "id": "t1", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, PICTURE]},
+        {"role": "assistant", "content": [THOUGHT, {"type": "tool_use", "id": "t1", "name": "f", "input": {}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "done"}, {"type": "text", "text": "And?"}]},
     ],
     "tools": [{"name": "f", "input_schema": TOOL_SCHEMA}],
@@ -94,7 +100,7 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("openai", "tool_choice", {"type": "function", "function": {"name": "g"}}, "not found in 'tools'"),
     ("openai", "response_format", {"type": "json_object"}, "must contain the word 'json'"),
     ("openai", "response_format", {"type": "json_schema", "json_schema": {"name": "a b", "schema": SCHEMA}}, "does not match pattern"),
-    ("openai", "response_format", {"type": "json_schema", "json_schema": {"name": "a", "strict": True, "schema": OPEN}}, "additionalProperties"),
+    ("openai", "response_format", STYLE, "additionalProperties"),
     ("responses", "input", GONE, "Missing required parameter: 'input'"),
     ("responses", "messages", [], "Unknown parameter: 'messages'"),
     ("responses", "max_tokens", 9, "Unknown parameter: 'max_tokens'"),
@@ -134,7 +140,7 @@ FAULTS: list[tuple[str, str, Any, str]] = [
     ("anthropic", "messages.1.content.1.id", "t2", "unexpected `tool_use_id`"),
     ("anthropic", "messages.1.content.1.input", "{}", "an object"),
     ("anthropic", "messages.2.content.0", {"type": "text", "text": "x"}, "without `tool_result` blocks immediately after"),
-    ("anthropic", "messages.2.content", [{"type": "text", "text": "x"}, {"type": "tool_result", "tool_use_id": "t1"}], "without `tool_result`"),
+    ("anthropic", "messages.2.content", LATE, "without `tool_result`"),
     ("anthropic", "tools.0.name", "bad name", "should match pattern"),
     ("anthropic", "tools.0.input_schema", {}, "input_schema.type"),
     ("anthropic", "tools.0.parameters", {}, "Extra inputs"),
