@@ -51,6 +51,7 @@ class _Passage:
         "_words", "complete", "endpoint", "error", "request_body", "started",
     )  # fmt: skip
 
+    content_type = "text/event-stream; charset=utf-8"
     dropped: tuple[str, ...]
 
     def __init__(self, client: Dialect, provider: Dialect, endpoint: str, request_body: bytes, secrets: Sequence[Secret]) -> None:
@@ -306,6 +307,49 @@ class Bridge(_Passage):
         return out + self._writer.end(self.usage)
 
 
+class _Array:
+    """Events as the elements of one JSON array, which is how Gemini streams when it is not asked for events."""
+
+    content_type = "application/json; charset=utf-8"
+    _first = True
+
+    def ping(self) -> bytes:
+        return b"\n"
+
+    def _elements(self, whole: bytes, *, last: bool) -> bytes:
+        out = bytearray()
+        for event in events(whole):
+            data = fields(event)[1]
+            if data:
+                out += (b"[" if self._first else b",\n") + data
+                self._first = False
+        if last:
+            out += b"[]" if self._first else b"]"
+        return bytes(out)
+
+
+class _ArrayRelay(_Array, Relay):
+    def feed(self, chunk: bytes) -> bytes:
+        return self._elements(super().feed(chunk), last=False)
+
+    def finish(self) -> bytes:
+        return self._elements(super().finish(), last=True)
+
+    def error_event(self, error: AppError, call_id: str) -> bytes:
+        return self._elements(super().error_event(error, call_id), last=True)
+
+
+class _ArrayBridge(_Array, Bridge):
+    def feed(self, chunk: bytes) -> bytes:
+        return self._elements(super().feed(chunk), last=False)
+
+    def finish(self) -> bytes:
+        return self._elements(super().finish(), last=True)
+
+    def error_event(self, error: AppError, call_id: str) -> bytes:
+        return self._elements(super().error_event(error, call_id), last=True)
+
+
 def passage(
     client: Dialect,
     provider: Dialect,
@@ -320,18 +364,22 @@ def passage(
     quirks: frozenset[str] = frozenset(),
     call_id: str = "",
     now_s: int = 0,
+    array: bool = False,
 ) -> Relay | Bridge:
     """How `body`, sent to `endpoint` in the client's dialect, goes to `model` at a provider that speaks `provider`.
 
     max_tokens: the most the model gives out, where a dialect wants to be told; 0: unknown. quirks: of the provider's row. call_id,
-    now_s: of the exchange, for ids and times that the provider does not give. AppError: body_invalid and its like, not_expressible.
+    now_s: of the exchange, for ids and times that the provider does not give. array: of the `Place`. AppError: body_invalid and its
+    like, not_expressible.
 
     In one dialect the bytes are left alone, unless they hold marks that a translation left in the client's conversation (`carry`).
     """
     if client.name == provider.name and not (endpoint in DIALOGUES[client.name].endpoints and carried(body)):
-        return Relay(client, endpoint, body, call, model, ask_usage=ask_usage, secrets=secrets)
+        relay = _ArrayRelay if array else Relay
+        return relay(client, endpoint, body, call, model, ask_usage=ask_usage, secrets=secrets)
     facts = Facts(model=model, asked=call.model, max_tokens=max_tokens, quirks=quirks, id=call_id, now_s=now_s)
-    return Bridge(client, provider, endpoint, body, call, facts, secrets=secrets)
+    bridge = _ArrayBridge if array else Bridge
+    return bridge(client, provider, endpoint, body, call, facts, secrets=secrets)
 
 
 def text_bytes(body: bytes) -> int:

@@ -16,12 +16,15 @@ from typing import Final
 SEAL: Final = "gh1."
 MARK: Final = "__gh1_"
 _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_-]")
+_NO_SEAL: Final = re.compile(rb'"signature"\s*:\s*""')
 _FIT: Final = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def carried(body: bytes) -> bool:
-    """Whether a request may hold a mark of ours."""
-    return b"__gh1_" in body or b'"gh1.' in body
+    """Whether a request may hold a mark of ours, or a thought that nobody sealed, which a translation made too."""
+    if b"__gh1_" in body or b'"gh1.' in body or b'"Z2gxL' in body:
+        return True
+    return b'"thinking"' in body and _NO_SEAL.search(body) is not None
 
 
 def seal(origin: str, signature: str, *, redacted: bool = False) -> str:
@@ -35,6 +38,17 @@ def unseal(signature: str, otherwise: str) -> tuple[str, str, bool]:
         if len(parts) == 3:
             return parts[0], parts[2], parts[1] == "r"
     return otherwise, signature, False
+
+
+def unpacked(signature: str, otherwise: str) -> tuple[str, str, bool]:
+    """As `unseal`, for a seal that may have been packed into base64 (of either alphabet)."""
+    if signature.startswith("Z2gxL"):
+        try:
+            packed = signature.replace("-", "+").replace("_", "/")
+            return unseal(base64.b64decode(packed + "=" * (-len(packed) % 4)).decode(), otherwise)
+        except ValueError:
+            return otherwise, signature, False
+    return unseal(signature, otherwise)
 
 
 def mark(identifier: str, signature: str, origin: str) -> str:

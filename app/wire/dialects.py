@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from app.wire import anthropic, openai_chat, openai_responses
+from app.wire import anthropic, gemini, openai_chat, openai_responses
 from app.wire.dialect import Dialect, Endpoint, Name
 
 DIALECTS: Final[Mapping[Name, Dialect]] = {
     "openai": openai_chat.DIALECT,
     "responses": openai_responses.DIALECT,
     "anthropic": anthropic.DIALECT,
+    "gemini": gemini.DIALECT,
 }
 
 # OpenAI's paths are served with and without /v1: programs differ in what they take a base URL to be.
@@ -76,14 +77,14 @@ def place(path: str, *, anthropic: bool, query: str = "") -> Place | None:
     models are listed. `query`: what follows the question mark; of it `alt` and `stream` are read where they decide the shape."""
     if endpoint := _ANTHROPIC.get(path):
         return Place(DIALECTS["anthropic"], endpoint)
-    if path.startswith(_GEMINI) and "gemini" in DIALECTS:
+    if path.startswith(_GEMINI):
         return _gemini(path, query)
     short = path.removeprefix("/v1")
     if endpoint := _OPENAI.get(short):
         return Place(speaker(path, anthropic=anthropic), endpoint)
     if short.startswith("/models/") and len(short) > len("/models/"):
         return Place(speaker(path, anthropic=anthropic), "models", unquote(short.removeprefix("/models/")))
-    if short.startswith("/responses") and "responses" in DIALECTS:
+    if short.startswith("/responses"):
         return _responses(short)
     if path.startswith("/openai/"):
         return _azure(path.removeprefix("/openai/"))
@@ -95,9 +96,9 @@ def speaker(path: str, *, anthropic: bool) -> Dialect:
     if path.startswith(("/v1/messages", "/api/event_logging")) or (anthropic and path.removeprefix("/v1").startswith("/models")):
         return DIALECTS["anthropic"]
     if path.startswith(_GEMINI):
-        return DIALECTS.get("gemini", DIALECTS["openai"])
+        return DIALECTS["gemini"]
     if path.removeprefix("/v1").startswith("/responses"):
-        return DIALECTS.get("responses", DIALECTS["openai"])
+        return DIALECTS["responses"]
     return DIALECTS["openai"]
 
 
