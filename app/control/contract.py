@@ -203,6 +203,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 __all__ = [
     "Account", "ActivityPage", "AuditEntry", "AuditPage", "AuditVerdict", "Client", "ClientKey", "Done", "EchoResult", "EngineState",
-    "EventLine", "Exchange", "HostView", "HourBar", "KeepContent", "Kind", "NewClient", "NewKey", "NewProvider", "Problem", "Proof", "ProviderView",
+    "EventLine", "Exchange", "HostView", "HourBar", "KeepContent", "Kind", "NewClient", "NewKey", "NewProvider",
+    "Problem", "Proof", "ProviderView",
     "Snapshot", "Today", "Unlock", "UsageRow", "VaultMode", "VaultState", "VaultView",
 ]  # fmt: skip

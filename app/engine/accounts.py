@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from app.control.contract import Kind, ProviderView, VaultView
 from app.core.errors import AppError
-from app.core.events import DestinationRefused, ProviderAdded, ProviderKeyChanged, ProviderRemoved
+from app.core.events import ProviderAdded, ProviderKeyChanged, ProviderRemoved, ProviderTested, Who
 from app.core.names import check_account_name
 from app.core.records import Account, Destination
 from app.core.secret import Secret
@@ -172,7 +172,7 @@ class Accounts:
             entry.secret = Secret(answer["secret"])
         return entry.secret
 
-    async def add(self, name: str, kind: str, address: str, key: Secret | None, *, local: bool, actor: str) -> None:
+    async def add(self, name: str, kind: str, address: str, key: Secret | None, *, local: bool, actor: str | Who) -> None:
         """A new account, then its first test in the background.
 
         AppError name_*, kind_unknown, url_invalid, key_required, vault_*, store_*.
@@ -220,7 +220,7 @@ class Accounts:
         self._changed()
         tasks.start(self.test(name), f"first test of {name}")
 
-    async def replace_key(self, name: str, key: Secret, *, actor: str) -> None:
+    async def replace_key(self, name: str, key: Secret, *, actor: str | Who) -> None:
         with self._alone(name):
             entry = self._known(name)
             _check_key(key)
@@ -240,7 +240,7 @@ class Accounts:
         self._changed()
         tasks.start(self.test(name), f"test of {name}")
 
-    async def remove(self, name: str, *, actor: str) -> None:
+    async def remove(self, name: str, *, actor: str | Who) -> None:
         """The account, its destination and its key. Exchanges under way end as they are."""
         with self._alone(name):
             entry = self._known(name)
@@ -260,7 +260,7 @@ class Accounts:
             if entry.account.keyed:
                 await self._lifeline.ask("secret_remove", {"name": name})
 
-    async def test(self, name: str) -> None:
+    async def test(self, name: str, actor: str | Who = "gateway") -> None:
         """Ask the provider for its models and keep what came of it with the account. A failure is a result, not an error."""
         entry = self._known(name)
         began = time.monotonic()
@@ -283,8 +283,10 @@ class Accounts:
         entry.offers = frozenset(models)
         account = entry.account
 
+        tested = ProviderTested(name=name, ok=ok, result=account.test_message)
+
         def write() -> None:
-            with self._threads.store.write() as connection:
+            with self._threads.store.change(tested, actor, self._now_us()) as connection:
                 table.put(connection, account)
 
         await self._threads.write(write)
@@ -295,8 +297,7 @@ class Accounts:
         """The keeper would not dial for this account: counted, and an entry of the audit log."""
         self.refused_connections += 1
         assert entry.target is not None
-        name = entry.account.name
-        self._recorder.note(DestinationRefused(name=name, destination=str(entry.target.destination), reason=error.message), "keeper")
+        self._recorder.not_dialled(entry.account.name, str(entry.target.destination), error.message)
         self._changed()
 
     def views(self, vault: VaultView, today: Mapping[str, int]) -> list[ProviderView]:
@@ -375,7 +376,7 @@ class Accounts:
         }
         await self._lifeline.ask("declare", fields)
 
-    async def _store(self, event: ProviderAdded | ProviderKeyChanged, actor: str, account: Account) -> None:
+    async def _store(self, event: ProviderAdded | ProviderKeyChanged, actor: str | Who, account: Account) -> None:
         def write() -> None:
             with self._threads.store.change(event, actor, self._now_us()) as connection:
                 table.put(connection, account)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from app.egress.upstream import Reply
     from app.engine.accounts import Entry
     from app.engine.echo import EchoReply
+    from app.engine.responses import Keeping
     from app.engine.web import Pairs
     from app.wire.dialect import Dialect
 
@@ -29,7 +30,7 @@ class Draft:
 
     __slots__ = (
         "_began", "_entry", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us", "held", "id",
-        "journaled", "last", "message", "model", "opened_us", "removed", "reply", "spoken", "stream", "usage",
+        "journaled", "keeping", "last", "message", "model", "opened_us", "removed", "reply", "spoken", "stream", "usage",
     )  # fmt: skip
 
     def __init__(self, now_us: int, endpoint: str, dialect: str) -> None:
@@ -45,6 +46,7 @@ class Draft:
         self.dropped: tuple[str, ...] = ()
         self.reply: Reply | EchoReply | None = None
         self.last: Exchange | None = None
+        self.keeping: Keeping | None = None
         self._entry: Entry | None = None
         self.spoken: Dialect | None = None
         self._began = time.monotonic_ns()

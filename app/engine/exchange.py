@@ -21,9 +21,10 @@ from typing import Any, Final
 
 from app.control.contract import EchoResult
 from app.core.errors import AppError
+from app.core.records import Client, Outcome
 from app.egress.upstream import Reply as ProviderReply
 from app.egress.upstream import Upstream
-from app.engine import echo, routing, safety, tasks
+from app.engine import echo, responses, routing, safety, tasks
 from app.engine.clients import KeyBlockedError
 from app.engine.draft import Draft
 from app.engine.status import Opened, Status
@@ -32,6 +33,7 @@ from app.wire.body import understand
 from app.wire.bridge import Bridge, Relay, passage
 from app.wire.dialect import Dialect
 from app.wire.dialects import DIALECTS, Place, place, speaker
+from app.wire.redact import redact
 
 HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness", "/health/readiness"})
 AnyReply = ProviderReply | echo.EchoReply
@@ -76,7 +78,8 @@ class Gateway:
             # 1 Who asks: the rules for web pages first, then the key, both before a byte of the body is read.
             safety.check(request, self._hosts)
             opened = await self._opened()
-            draft.client = opened.clients.identify(request, draft.opened_us).name
+            client = opened.clients.identify(request, draft.opened_us)
+            draft.client = client.name
             if spot is None:
                 raise AppError("not_found", "Gatehouse does not answer this address.", "See the README for the addresses it answers.")
             if request.method not in spot.methods:
@@ -85,13 +88,15 @@ class Gateway:
                 return self._models(spot, draft, opened)
             if spot.endpoint == "event_logging":
                 return self._swallow(draft)
-            return await self._exchange(request, spot, draft, opened)
+            if spot.item:
+                return await self._kept(request, spot, draft, opened, client)
+            return await self._exchange(request, spot, draft, opened, client)
         except AppError as error:
             return self._refuse(draft, dialect, error)
         finally:
             self._held -= draft.held
 
-    async def _exchange(self, request: Incoming, spot: Place, draft: Draft, opened: Opened) -> Reply | Stream:
+    async def _exchange(self, request: Incoming, spot: Place, draft: Draft, opened: Opened, client: Client | None) -> Reply | Stream:
         limits, dialect = self._limits, spot.dialect
         # 2 What is asked: only the fields that decide where it goes.
         body = await request.body(limits.body, limits.body_idle_s, limits.body_rate)
@@ -104,6 +109,9 @@ class Gateway:
         entry = opened.accounts.get(target.account)
         draft.aim(entry, target.model)
         provider = draft.spoken = entry.dialect_for(dialect)
+        if spot.endpoint == responses.ENDPOINT and client is not None:
+            draft.keeping = await responses.begin(opened, client, entry, provider, body, call)
+            body, call = draft.keeping.body, draft.keeping.call
         # 5 The key for there, bound to that account's host.
         key = await opened.accounts.secret(entry)
         # 6 Same dialect: the body as it came, but for the model's name and the wish for usage. Otherwise it is translated.
@@ -156,6 +164,9 @@ class Gateway:
         draft.first_byte()
         if relay.error is not None:
             draft.fail(relay.error)
+        elif draft.keeping is not None:
+            draft.keeping.whole(body)
+            await draft.keeping.keep(draft.opened_us)
         kind = reply.header("content-type") or "application/json"
         self._close(draft, opened, relay, reply.status, "failed" if relay.error is not None else "completed")
         return Reply(reply.status, body, self._headers(draft, reply), kind)
@@ -223,7 +234,11 @@ class Gateway:
             if data:
                 if draft.first_byte_us is None:
                     draft.first_byte()
+                if draft.keeping is not None:
+                    draft.keeping.hear(data)
                 if relay.complete and not draft.closed:
+                    if draft.keeping is not None:
+                        await draft.keeping.keep(draft.opened_us)
                     # 12 The last event tells a client that it has everything, so "closed" is written before that one goes out.
                     self._close_stream(draft, opened, relay)
                 await write(data)
@@ -235,6 +250,9 @@ class Gateway:
                 break
             data = feed(piece)
         data = relay.finish()
+        if draft.keeping is not None and relay.complete:
+            draft.keeping.hear(data)
+            await draft.keeping.keep(draft.opened_us)
         if not relay.complete and relay.error is None:
             if data:
                 await write(data)
@@ -274,6 +292,8 @@ class Gateway:
         if opened is not None:
             if error.code.startswith("key_"):
                 opened.recorder.refused(error.code, draft.client)
+            elif error.code in safety.CODES:
+                opened.recorder.turned_away("gateway", error.code)
             if not draft.journaled and not draft.closed and (draft.client or opened.recorder.may_record_refusal()):
                 draft.fail(error)
                 draft.closed = True
@@ -285,6 +305,48 @@ class Gateway:
         if error.retry_after_s is not None:
             headers += (("retry-after", str(max(1, round(error.retry_after_s)))),)
         return Reply(error.status, dialect.error_body(error, draft.id), headers)
+
+    async def _kept(self, request: Incoming, spot: Place, draft: Draft, opened: Opened, client: Client) -> Reply:
+        """A question about an answer that was made before: answered here where it is kept here, else by the provider that keeps it."""
+        stored = await responses.find(opened, client, spot.item)
+        entry = opened.accounts.get(stored.account)
+        draft.aim(entry, "")
+        draft.spoken = spot.dialect
+        if not stored.elsewhere:
+            reply = await responses.local(opened, stored, spot.endpoint, request.method, request.query)
+            draft.closed = True
+            opened.recorder.closed(draft.closing(reply.status, "completed", self._now_us()))
+            return Reply(reply.status, reply.body, _call_headers(draft.id))
+        assert entry.target is not None
+        key = await opened.accounts.secret(entry)
+        outgoing = entry.outgoing(request.path.removeprefix("/v1").removeprefix("/"), key, request.pairs(), spot.dialect)
+        opened.recorder.opened(draft.opening())
+        draft.journaled = True
+        path = f"{outgoing.target}?{request.query}" if request.query else outgoing.target
+        body = b"{}" if request.method == "POST" else None
+        status, said = 0, b""
+        try:
+            found = draft.reply = await self._upstream.send(
+                entry.target, request.method, path, outgoing.headers, body, timeouts=entry.timeouts
+            )
+            said = redact(await found.read(self._limits.reply), (key,) if key else ())
+            status = found.status
+        except AppError as error:
+            draft.fail(error)
+            status = error.status
+            raise
+        except asyncio.CancelledError:
+            status = 499
+            raise
+        finally:
+            draft.closed = True
+            if draft.reply is not None:
+                draft.reply.abort()
+            outcome: Outcome = "completed" if 200 <= status < 300 else "cancelled" if status == 499 else "failed"
+            opened.recorder.closed(draft.closing(status, outcome, self._now_us()))
+        if request.method == "DELETE" and 200 <= status < 300:
+            await responses.forget(opened, stored)
+        return Reply(status, said, self._headers(draft, found))
 
     def _models(self, spot: Place, draft: Draft, opened: Opened) -> Reply:
         if spot.model:
@@ -351,7 +413,7 @@ class Gateway:
         draft = Draft(self._now_us(), spot.endpoint, spot.dialect.name)
         draft.client = "Gatehouse"
         try:
-            reply = await self._exchange(request, spot, draft, opened)
+            reply = await self._exchange(request, spot, draft, opened, None)
         finally:
             self._held -= draft.held
         assert isinstance(reply, Reply)
@@ -366,6 +428,9 @@ class EchoRequest:
     path: Final = "/v1/chat/completions"
     query: Final = ""
     headers: Final[dict[str, str]] = {}
+
+    def peer(self) -> None:
+        return None
 
     def all(self, name: str) -> list[str]:
         return []

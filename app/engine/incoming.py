@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +58,10 @@ class Incoming:
         self._size = 0
         self._wanted = False
         self._waiter: asyncio.Future[None] | None = None
+
+    def peer(self) -> socket.socket | None:
+        sock: socket.socket | None = self._connection.transport.get_extra_info("socket")
+        return sock
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.raw if key == name]

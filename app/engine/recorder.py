@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from app.core.errors import AppError
-from app.core.events import Event, KeyRefused
+from app.core.events import AccessRefused, DestinationRefused, Event, KeyRefused, Who
 from app.core.records import Exchange
 from app.engine.clients import Clients
 from app.store import audit, clients, hosts, ledger
@@ -29,22 +29,32 @@ RETRY_S: Final = 1.0
 SYNC_S: Final = 1.0
 REFUSALS_S: Final = 60.0
 MOST_WAITING: Final = 100_000
+MOST_FLOODS: Final = 1_000
 REFUSED_ROWS_BURST: Final = 100
 REFUSED_ROWS_PER_S: Final = 5.0
 
 T = TypeVar("T")
 
+# An event of many that are alike, made from how many they are, the first's time and the last's.
+Flood = Callable[[int, int, int], Event]
+
 
 class StoreThreads:
-    """One thread for writing, two for reading: the database never runs on the event loop."""
+    """One thread for writing, two for reading: the database never runs on the event loop.
+
+    `written` is called on the loop after each thing that was written.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store: Final = store
+        self.written: Callable[[], None] = lambda: None
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(2, "store-read")
 
     async def write(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work)
+        result = await asyncio.get_running_loop().run_in_executor(self._writer, work)
+        self.written()
+        return result
 
     async def read(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
@@ -74,20 +84,25 @@ class Recorder:
         self._on_rows: Final = on_rows
         self._on_problem: Final = on_problem
         self._waiting: list[Exchange] = []
-        self._events: list[tuple[Event, str, int]] = []
+        self._events: list[tuple[Event, str | Who, int]] = []
         self._hosts: dict[tuple[str, bool], list[int]] = {}
         self._seen: dict[str, int] = {}
-        self._refusals: dict[tuple[str, str], list[int]] = {}
+        self._floods: dict[tuple[str, ...], tuple[list[int], Flood, str]] = {}
         self._refused_tokens = float(REFUSED_ROWS_BURST)
         self._refused_at_us = now_us()
         self._wake = asyncio.Event()
         self._dirty = False
         self._stopping = False
         self.problem = ""
+        self.stops_on_problem = True
 
     def opened(self, row: Exchange) -> None:
-        """Before the first byte goes to a provider. AppError store_unavailable: the exchange must not go out."""
-        if self.problem or len(self._waiting) > MOST_WAITING:
+        """Before the first byte goes to a provider. AppError store_unavailable: the exchange must not go out.
+
+        `stops_on_problem` is the person's choice for the time in which the database takes nothing: to stop, or to go on as long as the
+        journal can be written, which is where such exchanges wait.
+        """
+        if (self.problem and self.stops_on_problem) or len(self._waiting) > MOST_WAITING:
             raise self.unavailable()
         self._journal.opened(row)
         self._dirty = True
@@ -117,17 +132,35 @@ class Recorder:
 
     def refused(self, reason: str, client: str) -> None:
         """Note a refused key for the audit log: the first at once, those that follow within a minute as one entry."""
+        self._flood(("key", reason, client), lambda n, a, z: KeyRefused(reason=reason, client=client, count=n, first_us=a, last_us=z))
+
+    def turned_away(self, where: str, reason: str) -> None:
+        """Note a request that was refused for where it came from."""
+        self._flood(("access", where, reason), lambda n, a, z: AccessRefused(where=where, reason=reason, count=n, first_us=a, last_us=z))
+
+    def not_dialled(self, name: str, destination: str, reason: str) -> None:
+        """Note a destination that the keeper would not dial."""
+
+        def event(count: int, first_us: int, last_us: int) -> Event:
+            return DestinationRefused(name=name, destination=destination, reason=reason, count=count, first_us=first_us, last_us=last_us)
+
+        self._flood(("egress", name, destination), event, "keeper")
+
+    def _flood(self, key: tuple[str, ...], event: Flood, actor: str = "gateway") -> None:
         now = self._now_us()
-        counts = self._refusals.get((reason, client))
-        if counts is None:
-            self._refusals[(reason, client)] = [0, now, now]
-            self.note(KeyRefused(reason=reason, client=client, count=1, first_us=now, last_us=now), "gateway")
+        known = self._floods.get(key)
+        if known is None:
+            if len(self._floods) >= MOST_FLOODS:
+                key = (key[0], "others")
+            self._floods[key] = ([0, now, now], event, actor)
+            self.note(event(1, now, now), actor)
         else:
+            counts = known[0]
             counts[0] += 1
             counts[1] = counts[1] if counts[0] > 1 else now
             counts[2] = now
 
-    def note(self, event: Event, actor: str) -> None:
+    def note(self, event: Event, actor: str | Who) -> None:
         """An audit entry that belongs to no change; written with the next batch."""
         self._events.append((event, actor, self._now_us()))
         self._wake.set()
@@ -152,7 +185,7 @@ class Recorder:
                 if len(self._waiting) < BATCH_ROWS:
                     await asyncio.sleep(BATCH_S)
             self._wake.clear()
-            self._settle_refusals()
+            self._settle_floods()
             await self._sync()
             while not await self._commit() and not self._stopping:  # noqa: ASYNC110 - only time can mend a full disk
                 await asyncio.sleep(RETRY_S)
@@ -161,7 +194,7 @@ class Recorder:
         """Commit what is left; what cannot be committed stays in the journal for the next start."""
         self._stopping = True
         self._wake.set()
-        self._settle_refusals(every_us=0)
+        self._settle_floods(every_us=0)
         await self._commit()
         await self._sync()
         self._journal.close()
@@ -194,7 +227,11 @@ class Recorder:
         return True
 
     def _write(
-        self, rows: list[Exchange], events: list[tuple[Event, str, int]], counts: dict[tuple[str, bool], list[int]], seen: dict[str, int]
+        self,
+        rows: list[Exchange],
+        events: list[tuple[Event, str | Who, int]],
+        counts: dict[tuple[str, bool], list[int]],
+        seen: dict[str, int],
     ) -> None:
         with self._threads.store.write() as connection:
             if rows:
@@ -216,14 +253,15 @@ class Recorder:
             _log.warning("the journal could not be synced to the disk")
             self._dirty = True
 
-    def _settle_refusals(self, every_us: float = REFUSALS_S * 1e6) -> None:
+    def _settle_floods(self, every_us: float = REFUSALS_S * 1e6) -> None:
         now = self._now_us()
-        for (reason, client), (count, first_us, last_us) in list(self._refusals.items()):
+        for key, (counts, event, actor) in list(self._floods.items()):
+            count, first_us, last_us = counts
             if count and now - first_us >= every_us:
-                self.note(KeyRefused(reason=reason, client=client, count=count, first_us=first_us, last_us=last_us), "gateway")
-                self._refusals[(reason, client)] = [0, now, now]
+                self.note(event(count, first_us, last_us), actor)
+                counts[:] = [0, now, now]
             elif not count and now - last_us >= REFUSALS_S * 1e6:
-                del self._refusals[(reason, client)]
+                del self._floods[key]
 
     def _set_problem(self, problem: str) -> None:
         if problem != self.problem:

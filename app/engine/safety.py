@@ -12,6 +12,8 @@ from typing import Final
 from app.core.errors import AppError
 from app.engine.web import Incoming
 
+# Refusals that tell of a web page or another name at the door, and so are entries of the audit log.
+CODES: Final = frozenset({"host_not_allowed", "origin_not_allowed", "cross_site"})
 _SAME_SITE: Final = frozenset({"none", "same-origin"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,6 +47,10 @@ class Incoming(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """First value of each header; names compare without case."""
+        ...
+
+    def peer(self) -> socket.socket | None:
+        """The connection it came on, to ask the system who is at its other end; None for a request of our own."""
         ...
 
     def all(self, name: str) -> list[str]:
