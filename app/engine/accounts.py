@@ -63,7 +63,9 @@ class Entry:
 
     def dialect_for(self, client: Dialect) -> Dialect:
         """The client's own dialect where the account speaks it, so that bytes stay untouched; else the account's."""
-        if self.kind is None or speech(self.kind, self.account, client.name) is not None:
+        if self.kind is None:
+            return client if client.name in echo.SPEAKS else DIALECTS["openai"]
+        if speech(self.kind, self.account, client.name) is not None:
             return client
         return DIALECTS[self.kind.dialect]
 
@@ -160,6 +162,10 @@ class Accounts:
         if entry is None:
             raise AppError("unknown_name", f"There is no provider named {name[:64]!r}.", "See `gatehouse provider list`.")
         return entry
+
+    def places(self) -> list[Destination]:
+        """Every declared destination."""
+        return [entry.target.destination for entry in self._entries.values() if entry.target is not None]
 
     def destination(self, name: str) -> Destination | None:
         entry = self._entries.get(name)

@@ -16,6 +16,7 @@ from app.core.errors import AppError
 ACCOUNT: Final = "gatehouse"
 MODEL: Final = "echo"
 OFFERED: Final = (MODEL,)
+SPEAKS: Final = frozenset({"openai", "anthropic"})
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode

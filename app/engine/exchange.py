@@ -117,7 +117,7 @@ class Gateway:
         # 6 Same dialect: the body as it came, but for the model's name and the wish for usage. Otherwise it is translated.
         relay = passage(
             dialect, provider, spot.endpoint, body, call, target.model, ask_usage=entry.asks_usage, quirks=entry.quirks,
-            secrets=(key,) if key else (), call_id=draft.id, now_s=draft.opened_us // 1_000_000,
+            secrets=(key,) if key else (), call_id=draft.id, now_s=draft.opened_us // 1_000_000, array=spot.array,
         )  # fmt: skip
         draft.dropped = relay.dropped
         # 7 What the provider is sent: built from an allowlist, so that nothing rides along.
@@ -136,7 +136,7 @@ class Gateway:
                     entry.target, "POST", outgoing.target, outgoing.headers, relay.request_body, timeouts=entry.timeouts
                 )
             if call.stream:
-                return await self._streamed(request, draft, opened, relay, sending, dialect)
+                return await self._streamed(request, draft, opened, relay, sending)
             draft.reply = await sending
             return await self._whole(draft, opened, relay, draft.reply)
         except asyncio.CancelledError:
@@ -179,7 +179,7 @@ class Gateway:
         return Reply(refusal.status, refusal.body, self._headers(draft, reply))
 
     async def _streamed(
-        self, request: Incoming, draft: Draft, opened: Opened, relay: Passage, sending: Coroutine[Any, Any, AnyReply], dialect: Dialect
+        self, request: Incoming, draft: Draft, opened: Opened, relay: Passage, sending: Coroutine[Any, Any, AnyReply]
     ) -> Reply | Stream:
         limits, loop = self._limits, asyncio.get_running_loop()
         # 10 Status and first event are awaited, so that what fails now is a real status; after `first_chunk_s` the client gets 200.
@@ -201,33 +201,31 @@ class Gateway:
                         raise relay.error
                 if data:
                     draft.first_byte()
-            stream = await request.stream(200, self._headers(draft, draft.reply), "text/event-stream; charset=utf-8")
+            stream = await request.stream(200, self._headers(draft, draft.reply), relay.content_type)
             try:
                 if draft.reply is None:
-                    draft.reply = await self._awaited(sent, stream, dialect, relay, draft)
-                await self._relay(draft, opened, relay, draft.reply, stream, data, dialect)
+                    draft.reply = await self._awaited(sent, stream, relay, draft)
+                await self._relay(draft, opened, relay, draft.reply, stream, data)
             except AppError as error:
                 # Too late for a status: the dialect's error event, and the row says what happened.
-                await stream.end(dialect.error_event(self._close_late(draft, opened, relay, error), draft.id))
+                await stream.end(relay.error_event(self._close_late(draft, opened, relay, error), draft.id))
             return stream
         finally:
             sent.cancel()
             if draft.reply is None:
                 sent.add_done_callback(_abort_late)
 
-    async def _awaited(self, sent: asyncio.Task[AnyReply], stream: Stream, dialect: Dialect, relay: Passage, draft: Draft) -> AnyReply:
+    async def _awaited(self, sent: asyncio.Task[AnyReply], stream: Stream, relay: Passage, draft: Draft) -> AnyReply:
         """The provider is slow to answer at all: keep the client's connection alive meanwhile."""
         while not sent.done():
-            await stream.write(dialect.ping())
+            await stream.write(relay.ping())
             await asyncio.wait((sent,), timeout=self._limits.ping_s)
         reply = draft.reply = sent.result()
         if not 200 <= reply.status < 300:
             raise relay.refusal(reply.status, await reply.read(self._limits.error_reply), draft.id).error
         return reply
 
-    async def _relay(
-        self, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply, stream: Stream, data: bytes, dialect: Dialect
-    ) -> None:
+    async def _relay(self, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply, stream: Stream, data: bytes) -> None:
         # 11 Chunk by chunk. `feed` gives out whole events only, so a keepalive never falls inside one.
         chunk_within, feed, write, ping_s = reply.chunk_within, relay.feed, stream.write, self._limits.ping_s
         while True:
@@ -244,7 +242,7 @@ class Gateway:
                 await write(data)
             piece = await chunk_within(ping_s)
             if piece is None:
-                data = b"" if draft.closed else dialect.ping()
+                data = b"" if draft.closed else relay.ping()
                 continue
             if not piece:
                 break
@@ -254,7 +252,7 @@ class Gateway:
             draft.keeping.hear(data)
             await draft.keeping.keep(draft.opened_us)
         if not relay.complete and relay.error is None:
-            if data:
+            if data and relay.content_type.startswith("text/event-stream"):
                 await write(data)
             raise AppError("provider_broken", "The provider's stream ended before its last event.", "Ask again.")
         if not draft.closed:
