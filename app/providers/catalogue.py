@@ -1,7 +1,7 @@
 """The kinds of account a person can add, one row each, in the order in which they are offered.
 
 Facts come from the providers' own documentation as it stood on the day in `read`; where `read` is empty only second-hand sources
-(client libraries that ship the address) were at hand. Local servers speak both dialects at one address and take a key only if their
+(client libraries that ship the address) were at hand. Local servers speak several dialects at one address and take a key only if their
 owner switched that on.
 """
 
@@ -24,7 +24,7 @@ def _local(identifier: str, label: str, port: int, docs_url: str) -> Provider:
     return Provider(
         id=identifier,
         label=label,
-        speaks=(Speech("openai", base), Speech("anthropic", base)),
+        speaks=(Speech("openai", base), Speech("responses", base), Speech("anthropic", base)),
         needs_key=False,
         local=True,
         docs_url=docs_url,
@@ -33,11 +33,37 @@ def _local(identifier: str, label: str, port: int, docs_url: str) -> Provider:
     )
 
 
+def _chat(identifier: str, label: str, base_url: str, docs_url: str, key_url: str, *, prices: str = "", region: str = "") -> Provider:
+    """One that speaks OpenAI's chat dialect alone, with nothing that has to be known beside its address."""
+    return Provider(
+        id=identifier,
+        label=label,
+        speaks=(Speech("openai", base_url),),
+        docs_url=docs_url,
+        key_url=key_url,
+        prices=prices,
+        region=region,
+    )
+
+
+def _local_chat(identifier: str, label: str, port: int, docs_url: str) -> Provider:
+    """One that speaks OpenAI's chat dialect alone."""
+    return Provider(
+        id=identifier,
+        label=label,
+        speaks=(Speech("openai", f"http://127.0.0.1:{port}/v1"),),
+        needs_key=False,
+        local=True,
+        docs_url=docs_url,
+        region="local",
+    )
+
+
 _ROWS: Final = (
     Provider(
         id="openai",
         label="OpenAI",
-        speaks=(Speech("openai", "https://api.openai.com/v1"),),
+        speaks=(Speech("openai", "https://api.openai.com/v1"), Speech("responses", "https://api.openai.com/v1")),
         docs_url="https://platform.openai.com/docs/api-reference",
         key_url="https://platform.openai.com/api-keys",
         key_example="sk-proj-…",
@@ -45,6 +71,7 @@ _ROWS: Final = (
             "openai-organization": "chooses the organisation that is billed",
             "openai-project": "chooses the project that is billed",
         },
+        quirks=frozenset({"max_completion_tokens", "openai_own"}),
         prices="openai",
         read=_READ,
     ),
@@ -59,9 +86,40 @@ _ROWS: Final = (
         read=_READ,
     ),
     Provider(
+        id="gemini",
+        label="Google Gemini",
+        # OpenAI's dialect there cannot say all that its own can (thoughts, their signatures): it is used for what we do not translate.
+        speaks=(
+            Speech("gemini", "https://generativelanguage.googleapis.com/v1beta", "x-goog-api-key"),
+            Speech("openai", "https://generativelanguage.googleapis.com/v1beta/openai", only=frozenset({"embeddings"})),
+        ),
+        docs_url="https://ai.google.dev/api",
+        key_url="https://aistudio.google.com/apikey",
+        key_example="AIza…",
+        path="/v1beta",
+        models_path="models?pageSize=1000",
+        prices="google",
+    ),
+    Provider(
+        id="azure",
+        label="Azure OpenAI",
+        speaks=(Speech("openai", "", "azure"),),
+        docs_url="https://learn.microsoft.com/azure/ai-foundry/openai/reference",
+        key_url="https://portal.azure.com",
+        path="/openai",
+        models_path="",  # the list is of models, not of the deployments that can be asked
+        key_path="models",
+        quirks=frozenset({"max_completion_tokens", "openai_own", "deployments"}),
+        prices="azure",
+    ),
+    Provider(
         id="openrouter",
         label="OpenRouter",
-        speaks=(Speech("openai", "https://openrouter.ai/api/v1"), Speech("anthropic", "https://openrouter.ai/api/v1")),
+        speaks=(
+            Speech("openai", "https://openrouter.ai/api/v1"),
+            Speech("responses", "https://openrouter.ai/api/v1"),
+            Speech("anthropic", "https://openrouter.ai/api/v1"),
+        ),
         docs_url="https://openrouter.ai/docs",
         key_url="https://openrouter.ai/settings/keys",
         key_example="sk-or-v1-…",
@@ -79,13 +137,14 @@ _ROWS: Final = (
         docs_url="https://api-docs.deepseek.com",
         key_url="https://platform.deepseek.com/api_keys",
         key_example="sk-…",
+        quirks=frozenset({"wants_reasoning"}),
         prices="deepseek",
         read=_READ,
     ),
     Provider(
         id="groq",
         label="Groq",
-        speaks=(Speech("openai", "https://api.groq.com/openai/v1"),),
+        speaks=(Speech("openai", "https://api.groq.com/openai/v1"), Speech("responses", "https://api.groq.com/openai/v1")),
         docs_url="https://console.groq.com/docs/openai",
         key_url="https://console.groq.com/keys",
         key_example="gsk_…",
@@ -94,7 +153,7 @@ _ROWS: Final = (
     Provider(
         id="xai",
         label="xAI",
-        speaks=(Speech("openai", "https://api.x.ai/v1"),),
+        speaks=(Speech("openai", "https://api.x.ai/v1"), Speech("responses", "https://api.x.ai/v1")),
         docs_url="https://docs.x.ai",
         key_url="https://console.x.ai",
         key_example="xai-…",
@@ -123,7 +182,11 @@ _ROWS: Final = (
     Provider(
         id="fireworks",
         label="Fireworks AI",
-        speaks=(Speech("openai", "https://api.fireworks.ai/inference/v1"), Speech("anthropic", "https://api.fireworks.ai/inference/v1")),
+        speaks=(
+            Speech("openai", "https://api.fireworks.ai/inference/v1"),
+            Speech("responses", "https://api.fireworks.ai/inference/v1"),
+            Speech("anthropic", "https://api.fireworks.ai/inference/v1"),
+        ),
         docs_url="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
         key_url="https://app.fireworks.ai/settings/users/api-keys",
         key_example="fw_…",
@@ -158,6 +221,7 @@ _ROWS: Final = (
         docs_url="https://platform.kimi.ai/docs/api/overview",
         key_url="https://platform.moonshot.ai/console/api-keys",
         key_example="sk-…",
+        quirks=frozenset({"wants_reasoning"}),
         prices="moonshotai",
     ),
     Provider(
@@ -202,7 +266,7 @@ _ROWS: Final = (
     Provider(
         id="huggingface",
         label="Hugging Face",
-        speaks=(Speech("openai", "https://router.huggingface.co/v1"),),
+        speaks=(Speech("openai", "https://router.huggingface.co/v1"), Speech("responses", "https://router.huggingface.co/v1")),
         docs_url="https://huggingface.co/docs/inference-providers",
         key_url="https://huggingface.co/settings/tokens",
         key_example="hf_…",
@@ -220,10 +284,127 @@ _ROWS: Final = (
         quirks=frozenset({"public_models"}),
         read=_READ,
     ),
+    Provider(
+        id="minimax",
+        label="MiniMax",
+        speaks=(Speech("openai", "https://api.minimax.io/v1"), Speech("anthropic", "https://api.minimax.io/anthropic/v1", "x-api-key")),
+        docs_url="https://platform.minimax.io/docs",
+        key_url="https://platform.minimax.io/user-center/basic-information/interface-key",
+        prices="minimax",
+    ),
+    _chat(
+        "cohere",
+        "Cohere",
+        "https://api.cohere.ai/compatibility/v1",
+        "https://docs.cohere.com/docs/compatibility-api",
+        "https://dashboard.cohere.com/api-keys",
+        prices="cohere",
+    ),
+    _chat(
+        "nebius",
+        "Nebius Token Factory",
+        "https://api.tokenfactory.nebius.com/v1",
+        "https://docs.tokenfactory.nebius.com",
+        "https://tokenfactory.nebius.com",
+    ),
+    _chat(
+        "novita",
+        "Novita AI",
+        "https://api.novita.ai/openai/v1",
+        "https://novita.ai/docs/guides/llm-api",
+        "https://novita.ai/settings/key-management",
+        prices="novita",
+    ),
+    _chat("sambanova", "SambaNova", "https://api.sambanova.ai/v1", "https://docs.sambanova.ai", "https://cloud.sambanova.ai/apis"),
+    _chat(
+        "hyperbolic", "Hyperbolic", "https://api.hyperbolic.xyz/v1", "https://docs.hyperbolic.xyz", "https://app.hyperbolic.xyz/settings"
+    ),
+    _chat(
+        "baseten",
+        "Baseten",
+        "https://inference.baseten.co/v1",
+        "https://docs.baseten.co/development/model-apis/overview",
+        "https://app.baseten.co/settings/api_keys",
+        prices="baseten",
+    ),
+    _chat(
+        "siliconflow",
+        "SiliconFlow",
+        "https://api.siliconflow.com/v1",
+        "https://docs.siliconflow.com",
+        "https://cloud.siliconflow.com/account/ak",
+    ),
+    _chat("ai21", "AI21 Labs", "https://api.ai21.com/studio/v1", "https://docs.ai21.com", "https://studio.ai21.com/account/api-key"),
+    _chat(
+        "scaleway",
+        "Scaleway",
+        "https://api.scaleway.ai/v1",
+        "https://www.scaleway.com/en/docs/generative-apis/",
+        "https://console.scaleway.com/iam/api-keys",
+        region="fr",
+    ),
+    _chat(
+        "ovhcloud",
+        "OVHcloud AI Endpoints",
+        "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1",
+        "https://help.ovhcloud.com/csm/en-public-cloud-ai-endpoints-getting-started",
+        "https://endpoints.ai.cloud.ovh.net",
+        prices="ovhcloud",
+        region="fr",
+    ),
+    _chat("nscale", "Nscale", "https://inference.api.nscale.com/v1", "https://docs.nscale.com", "https://console.nscale.com"),
+    _chat("friendli", "FriendliAI", "https://api.friendli.ai/serverless/v1", "https://friendli.ai/docs", "https://suite.friendli.ai"),
+    _chat("chutes", "Chutes", "https://llm.chutes.ai/v1", "https://chutes.ai/docs", "https://chutes.ai/app/api"),
+    _chat(
+        "featherless",
+        "Featherless AI",
+        "https://api.featherless.ai/v1",
+        "https://featherless.ai/docs",
+        "https://featherless.ai/account/api-keys",
+    ),
+    _chat("venice", "Venice", "https://api.venice.ai/api/v1", "https://docs.venice.ai", "https://venice.ai/settings/api"),
+    _chat("wandb", "W&B Inference", "https://api.inference.wandb.ai/v1", "https://docs.wandb.ai/inference", "https://wandb.ai/authorize"),
+    _chat(
+        "vercel",
+        "Vercel AI Gateway",
+        "https://ai-gateway.vercel.sh/v1",
+        "https://vercel.com/docs/ai-gateway",
+        "https://vercel.com/dashboard",
+    ),
+    _chat("upstage", "Upstage", "https://api.upstage.ai/v1", "https://console.upstage.ai/docs", "https://console.upstage.ai/api-keys"),
+    _chat(
+        "zhipu",
+        "Zhipu AI (BigModel)",
+        "https://open.bigmodel.cn/api/paas/v4",
+        "https://docs.bigmodel.cn",
+        "https://bigmodel.cn/usercenter/proj-mgmt/apikeys",
+        prices="zhipuai",
+        region="cn",
+    ),
+    _chat(
+        "volcengine",
+        "Volcengine Ark",
+        "https://ark.cn-beijing.volces.com/api/v3",
+        "https://www.volcengine.com/docs/82379",
+        "https://console.volcengine.com/ark",
+        region="cn",
+    ),
+    _chat(
+        "stepfun",
+        "StepFun",
+        "https://api.stepfun.com/v1",
+        "https://platform.stepfun.com/docs",
+        "https://platform.stepfun.com/interface-key",
+        region="cn",
+    ),
     _local("ollama", "Ollama", 11434, "https://docs.ollama.com/api/openai-compatibility"),
     _local("lmstudio", "LM Studio", 1234, "https://lmstudio.ai/docs/developer/openai-compat"),
     _local("llamacpp", "llama.cpp", 8080, "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"),
     _local("vllm", "vLLM", 8000, "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"),
+    _local_chat("sglang", "SGLang", 30000, "https://docs.sglang.ai"),
+    _local_chat("localai", "LocalAI", 8080, "https://localai.io"),
+    _local_chat("jan", "Jan", 1337, "https://jan.ai/docs"),
+    _local_chat("koboldcpp", "KoboldCpp", 5001, "https://github.com/LostRuins/koboldcpp/wiki"),
     Provider(
         id="openai-compatible",
         label="Another server that speaks OpenAI's API",
@@ -235,6 +416,13 @@ _ROWS: Final = (
         label="Another server that speaks Anthropic's API",
         speaks=(Speech("anthropic", "", "x-api-key"),),
         needs_key=False,
+    ),
+    Provider(
+        id="gemini-compatible",
+        label="Another server that speaks Gemini's API",
+        speaks=(Speech("gemini", "", "x-goog-api-key"),),
+        needs_key=False,
+        path="/v1beta",
     ),
 )
 

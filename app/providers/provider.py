@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from app.core.errors import AppError
 from app.core.records import Account, Destination
 from app.core.secret import Secret
 from app.wire.dialect import Dialect, Name
 
-Auth = Literal["bearer", "x-api-key", "api-key", "none"]
+# azure: an Entra token as bearer, any other key in `api-key`.
+Auth = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "azure", "none"]
 Pairs = tuple[tuple[str, str], ...]
 
 # no_stream_options: refuses `stream_options` (and reports usage in streams without being asked).
 # public_models: lists its models to anyone, so the list proves no key.
-Quirk = Literal["no_stream_options", "public_models"]
+# max_completion_tokens: refuses `max_tokens` for its newer models. openai_own: knows what OpenAI itself has and other servers of its
+# dialect often refuse: developers' messages, tools that take free text, store, metadata, verbosity. wants_reasoning: a model's thoughts
+# go back to it as `reasoning_content`. deployments: the model is in the path, and the API's version in the query.
+Quirk = Literal[
+    "no_stream_options", "public_models", "max_completion_tokens", "openai_own", "wants_reasoning", "deployments"
+]  # fmt: skip
 
 # The same for every person, machine and release.
 USER_AGENT: Final = "Gatehouse"
@@ -31,6 +37,9 @@ _OURS: Final = frozenset({
     "x-litellm-api-key",
 })  # fmt: skip
 
+# The latest version of Azure's API for deployments that is no preview (learn.microsoft.com, "API version lifecycle").
+AZURE_VERSION: Final = "2024-10-21"
+
 # A base URL is often pasted with the endpoint that the documentation's example calls.
 _ENDPOINTS: Final = (
     "/chat/completions", "/completions", "/embeddings", "/messages/count_tokens", "/messages", "/models", "/responses",
@@ -39,11 +48,13 @@ _ENDPOINTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """One dialect of a provider: `base_url` + "/" + endpoint is the address, `auth` how the key is sent."""
+    """One dialect of a provider: `base_url` + "/" + endpoint is the address, `auth` how the key is sent. only: the endpoints that it
+    is used for, because its other dialect says more; empty: all."""
 
     dialect: Name
     base_url: str
     auth: Auth = "bearer"
+    only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,7 @@ class Provider:
     passes, returns: headers beyond the dialect's own that this provider needs or that its clients expect, with the reason.
     models_path: the list of models under the base URL (under the host when it begins with a slash), "" if there is none. key_path:
     what proves a key where that list is public or absent. prices: the provider's id in the price file, "" where it has none.
+    path: what a base URL without one gets.
     region: where requests are processed, "" when the provider does not say. read: when the row was compared with the documentation.
     """
 
@@ -67,6 +79,7 @@ class Provider:
     key_example: str = ""
     passes: Mapping[str, str] = field(default_factory=dict)
     returns: Mapping[str, str] = field(default_factory=dict)
+    path: str = "/v1"
     models_path: str = "models"
     key_path: str = ""
     region: str = ""
@@ -128,7 +141,7 @@ def base_url(row: Provider, given: str) -> str:
     """The base URL for an account of this kind: the row's own, or the one the person gave, made regular.
 
     An endpoint at the end and trailing slashes are cut off. A URL with nothing behind the host gets the row's path when it is the
-    row's host, else `/v1`, which is where servers of either dialect answer. For the Anthropic dialect `/v1` is added to any path,
+    row's host, else the row's usual path, mostly `/v1`. For the Anthropic dialect `/v1` is added to any path,
     because its clients are configured without it. Otherwise the path is taken as it is: not every provider has a `/v1`.
     AppError url_invalid.
     """
@@ -158,19 +171,20 @@ def base_url(row: Provider, given: str) -> str:
         raise AppError("url_invalid", "The address must not contain . or .. as a part of its path.")
     if not parts.path:
         same = row.base_url and _origin(url) == _origin(row.base_url)
-        return row.base_url if same else url + "/v1"
+        return row.base_url if same else url + row.path
     if row.dialect == "anthropic" and not url.endswith("/v1"):
         return url + "/v1"
     return url
 
 
-def speech(row: Provider, account: Account, dialect: Name) -> Speech | None:
-    """How `account` speaks `dialect`, or None. A second dialect is known only for the row's own address, or when both share a path."""
+def speech(row: Provider, account: Account, dialect: Name, endpoint: str = "") -> Speech | None:
+    """How `account` speaks `dialect` at `endpoint`, or None. A second dialect is known only for the row's own address, or when both
+    share a path. One that is for some endpoints only is not found without one of these."""
     for said in row.speaks:
-        if said.dialect != dialect:
+        if said.dialect != dialect or (said.only and endpoint not in said.only):
             continue
         if said is row.speaks[0] or said.base_url == row.base_url:
-            return Speech(dialect, account.base_url, said.auth)
+            return Speech(dialect, account.base_url, said.auth, said.only)
         return said if account.base_url == row.base_url else None
     return None
 
@@ -182,18 +196,23 @@ def request(
     endpoint: str,
     headers: Iterable[tuple[str, str]],
     secret: Secret | None,
+    *,
+    model: str = "",
 ) -> Outgoing:
     """The request line and headers of one exchange. Nothing of the client's headers passes but what the allowlists name.
 
-    AppError dialect_mismatch, provider_key_missing (absent, or not fit for a header).
+    endpoint: what a passage says (`endpoint`), with its query. model: at the provider, for those that have it in the path. AppError
+    dialect_mismatch, provider_key_missing (absent, or not fit for a header).
     """
-    said = speech(row, account, dialect.name)
+    said = speech(row, account, dialect.name, endpoint.partition("?")[0])
     if said is None:
         raise AppError(
             "dialect_mismatch",
             f"The account {account.name} does not speak the {dialect.name} dialect.",
             "Use an account whose provider does.",
         )
+    if "deployments" in row.quirks:
+        endpoint = _deployed(account, endpoint, model)
     out = [*_auth(said.auth, row, account, secret), *_OWN]
     removed = 0
     for name, value in headers:
@@ -214,12 +233,21 @@ def check(row: Provider, account: Account, secret: Secret | None) -> Check:
     if row.dialect == "anthropic":
         headers = (*headers, ("anthropic-version", ANTHROPIC_VERSION))
     listing: Check | None = None
+    version = f"?api-version={AZURE_VERSION}" if "deployments" in row.quirks and not account.base_url.endswith("/openai/v1") else ""
     if row.models_path:
         proves = not row.key_path and "public_models" not in row.quirks
-        listing = Check(row.dialect, _path(account.base_url, row.models_path), headers, lists=True, proves=proves)
+        listing = Check(row.dialect, _path(account.base_url, row.models_path + version), headers, lists=True, proves=proves)
     if listing is not None and not row.key_path:
         return listing
-    return Check(row.dialect, _path(account.base_url, row.key_path), headers, lists=False, then=listing)
+    return Check(row.dialect, _path(account.base_url, row.key_path + version), headers, lists=False, then=listing)
+
+
+def _deployed(account: Account, endpoint: str, model: str) -> str:
+    """Where a deployment answers. Under `/openai/v1` Azure takes the model from the body, as OpenAI does."""
+    if account.base_url.endswith("/openai/v1"):
+        return endpoint
+    place = f"deployments/{quote(model, safe='')}/{endpoint}" if model else endpoint
+    return f"{place}{'&' if '?' in place else '?'}api-version={AZURE_VERSION}"
 
 
 def reply_headers(row: Provider, dialect: Dialect, pairs: Iterable[tuple[str, str]]) -> Pairs:
@@ -248,6 +276,8 @@ def _auth(auth: Auth, row: Provider, account: Account, secret: Secret | None) ->
         )
     if auth == "none":
         return []
+    if auth == "azure":
+        auth = "bearer" if key.startswith("eyJ") else "api-key"
     return [("authorization", "Bearer " + key)] if auth == "bearer" else [(auth, key)]
 
 

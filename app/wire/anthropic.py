@@ -67,6 +67,8 @@ class Anthropic:
         "idempotency-key",
     })  # fmt: skip
 
+    own_headers: Final = (("anthropic-version", "2023-06-01"),)
+
     response_headers: Final = frozenset({
         "request-id", "anthropic-organization-id", "anthropic-workspace-id",  # API overview, "Response headers"
         "anthropic-ratelimit-", "anthropic-fast-", "anthropic-priority-",  # "Rate limits"

@@ -53,6 +53,7 @@ class _Passage:
 
     content_type = "text/event-stream; charset=utf-8"
     dropped: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...]
 
     def __init__(self, client: Dialect, provider: Dialect, endpoint: str, request_body: bytes, secrets: Sequence[Secret]) -> None:
         self.endpoint = endpoint
@@ -108,6 +109,7 @@ class Relay(_Passage):
     __slots__ = ("_asked", "_strip_usage")
 
     dropped = ()
+    headers = ()
 
     def __init__(
         self,
@@ -193,10 +195,10 @@ class Relay(_Passage):
 class Bridge(_Passage):
     """One attempt of one exchange between two dialects, with the same members. `reply` and `refusal` answer in the client's dialect.
 
-    dropped: what the target cannot express, by the client's names. AppError when made: body_invalid and its like, not_expressible.
+    dropped: what the target cannot express, by the client's names. headers: what the provider must be told besides. AppError when made: body_invalid and its like, not_expressible.
     """
 
-    __slots__ = ("_call", "_done", "_facts", "_names", "_reader", "_restorer", "_theirs", "_writer", "_yours", "dropped")
+    __slots__ = ("_call", "_done", "_facts", "_names", "_reader", "_restorer", "_theirs", "_writer", "_yours", "dropped", "headers")
 
     def __init__(
         self,
@@ -224,7 +226,7 @@ class Bridge(_Passage):
         self._names = prepare(asked, provider.name, self._theirs.longest_name, losses, custom=custom)
         written = encode(self._theirs.write_call(asked, facts, losses))
         super().__init__(client, provider, provider.path(self._theirs.endpoint(call.stream), facts.model), written, secrets)
-        self.dropped = losses.names
+        self.dropped, self.headers = losses.names, provider.own_headers
         self._call, self._facts = asked, facts
         self._reader, self._writer = self._theirs.reader(facts.id), self._yours.writer(asked, facts)
         self._restorer = Restorer(self._names) if self._names.changed else None

@@ -72,6 +72,11 @@ class Dialect(Protocol):
         ...
 
     @property
+    def own_headers(self) -> tuple[tuple[str, str], ...]:
+        """What a provider of this dialect must be told and a client of another one does not say."""
+        ...
+
+    @property
     def response_headers(self) -> frozenset[str]:
         """Headers of a provider that go back to the client, in lower case; a name that ends with `-` stands for all that begin so."""
         ...

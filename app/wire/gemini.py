@@ -50,6 +50,8 @@ class Gemini:
         "x-server-timeout",  # how long the server may take (google-genai, _api_client)
     })  # fmt: skip
 
+    own_headers: Final = ()
+
     response_headers: Final = frozenset({"retry-after", "server-timing", "x-gemini-service-tier"})
 
     words: Final = re.compile(rb'"text"\s*:\s*"(?!")([^"\\]*+(?:\\.[^"\\]*+)*+)"')

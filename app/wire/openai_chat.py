@@ -49,6 +49,8 @@ class OpenAIChat:
 
     request_headers: Final = openai_family.REQUEST_HEADERS
 
+    own_headers: Final = ()
+
     response_headers: Final = openai_family.RESPONSE_HEADERS
 
     words: Final = re.compile(rb'"(?:content|text|arguments|reasoning_content|reasoning|refusal)"\s*:\s*"(?!")([^"\\]*+(?:\\.[^"\\]*+)*+)"')

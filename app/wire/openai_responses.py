@@ -29,6 +29,8 @@ class OpenAIResponses:
 
     request_headers: Final = openai_family.REQUEST_HEADERS
 
+    own_headers: Final = ()
+
     response_headers: Final = openai_family.RESPONSE_HEADERS
 
     # Pieces alone: what is said piece by piece is said again when it is whole.

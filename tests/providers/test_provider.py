@@ -37,9 +37,10 @@ def test_there_are_the_kinds_people_expect() -> None:
     expected = {
         "openai", "anthropic", "openrouter", "deepseek", "groq", "xai", "mistral", "together", "fireworks", "perplexity", "cerebras",
         "moonshot", "dashscope", "zai", "deepinfra", "nvidia", "huggingface", "github-models", "ollama", "lmstudio", "llamacpp", "vllm",
-        "openai-compatible", "anthropic-compatible",
+        "openai-compatible", "anthropic-compatible", "gemini", "azure",
     }  # fmt: skip
     assert expected <= set(KINDS)
+    assert len(KINDS) >= 40
     assert BUILT_IN not in KINDS
 
 
@@ -83,11 +84,13 @@ def test_a_row_is_described_as_the_control_api_says(row: Provider) -> None:
 
 @ROWS
 def test_a_row_is_asked_in_each_of_its_dialects(row: Provider) -> None:
-    endpoints = {"openai": "chat/completions", "anthropic": "messages"}
+    endpoints = {"openai": "chat/completions", "responses": "responses", "anthropic": "messages", "gemini": "models/m:generateContent"}
     for said in row.speaks:
-        out = request(row, account(row), DIALECTS[said.dialect], endpoints[said.dialect], [], KEY)
+        endpoint = min(said.only) if said.only else endpoints[said.dialect]
+        out = request(row, account(row), DIALECTS[said.dialect], endpoint, [], KEY, model="m")
         assert out.target.startswith("/")
-        assert out.target.endswith("/" + endpoints[said.dialect])
+        assert out.target.partition("?")[0].endswith("/" + endpoint)
+        assert KEY.reveal() not in out.target
         assert "//" not in out.target
         headers = dict(out.headers)
         assert len(headers) == len(out.headers)
@@ -283,6 +286,50 @@ def test_an_account_speaks_the_second_dialect_of_its_row_at_the_rows_own_address
     with pytest.raises(AppError) as caught:
         request(row, elsewhere, ANTHROPIC, "messages", [], KEY)
     assert (caught.value.code, caught.value.status) == ("dialect_mismatch", 400)
+
+
+def test_geminis_key_is_a_header_and_never_in_the_address() -> None:
+    row = kind("gemini")
+    out = request(row, account(row), DIALECTS["gemini"], "models/gemini-3-pro:streamGenerateContent?alt=sse", CLIENT, KEY)
+    assert out.target == "/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse"
+    assert out.headers[0] == ("x-goog-api-key", "sk-test-0123456789")
+    asked = check(row, account(row), KEY)
+    assert (asked.target, asked.lists, asked.proves) == ("/v1beta/models?pageSize=1000", True, True)
+    assert KEY.reveal() not in asked.target
+
+
+def test_geminis_openai_dialect_is_used_for_embeddings_and_everything_else_is_translated() -> None:
+    row = kind("gemini")
+    assert speech(row, account(row), "openai") is None
+    assert speech(row, account(row), "openai", "chat/completions") is None
+    out = request(row, account(row), OPENAI, "embeddings", [], KEY)
+    assert (out.target, out.headers[0]) == ("/v1beta/openai/embeddings", ("authorization", "Bearer sk-test-0123456789"))
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "expected"),
+    [
+        ("https://me.openai.azure.com", "chat/completions", "/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21"),
+        ("https://me.openai.azure.com/", "embeddings", "/openai/deployments/my%20gpt/embeddings?api-version=2024-10-21"),
+        ("https://me.openai.azure.com/openai/", "completions", "/openai/deployments/my%20gpt/completions?api-version=2024-10-21"),
+        ("https://me.openai.azure.com/openai/v1/", "chat/completions", "/openai/v1/chat/completions"),
+    ],
+)
+def test_azures_deployment_is_in_the_path_and_the_apis_version_in_the_query(url: str, endpoint: str, expected: str) -> None:
+    row = kind("azure")
+    assert request(row, account(row, url), OPENAI, endpoint, [], KEY, model="my gpt").target == expected
+
+
+def test_azure_takes_its_own_key_or_an_entra_token() -> None:
+    row = kind("azure")
+    there = account(row, "https://me.openai.azure.com")
+    assert request(row, there, OPENAI, "chat/completions", [], KEY, model="m").headers[0] == ("api-key", "sk-test-0123456789")
+    token = Secret("eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJ4In0.c2ln")
+    assert request(row, there, OPENAI, "chat/completions", [], token, model="m").headers[0] == (
+        "authorization", "Bearer eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJ4In0.c2ln",
+    )  # fmt: skip
+    asked = check(row, there, KEY)
+    assert (asked.target, asked.lists, asked.proves) == ("/openai/models?api-version=2024-10-21", False, True)
 
 
 def test_a_local_server_elsewhere_still_speaks_both() -> None:
