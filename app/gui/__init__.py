@@ -5,6 +5,7 @@ Commands go down (`session`, in worker threads), a snapshot and then events come
 view after a command. Each page is one file: first a pure `present(state, ...) -> View`, then the widget that shows a `View`.
 
     main      boots: channel, theme, window, tray           session   follows the engine and the keeper; the one `State`
+    sweeper   the cycle collector, on the right thread      notices   what the window says at the top of a page
     state     what is known, as one value; the state pill   tasks     commands in worker threads
     window    sidebar, header, pages, sheets, shortcuts     tray      the icon in the system's tray, where there is one
     theme     tokens, fonts, palette, style sheet           glyphs    names of icon glyphs

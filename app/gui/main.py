@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 from app.gui import theme
 from app.gui.session import Session
 from app.gui.state import Boot
+from app.gui.sweeper import Sweeper
 from app.gui.tasks import Post
 from app.gui.tray import Tray
 from app.gui.window import Window
@@ -66,6 +67,7 @@ class Desk(QObject):
 
     def __init__(self, application: QApplication, boot: Boot) -> None:
         super().__init__(application)
+        self._sweeper = Sweeper(self)
         self._application = application
         self.session = Session(boot, self)
         self.window = Window(self.session)

@@ -11,7 +11,7 @@ from app.gui.state import EngineReport, Notice, State
 from app.gui.theme import Tone
 from app.gui.words import plural, tr
 
-Act = Literal["unlock", "start-engine", "show-log", "close", "note-read"]
+Act = Literal["unlock", "passphrase", "start-engine", "show-log", "close", "note-read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def banner(state: State, *, note_read: bool = False) -> Banner | None:
         return _engine_banner(engine)
     if snapshot is not None and state.live:
         if snapshot.vault.state != "ready" and snapshot.state != "starting":
-            return _vault_banner(snapshot)
+            return _vault_banner(snapshot, fresh=state.fresh)
         if snapshot.state == "failing":
             return Banner(
                 "er", "x-circle-fill", tr("Requests are refused: the ledger cannot be written."), snapshot.problem,
@@ -91,40 +91,34 @@ def _engine_banner(engine: EngineReport) -> Banner:
     )  # fmt: skip
 
 
-def _vault_banner(snapshot: Snapshot) -> Banner:
+def _vault_banner(snapshot: Snapshot, *, fresh: bool) -> Banner:
+    """fresh: the data folder holds nothing yet, so that a passphrase can still be chosen for it."""
     vault = snapshot.vault
     place = vault.place or tr("The keyring")
     if snapshot.state == "locked":
         reach = tr("Clients get 503 “keys locked” until then. Nothing is lost.")
     else:
         reach = tr("Clients get 503 “keys locked” for cloud models. Local models work. Nothing is lost.")
-    if vault.state == "locked" and vault.mode == "passphrase":
-        return Banner(
-            "wa",
-            "lock-key-fill",
-            tr("The keys are locked by your passphrase."),
-            reach,
-            choices=(Choice("unlock", tr("Unlock…"), primary=True),),
-        )
-    if vault.state == "locked":
-        return Banner(
-            "wa", "lock-key-fill", tr("{place} is locked.", place=place), reach, choices=(Choice("unlock", tr("Unlock…"), primary=True),)
-        )
-    facts = {
-        "absent": tr("No keyring answers on this machine."),
-        "empty": tr("The master key of this data folder is missing."),
-        "denied": tr("{place} refused access to the keys.", place=place),
-    }
-    advice = {
-        "absent": tr("Start the system's keyring service and look again, or start Gatehouse with a passphrase vault."),
-        "empty": tr("The data is here, its key is not in {place}. No new one was made: with the old key back, all is back.", place=place),
-        "denied": tr("Ask again, and allow Gatehouse in the question of the system."),
-    }  # fmt: skip
-    again = tr("Ask again") if vault.state == "denied" else tr("Look again")
-    return Banner(
-        "er" if vault.state == "empty" else "wa", "warning-fill", facts[vault.state], vault.message or reach, below=advice[vault.state],
-        choices=(Choice("unlock", again, primary=True),),
-    )  # fmt: skip
+    match vault.state:
+        case "locked" if vault.mode == "passphrase" and fresh:
+            choose = Choice("unlock", tr("Choose a passphrase…"), primary=True)
+            return Banner("wa", "lock-key-fill", tr("This data folder has no passphrase yet."), reach, choices=(choose,))
+        case "locked":
+            fact = tr("The keys are locked by your passphrase.") if vault.mode == "passphrase" else tr("{place} is locked.", place=place)
+            return Banner("wa", "lock-key-fill", fact, reach, choices=(Choice("unlock", tr("Unlock…"), primary=True),))
+        case "absent":
+            advice = vault.message or tr("Start the system's keyring service, then look again.")
+            fact, again = tr("No keyring answers on this machine."), Choice("unlock", tr("Look again"), primary=not fresh)
+            choices = (again, Choice("passphrase", tr("Use a passphrase…"), primary=True)) if fresh else (again,)
+            return Banner("wa", "warning-fill", fact, reach, below=advice, choices=choices)
+        case "denied":
+            advice = vault.message or tr("Ask again, and allow Gatehouse in the question of the system.")
+            fact = tr("{place} refused access to the keys.", place=place)
+            return Banner("wa", "warning-fill", fact, reach, below=advice, choices=(Choice("unlock", tr("Ask again"), primary=True),))
+        case _:
+            advice = vault.message or tr("With the old key back in {place}, all is back. No new one was made.", place=place)
+            fact = tr("The master key of this data folder is missing.")
+            return Banner("er", "warning-fill", fact, reach, below=advice, choices=(Choice("unlock", tr("Look again"), primary=True),))
 
 
 def _notice_banner(notice: Notice) -> Banner:

@@ -38,6 +38,7 @@ from app.core.secret import Secret
 from app.gui import notices
 from app.gui.state import Boot, EngineReport, Notice, ProofReport, State
 from app.gui.tasks import Post, Tasks, lives
+from app.system.paths import Paths
 
 RECENT: Final = 200
 _GATHER_MS: Final = 120
@@ -201,12 +202,19 @@ class Session(QObject):
                 rows.append(item.row)
         if rows:
             state = replace(state, recent=_newest(state.recent, rows))
+        if state.snapshot is not self.state.snapshot and state.snapshot is not None:
+            state = replace(state, fresh=state.snapshot.vault.state in ("locked", "absent") and self._is_fresh())
         if state != self.state:
             self.state = state
             self.changed.emit()
         if rows:
             self.arrived.emit(tuple(rows))
         self._read_recent()
+
+    def _is_fresh(self) -> bool:
+        """Nothing is in the data folder that a key would have to fit."""
+        paths = Paths(Path(self.state.boot.data_dir))
+        return not paths.vault.exists() and not paths.database.exists()
 
     def _read_recent(self) -> None:
         """What closed before the stream began, or while it was broken: read once the store is open."""

@@ -97,7 +97,7 @@ class Notice:
 class State:
     """live: the event stream is open; streams: how many there were so far. recent: the newest exchanges, newest first.
 
-    busy: commands under way, as `verb:name`. leaving: Quit was chosen.
+    busy: commands under way, as `verb:name`. leaving: Quit was chosen. fresh: the keys are not here, and the data folder is still empty.
     """
 
     boot: Boot
@@ -111,6 +111,7 @@ class State:
     busy: frozenset[str] = field(default_factory=frozenset)
     notice: Notice | None = None
     leaving: bool = False
+    fresh: bool = False
 
     @property
     def port(self) -> int:

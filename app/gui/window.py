@@ -165,6 +165,8 @@ class Window(QFrame):
         match act:
             case "unlock":
                 self.unlock()
+            case "passphrase":
+                self._ask_passphrase()
             case "start-engine":
                 self._session.start_engine()
             case "show-log":
@@ -184,13 +186,16 @@ class Window(QFrame):
     def unlock(self) -> None:
         snapshot = self._session.state.snapshot
         if snapshot is not None and snapshot.vault.mode == "passphrase":
-            from app.gui.sheets.unlock import UnlockSheet  # noqa: PLC0415  sheets are read when first opened, for a quick start
+            self._ask_passphrase()
+        else:
+            # The person asked, so the system may prompt now.
+            self._session.unlock(None, self._on_unlocked, self._session.complain)
 
-            sheet = UnlockSheet(self._session, self)
-            self._open_sheet(sheet, sheet.first())
-            return
-        # The person asked, so the system may prompt now.
-        self._session.unlock(None, self._on_unlocked, self._session.complain)
+    def _ask_passphrase(self) -> None:
+        from app.gui.sheets.unlock import UnlockSheet  # noqa: PLC0415  sheets are read when first opened, for a quick start
+
+        sheet = UnlockSheet(self._session, self, choosing=self._session.state.fresh)
+        self._open_sheet(sheet, sheet.first())
 
     def _on_unlocked(self, vault: object) -> None:
         """The next snapshot shows what came of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -19,6 +20,15 @@ from PySide6.QtWidgets import QApplication
 from tests.gui.desk import Desk, Server
 
 Wait = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def collected_on_this_thread() -> Iterator[None]:
+    """As in the program (app/gui/sweeper.py): on another thread the collector would delete widgets."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +85,4 @@ def desk(application: QApplication, server: Server, data_dir: Path, wait: Wait) 
     for _ in range(3):
         application.processEvents()
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    gc.collect()

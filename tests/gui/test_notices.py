@@ -90,6 +90,17 @@ def test_each_state_of_the_keys_has_its_words_and_its_way_out(state: str, fact: 
     assert acts(found) == ["unlock"]
 
 
+def test_a_new_data_folder_can_be_given_a_passphrase() -> None:
+    absent = VaultView(mode="keyring", state="absent", place="", message="No service answered. Nothing was written.")
+    found = shown(replace(UP, fresh=True, snapshot=snapshot(state="locked", vault=absent)))
+    assert found.below == "No service answered. Nothing was written."
+    assert acts(found) == ["unlock", "passphrase"]
+    assert [choice.primary for choice in found.choices] == [False, True]
+    new = VaultView(mode="passphrase", state="locked", place="a file")
+    assert shown(replace(UP, fresh=True, snapshot=snapshot(state="locked", vault=new))).fact == "This data folder has no passphrase yet."
+    assert shown(replace(UP, snapshot=snapshot(state="locked", vault=new))).fact == "The keys are locked by your passphrase."
+
+
 def test_a_lock_while_running_says_that_local_models_go_on() -> None:
     vault = VaultView(mode="keyring", state="locked", place="GNOME Keyring")
     assert "Local models work" in shown(replace(UP, snapshot=snapshot(state="running", vault=vault))).consequence

@@ -272,6 +272,7 @@ def test_the_clipboard_is_emptied_only_while_it_is_still_ours(
 
 
 def test_the_passphrase_opens_the_vault_and_a_wrong_one_is_told(server: Server, desk: Desk, wait: Wait) -> None:
+    (desk.window._folder / "vault.json").write_bytes(b"{}")
     server.vault = c.VaultView(mode="passphrase", state="locked", place="a file")
     server.state = "locked"
     server.push()
@@ -289,6 +290,37 @@ def test_the_passphrase_opens_the_vault_and_a_wrong_one_is_told(server: Server, 
     sheet.submit()
     wait(lambda: desk.window.sheet() is None)
     assert server.vault.state == "ready"
+
+
+def test_a_passphrase_is_chosen_twice_for_an_empty_data_folder(server: Server, desk: Desk, wait: Wait) -> None:
+    server.vault = c.VaultView(mode="keyring", state="absent", place="")
+    server.state = "locked"
+    server.push()
+    wait(lambda: desk.session.state.fresh)
+    choose = next(found for found in desk.window.page().banner.findChildren(QPushButton) if found.text() == "Use a passphrase…")
+    QTest.mouseClick(choose, Qt.MouseButton.LeftButton)
+    sheet = desk.window.sheet()
+    assert isinstance(sheet, UnlockSheet)
+    assert sheet._again is not None
+    sheet._field.line.setText("correct horse")
+    sheet._again.line.setText("correct house")
+    sheet.submit()
+    assert "not the same" in below(sheet._field)
+    assert sheet._field.line.text() == sheet._again.line.text() == ""
+    sheet._field.line.setText("correct horse")
+    sheet._again.line.setText("correct horse")
+    sheet.submit()
+    wait(lambda: desk.window.sheet() is None)
+    assert server.vault.state == "ready"
+
+
+def test_a_folder_with_data_is_not_given_a_new_passphrase(server: Server, desk: Desk, wait: Wait) -> None:
+    (desk.window._folder / "gatehouse.db").write_bytes(b"x")
+    server.vault = c.VaultView(mode="keyring", state="absent", place="")
+    server.state = "locked"
+    server.push()
+    wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.state == "locked")
+    assert not desk.session.state.fresh
 
 
 def test_a_keyring_is_asked_without_a_form_and_only_when_a_person_asks(server: Server, desk: Desk, wait: Wait) -> None:
