@@ -17,7 +17,15 @@ import msgspec
 
 from app.control.contract import (
     ActivityPage,
+    AuditAccept,
+    AuditDetail,
+    AuditExport,
     AuditPage,
+    AuditPolicy,
+    AuditPrunable,
+    AuditPrune,
+    AuditStatus,
+    AuditTarget,
     AuditVerdict,
     Client,
     ClientKey,
@@ -30,6 +38,7 @@ from app.control.contract import (
     NewKey,
     NewProvider,
     Problem,
+    Promise,
     Proof,
     ProviderView,
     Snapshot,
@@ -60,8 +69,10 @@ class ControlClient:
     Every method raises AppError: `engine_absent` when nothing answers, otherwise the code of the engine's `Problem`.
     """
 
-    def __init__(self, control: Path, *, timeout_s: float = 15.0) -> None:
+    def __init__(self, control: Path, *, timeout_s: float = 15.0, via: str = "") -> None:
+        """`via`: what the audit log will say the person used: "window", "command line"."""
         self._control = control
+        self._via = via
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._http: httpx2.Client | None = None
@@ -149,13 +160,41 @@ class ControlClient:
             path += f"&until_us={until_us}"
         return self._ask("GET", path, list[UsageRow])
 
-    def audit(self, *, limit: int = 50, before: int | None = None) -> AuditPage:
-        """Audit entries, newest first; `before`: the page's `next`."""
-        older = "" if before is None else f"&before={before}"
-        return self._ask("GET", f"/v0/audit?limit={limit}{older}", AuditPage)
+    def audit(self, *, limit: int = 50, before: int | None = None, group: str = "", actor: str = "", text: str = "") -> AuditPage:
+        """Audit entries that fit, newest first; `before`: the page's `next`, which may come with an empty page."""
+        path = f"/v0/audit?limit={limit}" + ("" if before is None else f"&before={before}")
+        for name, value in (("group", group), ("actor", actor), ("text", text)):
+            path += f"&{name}={quote(value, safe='', errors='replace')}" if value else ""
+        return self._ask("GET", path, AuditPage)
+
+    def audit_entry(self, seq: int) -> AuditDetail:
+        return self._ask("GET", f"/v0/audit/{seq}", AuditDetail)
+
+    def audit_status(self) -> AuditStatus:
+        return self._ask("GET", "/v0/audit/status", AuditStatus)
 
     def verify_audit(self) -> AuditVerdict:
         return self._ask("POST", "/v0/audit/verify", AuditVerdict, timeout_s=_PERSON_S)
+
+    def export_audit(self, folder: Path) -> AuditExport:
+        """The whole log with the verifier beside it, into a folder that does not exist yet."""
+        return self._ask("POST", "/v0/audit/export", AuditExport, AuditTarget(folder=str(folder)), timeout_s=_PERSON_S)
+
+    def audit_prunable(self, keep_days: int) -> AuditPrunable:
+        return self._ask("GET", f"/v0/audit/prune?keep_days={keep_days}", AuditPrunable, timeout_s=_TEST_S)
+
+    def prune_audit(self, upto: int) -> Done:
+        return self._ask("POST", "/v0/audit/prune", Done, AuditPrune(upto=upto), timeout_s=_PERSON_S)
+
+    def set_audit_policy(self, policy: AuditPolicy) -> AuditStatus:
+        return self._ask("PUT", "/v0/audit/policy", AuditStatus, policy)
+
+    def accept_audit(self, finding: str) -> Done:
+        """Go on from a log with a finding of that kind, under a new key: a person confirmed it."""
+        return self._ask("POST", "/v0/audit/accept", Done, AuditAccept(finding=finding), timeout_s=_TEST_S)
+
+    def privacy(self) -> list[Promise]:
+        return self._ask("GET", "/v0/privacy", list[Promise])
 
     # -- doing
 
@@ -212,6 +251,8 @@ class ControlClient:
 
         content = b"" if body is None else msgspec.json.encode(body)
         headers = {} if body is None else {"content-type": "application/json"}
+        if self._via:
+            headers["x-gatehouse-via"] = self._via
         timeout = httpx2.Timeout(self._timeout_s, read=self._timeout_s if timeout_s is None else timeout_s)
         try:
             response = http.request(method, path, content=content, headers=headers, timeout=timeout)

@@ -17,8 +17,17 @@ Paths (all under `/v0`):
     DELETE /v0/clients/NAME                  -> Done
     GET    /v0/activity?limit=N&before=ID    -> ActivityPage, newest first
     GET    /v0/usage?by=day,client&since_us=&until_us=  -> list[UsageRow]; dimensions: day client model provider
-    GET    /v0/audit?limit=N&before=SEQ      -> AuditPage, newest first
+    GET    /v0/audit?limit=N&before=SEQ&group=G&actor=A&text=T  -> AuditPage, newest first; group: changes access network gateway
+                                               audit ledger
+    GET    /v0/audit/SEQ                     -> AuditDetail
+    GET    /v0/audit/status                  -> AuditStatus
     POST   /v0/audit/verify                  -> AuditVerdict
+    POST   /v0/audit/export       AuditTarget -> AuditExport: the whole log into a folder that does not exist yet
+    GET    /v0/audit/prune?keep_days=N       -> AuditPrunable: what would go
+    POST   /v0/audit/prune        AuditPrune -> Done
+    PUT    /v0/audit/policy       AuditPolicy -> AuditStatus
+    POST   /v0/audit/accept       AuditAccept -> Done: a person goes on from a log with a finding
+    GET    /v0/privacy                       -> list[Promise]
     POST   /v0/echo                          -> EchoResult: a real request to the model `gatehouse/echo` through every step
     POST   /v0/vault/unlock       Unlock     -> VaultView (prompts the person where the system does)
     POST   /v0/quit                          -> Done (the keeper drains and stops everything)
@@ -176,14 +185,132 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
     next: int | None = None
 
 
+class AuditFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with the log (`app.verifier`). advice: what to do."""
+
+    kind: str
+    seq: int
+    sentence: str
+    advice: str
+
+
 class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """intact: every entry follows from the one before. finding: the first thing wrong, in one sentence, or ""."""
+    """state: intact; tampered; or incomplete: something that a full answer needs is missing, such as what the vault remembers.
+
+    seq, head: number and hash of the last good entry. sealed: up to where signatures reach. anchored: up to where the vault remembers.
+    rows, batches: of the ledger, held against the log. finding: the first of `findings`, or "".
+    """
 
     intact: bool
     entries: int
     seq: int
     head: str
     finding: str = ""
+    state: Literal["intact", "tampered", "incomplete"] = "intact"
+    first: int = 0
+    findings: tuple[AuditFinding, ...] = ()
+    notes: tuple[str, ...] = ()
+    sealed: int = 0
+    anchored: int = 0
+    rows: int = 0
+    batches: int = 0
+    at_us: int = 0
+    took_ms: int = 0
+
+
+class AuditStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the log stands. first, seq: numbers of the oldest and the newest entry. fingerprint: of the log's first key.
+
+    anchored, place, worth: up to where the vault remembers the log, where that is, and what it is worth in words. trouble: why nothing
+    is signed, or "". held: the finding for which nothing is signed until a person goes on from it. verifying: entries read and entries
+    in all, while somebody verifies. groups: how many entries each filter has.
+    """
+
+    entries: int
+    first: int
+    seq: int
+    head: str
+    size_bytes: int
+    sealed: int
+    sealed_us: int
+    epoch: int
+    fingerprint: str
+    anchored: int
+    anchored_us: int
+    place: str
+    worth: str
+    trouble: str = ""
+    held: AuditFinding | None = None
+    verdict: AuditVerdict | None = None
+    verifying: tuple[int, int] | None = None
+    keep_days: int
+    on_failure: Literal["stop", "continue"]
+    groups: dict[str, int]
+
+
+class AuditDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry with its place in the chain. sealed_by: the entry of the first checkpoint over it, 0 while there is none."""
+
+    entry: AuditEntry
+    previous: str
+    following: str
+    sealed_by: int
+    sealed_us: int
+    sealed_epoch: int
+
+
+class AuditTarget(msgspec.Struct, frozen=True, kw_only=True):
+    folder: str
+
+
+class AuditExport(msgspec.Struct, frozen=True, kw_only=True):
+    folder: str
+    entries: int
+    upto: int
+    size_bytes: int
+    signed: bool
+
+
+class AuditPrunable(msgspec.Struct, frozen=True, kw_only=True):
+    """What a prune would take away: entries `first` to `upto` (0: nothing). rows: of the ledger that lose their own entry's digest."""
+
+    upto: int
+    count: int
+    first: int
+    first_us: int
+    last_us: int
+    size_bytes: int
+    rows: int
+    kept: int
+
+
+class AuditPrune(msgspec.Struct, frozen=True, kw_only=True):
+    """upto: as the preview said it, so that nothing goes that was not shown."""
+
+    upto: int
+
+
+class AuditPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What is None stays. keep_days: 0 for ever. on_failure: what requests do while the log cannot be written."""
+
+    keep_days: int | None = None
+    on_failure: Literal["stop", "continue"] | None = None
+
+
+class AuditAccept(msgspec.Struct, frozen=True, kw_only=True):
+    """finding: the kind of the finding that the person saw."""
+
+    finding: str
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """One promise about privacy. kept: as it is now. state: how it is now, in a sentence. check: the command with which to see it."""
+
+    id: str
+    title: str
+    kept: bool
+    state: str
+    check: str
 
 
 class EchoResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,8 +329,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 __all__ = [
-    "Account", "ActivityPage", "AuditEntry", "AuditPage", "AuditVerdict", "Client", "ClientKey", "Done", "EchoResult", "EngineState",
+    "Account", "ActivityPage", "AuditAccept", "AuditDetail", "AuditEntry", "AuditExport", "AuditFinding", "AuditPage", "AuditPolicy",
+    "AuditPrunable", "AuditPrune", "AuditStatus", "AuditTarget", "AuditVerdict", "Client", "ClientKey", "Done", "EchoResult", "EngineState",
     "EventLine", "Exchange", "HostView", "HourBar", "KeepContent", "Kind", "NewClient", "NewKey", "NewProvider",
-    "Problem", "Proof", "ProviderView",
+    "Problem", "Promise", "Proof", "ProviderView",
     "Snapshot", "Today", "Unlock", "UsageRow", "VaultMode", "VaultState", "VaultView",
 ]  # fmt: skip

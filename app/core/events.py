@@ -156,13 +156,16 @@ class KeyRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationRefused(Event):
-    """The keeper would not dial for an account: the address was not allowed, or nothing declares it."""
+    """The keeper would not dial for an account: the address was not allowed, or nothing declares it. Aggregated as keys are."""
 
     KIND: ClassVar[str] = "egress.refused"
     GROUP: ClassVar[Group] = "network"
     name: str
     destination: str
     reason: str
+    count: int = 1
+    first_us: int = 0
+    last_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

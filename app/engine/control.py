@@ -18,23 +18,24 @@ import msgspec
 
 from app.control import contract
 from app.core.errors import AppError
-from app.core.events import ClientAdded, ClientBlocked, ClientContentChanged, ClientRemoved, ClientUnblocked
+from app.core.events import ClientAdded, ClientBlocked, ClientContentChanged, ClientRemoved, ClientUnblocked, QuitAsked, Who
 from app.core.names import check_client_name
 from app.core.records import Client
 from app.core.secret import Secret
+from app.engine import audit_routes
 from app.engine.accounts import kinds
 from app.engine.bus import Bus
 from app.engine.clients import PREFIX, fresh_key
 from app.engine.lifeline import Lifeline
 from app.engine.status import Status
 from app.engine.web import Incoming, Reply, Stream
-from app.store import audit, clients, ledger, rollups
+from app.store import clients, ledger, rollups
 
 _log: Final = logging.getLogger(__name__)
 
 BODY_LIMIT: Final = 1_048_576
 MOST_ROWS: Final = 1_000
-ACTOR: Final = "control"
+_NOBODY: Final = Who(actor="person")
 
 T = TypeVar("T")
 _encode: Final = msgspec.json.Encoder().encode
@@ -65,13 +66,14 @@ class Control:
         """One control request. On Windows every request carries the token; elsewhere the connection was already checked."""
         token = self._status.boot.control_token
         if token and not hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {token}"):
-            raise AppError("peer_not_allowed", "The control channel needs its token.")
+            raise self._turned_away(AppError("peer_not_allowed", "The control channel needs its token."))
         if "origin" in request.headers or len(request.all("host")) != 1:
-            raise AppError("origin_not_allowed", "The control channel is not for web pages.")
+            raise self._turned_away(AppError("origin_not_allowed", "The control channel is not for web pages."))
         parts = [unquote(part) for part in request.path.split("/")[1:]]
         if parts[:1] != ["v0"]:
             raise AppError("not_found", "There is nothing at this control address.")
         arguments = {name: values[-1] for name, values in parse_qs(request.query).items()}
+        who = audit_routes.who_of(request) if request.method != "GET" else _NOBODY
         match request.method, parts[1:]:
             case "GET", ["snapshot"]:
                 return _reply(await self._status.snapshot(self._bus.seq))
@@ -85,44 +87,64 @@ class Control:
                 new = await _read(request, contract.NewProvider)
                 key = Secret(new.key) if new.key is not None else None
                 opened = self._status.need()
-                await opened.accounts.add(new.name, new.kind, new.base_url, key, local=new.local, actor=ACTOR)
+                await opened.accounts.add(new.name, new.kind, new.base_url, key, local=new.local, actor=who)
                 return _reply(await self._provider(new.name))
             case "POST", ["providers", name, "test"]:
-                await self._status.need().accounts.test(name)
+                await self._status.need().accounts.test(name, who)
                 return _reply(await self._provider(name))
             case "PUT", ["providers", name, "key"]:
                 body = await _read(request, contract.NewKey)
-                await self._status.need().accounts.replace_key(name, Secret(body.key), actor=ACTOR)
+                await self._status.need().accounts.replace_key(name, Secret(body.key), actor=who)
                 return _reply(await self._provider(name))
             case "DELETE", ["providers", name]:
-                await self._status.need().accounts.remove(name, actor=ACTOR)
+                await self._status.need().accounts.remove(name, actor=who)
                 return _reply(contract.Done(message=f"{name} is removed, and its key with it."))
             case "POST", ["clients"]:
-                return _reply(await self._add_client((await _read(request, contract.NewClient)).name))
+                return _reply(await self._add_client((await _read(request, contract.NewClient)).name, who))
             case "POST", ["clients", name, "block" | "unblock" as verb]:
-                return _reply(await self._block_client(name, blocked=verb == "block"))
+                return _reply(await self._block_client(name, blocked=verb == "block", who=who))
             case "POST", ["clients", name, "content"]:
-                return _reply(await self._keep_content(name, keeps=(await _read(request, contract.KeepContent)).keeps))
+                return _reply(await self._keep_content(name, keeps=(await _read(request, contract.KeepContent)).keeps, who=who))
             case "DELETE", ["clients", name]:
-                return _reply(await self._remove_client(name))
+                return _reply(await self._remove_client(name, who))
             case "GET", ["activity"]:
                 return _reply(await self._activity(_count(arguments), arguments.get("before")))
             case "GET", ["usage"]:
                 return _reply(await self._usage(arguments))
-            case "GET", ["audit"]:
-                return _reply(await self._audit(_count(arguments), arguments.get("before")))
-            case "POST", ["audit", "verify"]:
-                return _reply(await self._verify())
+            case _, ["audit" | "privacy", *_]:
+                done = await audit_routes.answer(
+                    self._status, request.method, parts[1:], arguments, lambda shape: _read(request, shape), lambda: who
+                )
+                if done is not None:
+                    return _reply(done)
             case "POST", ["echo"]:
                 return _reply(await self._echo())
             case "POST", ["vault", "unlock"]:
                 unlock = await _read(request, contract.Unlock)
-                answer, _ = await self._lifeline.ask("unlock", {"passphrase": unlock.passphrase})
+                answer = await self._unlock(unlock.passphrase)
                 return _reply(msgspec.convert(answer, contract.VaultView, strict=False))
             case "POST", ["quit"]:
+                if self._status.opened is not None:
+                    self._status.opened.recorder.note(QuitAsked(), who)
                 self._lifeline.tell("quit", {"reason": "asked on the control channel"})
                 return _reply(contract.Done(message="Gatehouse is stopping."))
         raise AppError("not_found", "There is nothing at this control address.")
+
+    def _turned_away(self, error: AppError) -> AppError:
+        if self._status.opened is not None:
+            self._status.opened.recorder.turned_away("control", error.code)
+        return error
+
+    async def _unlock(self, passphrase: str | None) -> dict[str, Any]:
+        """A wrong passphrase is counted, and written down when the log can be."""
+        try:
+            return (await self._lifeline.ask("unlock", {"passphrase": passphrase}))[0]
+        except AppError as error:
+            if error.code == "vault_passphrase":
+                now = self._status.now_us()
+                count, first_us, _ = self._status.wrong_passphrases or (0, now, now)
+                self._status.wrong_passphrases = (count + 1, first_us, now)
+            raise
 
     async def _events(self, request: Incoming) -> Stream:
         stream = await request.stream(200, (), "application/x-ndjson")
@@ -144,7 +166,7 @@ class Control:
 
         return opened.accounts.view(name, self._status.vault, await opened.threads.read(counts))
 
-    async def _add_client(self, name: str) -> contract.ClientKey:
+    async def _add_client(self, name: str, who: Who) -> contract.ClientKey:
         opened = self._status.need()
         check_client_name(name)
         if any(client.name == name for client in opened.clients.all()):
@@ -155,7 +177,7 @@ class Control:
         event = ClientAdded(name=name, key_hint=f"{PREFIX}…{key[-4:]}")
 
         def write() -> None:
-            with opened.threads.store.change(event, ACTOR, client.created_us) as connection:
+            with opened.threads.store.change(event, who, client.created_us) as connection:
                 clients.add(connection, client, digest)
 
         await opened.threads.write(write)
@@ -163,7 +185,7 @@ class Control:
         self._bus.changed()
         return contract.ClientKey(client=client, key=key)
 
-    async def _block_client(self, name: str, *, blocked: bool) -> Client:
+    async def _block_client(self, name: str, *, blocked: bool, who: Who) -> Client:
         opened = self._status.need()
         client = opened.clients.get(name)
         if client.blocked != blocked:
@@ -171,7 +193,7 @@ class Control:
             now = self._status.now_us()
 
             def write() -> None:
-                with opened.threads.store.change(event, ACTOR, now) as connection:
+                with opened.threads.store.change(event, who, now) as connection:
                     clients.set_blocked(connection, name, blocked)
 
             await opened.threads.write(write)
@@ -180,7 +202,7 @@ class Control:
             self._bus.changed()
         return client
 
-    async def _keep_content(self, name: str, *, keeps: bool) -> Client:
+    async def _keep_content(self, name: str, *, keeps: bool, who: Who) -> Client:
         opened = self._status.need()
         client = opened.clients.get(name)
         if client.keeps_content != keeps:
@@ -188,7 +210,7 @@ class Control:
             now = self._status.now_us()
 
             def write() -> None:
-                with opened.threads.store.change(event, ACTOR, now) as connection:
+                with opened.threads.store.change(event, who, now) as connection:
                     clients.set_keeps_content(connection, name, keeps)
 
             await opened.threads.write(write)
@@ -197,13 +219,13 @@ class Control:
             self._bus.changed()
         return client
 
-    async def _remove_client(self, name: str) -> contract.Done:
+    async def _remove_client(self, name: str, who: Who) -> contract.Done:
         opened = self._status.need()
         opened.clients.get(name)
         now = self._status.now_us()
 
         def write() -> None:
-            with opened.threads.store.change(ClientRemoved(name=name), ACTOR, now) as connection:
+            with opened.threads.store.change(ClientRemoved(name=name), who, now) as connection:
                 clients.remove(connection, name)
 
         await opened.threads.write(write)
@@ -229,32 +251,6 @@ class Control:
         def read() -> list[contract.UsageRow]:
             with threads.store.read() as connection:
                 return rollups.usage(connection, by, since_us, until_us)
-
-        return await threads.read(read)
-
-    async def _audit(self, limit: int, before: str | None) -> contract.AuditPage:
-        threads = self._status.need().threads
-
-        def read() -> contract.AuditPage:
-            with threads.store.read() as connection:
-                entries = tuple(audit.page(connection, limit, int(before) if before and before.isdecimal() else None))
-                return contract.AuditPage(entries=entries, next=entries[-1].seq if len(entries) == limit else None)
-
-        return await threads.read(read)
-
-    async def _verify(self) -> contract.AuditVerdict:
-        threads = self._status.need().threads
-
-        def read() -> contract.AuditVerdict:
-            with threads.store.read() as connection:
-                verdict = audit.verify(connection)
-            return contract.AuditVerdict(
-                intact=verdict.finding is None,
-                entries=verdict.entries,
-                seq=verdict.seq,
-                head=verdict.head.hex(),
-                finding=verdict.finding.sentence() if verdict.finding is not None else "",
-            )
 
         return await threads.read(read)
 

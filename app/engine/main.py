@@ -24,12 +24,13 @@ import msgspec
 from app import __version__
 from app.control.contract import VaultView
 from app.core.errors import AppError
-from app.core.events import CrashFound, GatewayStarted, GatewayStopped, VaultChanged
+from app.core.events import CrashFound, GatewayStarted, GatewayStopped, VaultChanged, VaultRefused
 from app.core.records import Exchange
 from app.egress.door import Door, Ended
 from app.egress.upstream import Upstream
 from app.engine import server, tasks
 from app.engine.accounts import Accounts
+from app.engine.auditing import Auditor
 from app.engine.bus import Bus
 from app.engine.clients import Clients
 from app.engine.control import Control, problem
@@ -44,6 +45,7 @@ _log: Final = logging.getLogger(__name__)
 
 DRAIN_S: Final = 4.0
 FLUSH_S: Final = 0.8
+SIGN_S: Final = 1.0
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -128,18 +130,30 @@ class _Engine:
         keys = message.pop("keys", None)
         message.pop("op", None)
         status, before = self._status, self._status.vault
+        was_locked = status.asked_vault and before.state != "ready"
         status.vault = msgspec.convert(message, VaultView, strict=False)
         status.asked_vault = True
         try:
             if keys is not None and status.opened is None and status.failure is None:
                 await self._open({label: bytes.fromhex(key) for label, key in keys.items()})
+                if was_locked:
+                    self._note_opened(before)
             elif status.opened is not None and status.vault.state != before.state:
-                status.opened.recorder.note(VaultChanged(state=status.vault.state, place=status.vault.place), "keeper")
+                status.opened.recorder.note(VaultChanged(state=status.vault.state, place=status.vault.place, before=before.state), "keeper")
         except AppError as error:
             _log.error("%s", error)
             status.failure = error
         self._settled.set()
         self._bus.changed()
+
+    def _note_opened(self, before: VaultView) -> None:
+        """Somebody unlocked the vault; what was refused before could not be written down until now."""
+        status, opened = self._status, self._status.need()
+        if status.wrong_passphrases is not None:
+            count, first_us, last_us = status.wrong_passphrases
+            opened.recorder.note(VaultRefused(count=count, first_us=first_us, last_us=last_us), "keeper")
+            status.wrong_passphrases = None
+        opened.recorder.note(VaultChanged(state=status.vault.state, place=status.vault.place, before=before.state), "keeper")
 
     async def _open(self, keys: dict[str, bytes]) -> None:
         """Journal, database, clients and accounts. AppError store_* or data_folder when one cannot be had; nothing is changed then."""
@@ -155,7 +169,9 @@ class _Engine:
             recorder.note(CrashFound(interrupted=found.interrupted, journal=found.damage or "intact"), "gateway")
         recorder.note(GatewayStarted(version=__version__, port=self._boot.port, replayed=found.replayed), "gateway")
         self._recording = tasks.start(recorder.run(), "recorder")
-        self._status.opened = Opened(threads, recorder, clients, accounts)
+        auditor = Auditor(self._lifeline, threads, recorder, now_us, self._bus.changed)
+        self._auditing = tasks.start(auditor.run(), "auditor")
+        self._status.opened = Opened(threads, recorder, clients, accounts, auditor)
         gc.collect()
         gc.freeze()
 
@@ -200,6 +216,10 @@ class _Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_S):
                     await opened.recorder.stop()
+            self._auditing.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SIGN_S):
+                    await opened.auditor.stop()
             await asyncio.get_running_loop().run_in_executor(None, opened.threads.close)
         await back.close(0.1)
 

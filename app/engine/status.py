@@ -10,6 +10,7 @@ from app import __version__
 from app.control.contract import EngineState, HostView, ProviderView, Snapshot, Today, VaultView
 from app.core.errors import AppError
 from app.engine.accounts import Accounts
+from app.engine.auditing import Auditor
 from app.engine.clients import Clients
 from app.engine.recorder import Recorder, StoreThreads
 from app.store import audit, hosts, rollups
@@ -50,6 +51,7 @@ class Opened:
     recorder: Recorder
     clients: Clients
     accounts: Accounts
+    auditor: Auditor
 
 
 _SENTENCES: Final = {
@@ -70,6 +72,7 @@ class Status:
     opened: Opened | None = None
     failure: AppError | None = None
     draining: bool = False
+    wrong_passphrases: tuple[int, int, int] | None = None  # how many, the first's time and the last's
 
     def state(self) -> EngineState:
         if self.draining:

@@ -1,0 +1,501 @@
+"""When the audit log is signed, when the vault is told how far it has come, and what is done about a finding.
+
+    at start      what the vault remembers is held against the log; then the key turns: the vault holds the old key and the new one, the
+                  turn is committed, the old one is dropped. Nobody can sign for an earlier epoch after that
+    all the time  a checkpoint every 1,000 entries or 60 s, and about a second after anything but routine; the vault is told after the
+                  commit, at most once a minute, sooner after anything but routine, and at the end
+    a finding     nothing more is signed and the vault's memory stays as it is, until a person goes on from the log as it is (`accept`)
+
+The log ahead of what the vault remembers is normal (the process may die between the two); behind it is a finding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from app import __version__, verifier
+from app.control import contract
+from app.core.errors import AppError
+from app.core.events import GROUPS, ROUTINE_KINDS, AuditExported, AuditFound, AuditVerified, SettingChanged, Who, audited
+from app.engine.lifeline import Lifeline
+from app.engine.recorder import Recorder, StoreThreads
+from app.store import audit, checkpoints, exporting, sealing, settings
+from app.store.sealing import HeldError, Signer
+from app.verifier import Anchor, BadInputError, Finding, Verdict
+
+_log: Final = logging.getLogger(__name__)
+
+SEAL_S: Final = 60.0
+SEAL_ENTRIES: Final = 1_000
+REMEMBER_S: Final = 60.0
+SOON_S: Final = 1.0
+AGAIN_S: Final = 60.0
+PRUNE_EVERY_S: Final = 86_400.0
+KEEP_DAYS: Final = 365
+_DAY_US: Final = 86_400_000_000
+_SLICE: Final = 2_000
+_ROUTINE: Final = ", ".join("?" * len(ROUTINE_KINDS))
+_NEWS: Final = f"SELECT 1 FROM audit WHERE seq > ? AND (kind IS NULL OR kind NOT IN ({_ROUTINE})) LIMIT 1"  # noqa: S608 - question marks
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Keys:
+    """The item `audit-key`: the key in use, and during a turn the one that follows."""
+
+    key: Signer
+    following: Signer | None = None
+
+    def text(self) -> str:
+        following = None if self.following is None else self.following.private.hex()
+        return json.dumps({"v": 1, "epoch": self.key.epoch, "key": self.key.private.hex(), "next": following}, separators=(",", ":"))
+
+    @staticmethod
+    def of(text: str | None) -> _Keys | None:
+        try:
+            said = json.loads(text or "")
+            epoch = int(said["epoch"])
+            following = said["next"]
+            return _Keys(
+                Signer(bytes.fromhex(said["key"]), epoch), None if following is None else Signer(bytes.fromhex(following), epoch + 1)
+            )
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+class Auditor:
+    """Lives on the loop; signs on the store's writing thread. `changed()` is called when what `status` says is different."""
+
+    def __init__(
+        self, lifeline: Lifeline, threads: StoreThreads, recorder: Recorder, now_us: Callable[[], int], changed: Callable[[], None]
+    ) -> None:
+        self._lifeline: Final = lifeline
+        self._threads: Final = threads
+        self._recorder: Final = recorder
+        self._now_us: Final = now_us
+        self._changed: Final = changed
+        self._signer: Signer | None = None
+        self._anchor: Anchor | None = None
+        self._fresh_anchor = False  # something is signed that the vault does not know of
+        self._remembered_s = 0.0
+        self._sealed_s = time.monotonic()
+        self._pruned_s = 0.0
+        self._held: Finding | None = None
+        self._trouble = "The vault was not asked yet."
+        self._verdict: contract.AuditVerdict | None = None
+        self._progress: tuple[int, int] | None = None
+        self._verifying = asyncio.Lock()
+        self._turning = asyncio.Lock()
+        self._wake = asyncio.Event()
+        threads.written = self._wake.set
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await asyncio.sleep(SOON_S)  # the first answer first
+        await self._choices()
+        await self._threads.read(lambda: Signer.fresh(0))  # imports the ciphers off the loop
+        asked_s: float | None = None
+        while True:
+            if self._trouble and (asked_s is None or time.monotonic() - asked_s > AGAIN_S):
+                asked_s = time.monotonic()
+                await self._guarded(self._open)
+                await self._guarded(self._check)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SEAL_S / 4):
+                    await self._wake.wait()
+            await asyncio.sleep(SOON_S)
+            self._wake.clear()
+            await self._guarded(self._seal_if_due)
+            await self._guarded(self._retain)
+
+    async def stop(self) -> None:
+        """At the end: sign what there is and tell the vault."""
+        await self._guarded(lambda: self._seal_if_due(last=True))
+
+    async def _guarded(self, step: Callable[[], object]) -> None:
+        try:
+            await step()  # type: ignore[misc]  # each is a coroutine function
+        except HeldError as error:
+            self._hold(error.kind, error.seq, error.message)
+        except BadInputError:
+            self._hold("forged", 0, "A record of the checkpoints cannot be read.")
+        except AppError as error:
+            _log.warning("audit log: %s", error)
+            self._trouble = error.sentence() if self._signer is None else self._trouble
+
+    async def _choices(self) -> None:
+        with contextlib.suppress(AppError):
+            self._recorder.stops_on_problem = (await self._read(lambda c: settings.get(c, "audit.on_failure", "stop"))) == "stop"
+
+    # -- opening
+
+    async def _open(self) -> None:
+        """Hold the log against what the vault remembers, and turn the key."""
+        async with self._turning:
+            keys = _Keys.of(await self._kept("audit-key"))
+            text = await self._kept("audit-anchor")
+            try:
+                self._anchor = None if text is None else Anchor.of(text)
+            except BadInputError:
+                self._anchor = None
+            records = await self._read(checkpoints.count)
+            if not records and self._anchor is None:
+                await self._begin(keys)
+                return
+            self._trouble = ""
+            if (wrong := await self._wrong(keys, records)) is not None:
+                self._hold(*wrong)
+                return
+            await self._turn()
+
+    async def _begin(self, keys: _Keys | None) -> None:
+        """A log that was never signed. A start that died here before left a key, which is used."""
+        signer = keys.key if keys is not None else Signer.fresh(0)
+        await self._keep("audit-key", _Keys(signer).text())
+        await self._write(lambda c: sealing.genesis(c, signer, self._now_us()))
+        self._signer, self._trouble = signer, ""
+        await self._remember()
+
+    async def _wrong(self, keys: _Keys | None, records: int) -> tuple[str, int, str] | None:
+        """What speaks against signing on; otherwise the signer is known afterwards."""
+        anchor = self._anchor
+        found = await self._read(lambda c: sealing.first_look(c, anchor))
+        if found is not None:
+            return found
+        current = await self._read(sealing.current_key)
+        candidates = [] if keys is None else [keys.key, *([keys.following] if keys.following is not None else [])]
+        for signer in candidates:
+            if current == (signer.public, signer.epoch):
+                self._signer = signer
+        if self._signer is None:
+            return "no key", 0, "The vault does not hold the key that signs this log."
+        if anchor is None and records > 1:
+            self._signer = None
+            return "no anchor", 0, "The vault does not remember this log, although it was signed."
+        return None
+
+    async def _turn(self) -> None:
+        """The epoch ratchet. Killed at any point, the next start finds either key in the vault and the log says which counts."""
+        signer = self._signer
+        assert signer is not None
+        following = Signer.fresh(signer.epoch + 1)
+        await self._keep("audit-key", _Keys(signer, following).text())
+        await self._write(lambda c: sealing.turn(c, signer, following, self._now_us()))
+        self._signer = following
+        await self._keep("audit-key", _Keys(following).text())
+        self._sealed_s = time.monotonic()
+        await self._remember()
+
+    # -- signing
+
+    async def _seal_if_due(self, *, last: bool = False) -> None:
+        signer = self._signer
+        if signer is None or self._held is not None:
+            return
+        now = time.monotonic()
+        waiting, news = await self._read(_due)
+        if waiting and (news or last or waiting >= SEAL_ENTRIES or now - self._sealed_s >= SEAL_S):
+            await self._write(lambda c: sealing.checkpoint(c, signer, self._now_us()))
+            self._sealed_s, self._fresh_anchor = now, True
+        if self._fresh_anchor and (news or last or now - self._remembered_s >= REMEMBER_S):
+            await self._remember()
+            self._changed()
+
+    async def _remember(self) -> None:
+        """Tell the vault, after the commit and never before."""
+        anchor = await self._read(sealing.anchor_of)
+        if anchor is not None:
+            await self._keep("audit-anchor", anchor.text())
+            self._anchor, self._remembered_s, self._fresh_anchor = anchor, time.monotonic(), False
+
+    def _hold(self, kind: str, seq: int, sentence: str) -> None:
+        if self._held is None:
+            self._held = Finding(kind, seq, sentence)
+            _log.error("audit log: %s: %s", kind, sentence)
+            self._recorder.note(AuditFound(found=kind, at=seq, sentence=sentence), "gateway")
+            self._changed()
+
+    # -- what a person asks for
+
+    async def verify(self, who: Who) -> contract.AuditVerdict:
+        """Read everything and judge it; written down. One at a time: a second asker waits, then reads anew."""
+        said = await self._judge(pause_s=0.0005)
+        self._recorder.note(AuditVerified(state=said.state, seq=said.seq, finding=said.finding), who)
+        return said
+
+    async def _check(self) -> None:
+        """After a start, without haste: most of the time is left to requests."""
+        if self._verdict is None:
+            await self._judge(pause_s=0.02)
+
+    async def _judge(self, pause_s: float) -> contract.AuditVerdict:
+        async with self._verifying:
+            total = (await self._read(audit.span))[0]
+            self._progress = (0, total)
+            anchor, began = self._anchor, time.monotonic()
+
+            def progress(done: int) -> None:
+                self._progress = (min(done, total), total)
+                time.sleep(pause_s)  # the event loop's turn
+
+            try:
+                verdict, rows = await self._read(lambda c: checkpoints.verify(c, anchor, progress))
+            finally:
+                self._progress = None
+            if anchor is None and not verdict.findings:
+                verdict.find("no anchor", verdict.seq, self._trouble or "The vault does not remember this log.")
+            if self._held is not None and all(finding.kind != self._held.kind for finding in verdict.findings):
+                verdict.findings.append(self._held)
+            said = _said(verdict, rows.rows, rows.batches, anchor, self._now_us(), round((time.monotonic() - began) * 1000))
+            self._verdict = said
+            if verdict.state == "tampered":
+                first = verdict.findings[0]
+                self._hold(first.kind, first.seq, first.sentence)
+            self._changed()
+            return said
+
+    async def export(self, folder: Path, who: Who) -> contract.AuditExport:
+        """The whole log into a folder that does not exist yet. AppError data_folder, store_unavailable."""
+        if not folder.is_absolute() or folder.name in ("", ".."):
+            raise AppError("body_invalid", "The folder must be named from the root on.")
+        event = AuditExported(folder=folder.name, entries=(await self._read(audit.span))[0], upto=await self._read(audit.newest))
+        await self._write(lambda c: audit.append(c, event, who, self._now_us()))
+        await self._guarded(lambda: self._seal_if_due(last=True))
+        signer = self._signer if self._held is None else None
+        entries, upto, size = await self._read(lambda c: exporting.write(c, folder, signer, self._now_us(), __version__))
+        return contract.AuditExport(folder=str(folder), entries=entries, upto=upto, size_bytes=size, signed=signer is not None)
+
+    async def prunable(self, keep_days: int) -> contract.AuditPrunable:
+        found = await self._read(lambda c: sealing.prunable(c, self._now_us() - keep_days * _DAY_US))
+        return contract.AuditPrunable(
+            upto=found.upto,
+            count=found.count,
+            first=found.first,
+            first_us=found.first_us,
+            last_us=found.last_us,
+            size_bytes=found.size_bytes,
+            rows=found.rows,
+            kept=found.kept,
+        )
+
+    async def prune(self, upto: int, who: Who | str) -> int:
+        """Take away the entries up to `upto`, as a preview named it; how many. The log is verified first: evidence is not pruned."""
+        signer = self._signer
+        if signer is None or self._held is not None:
+            raise self._refusal("Nothing is pruned")
+        said = await self._judge(pause_s=0.0005)
+        if said.findings:
+            raise self._refusal("Nothing is pruned")
+        try:
+            count = await self._write(lambda c: sealing.prune(c, signer, upto, who, self._now_us()).count)
+        except HeldError as error:
+            self._hold(error.kind, error.seq, error.message)
+            raise
+        await self._remember()
+        self._changed()
+        return count
+
+    async def accept(self, kind: str, who: Who) -> contract.Done:
+        """A person goes on from the log as it is. `kind`: the finding they saw; another one now is refused."""
+        async with self._turning:
+            held = self._held
+            if held is None:
+                raise AppError("body_invalid", "There is no finding to go on from.")
+            if held.kind != kind:
+                raise AppError("body_invalid", f"The finding is now: {held.sentence}", "Look at it first.")
+            anchor = self._anchor
+            found = (f"{held.kind}: {held.sentence}", *(f.sentence for f in (self._verdict.findings if self._verdict else ())))
+            keys = _Keys.of(await self._kept("audit-key"))
+            epochs = [0 if anchor is None else anchor.epoch, 0 if keys is None else keys.key.epoch + 1]
+            with contextlib.suppress(BadInputError):
+                current = await self._read(sealing.current_key)
+                epochs.append(0 if current is None else current[1])
+            signer = Signer.fresh(max(epochs) + 1)
+            await self._keep("audit-key", _Keys(signer).text())
+            await self._write(lambda c: sealing.restore(c, signer, found[:20], anchor, who, self._now_us()))
+            self._signer, self._held, self._trouble, self._verdict = signer, None, "", None
+            await self._remember()
+        self._changed()
+        return contract.Done(message="The log goes on from here under a new key. What was found stays written down.")
+
+    async def choose(self, chosen: contract.AuditPolicy, who: Who) -> None:
+        """Retention, and what happens to requests while the log cannot be written."""
+        if chosen.keep_days is not None and not 0 <= chosen.keep_days <= 36_500:
+            raise AppError("body_invalid", "Keep the log for 1 to 36,500 days, or 0 for ever.")
+        wanted = {"audit.keep_days": chosen.keep_days, "audit.on_failure": chosen.on_failure}
+
+        def work() -> None:
+            with self._threads.store.read() as connection:
+                before = {name: settings.get(connection, name, DEFAULTS[name]) for name in wanted}
+            changes = {name: str(value) for name, value in wanted.items() if value is not None and str(value) != before[name]}
+            events = [SettingChanged(name=name, before=before[name], after=value) for name, value in changes.items()]
+            if events:
+                with self._threads.store.change(events, who, self._now_us()) as connection:
+                    for name, value in changes.items():
+                        settings.put(connection, name, value)
+
+        await self._threads.write(work)
+        await self._choices()
+        self._changed()
+
+    async def status(self, place: str, mode: str) -> contract.AuditStatus:
+        """How the log stands. `place`, `mode`: of the vault."""
+
+        def work(connection: Any) -> contract.AuditStatus:
+            entries, first, size = audit.span(connection)
+            seq, head = audit.newest_link(connection)
+            try:
+                record = checkpoints.newest(connection)
+                opening = checkpoints.newest_of(connection, "restore", "genesis")
+            except BadInputError:
+                record = opening = None
+            kinds = audit.counts(connection)
+            groups: dict[str, int] = dict.fromkeys(GROUPS, 0)
+            known = audited()
+            for kind, count in kinds.items():
+                if kind in known:
+                    groups[known[kind].GROUP] += count
+            anchor, held = self._anchor, self._held
+            return contract.AuditStatus(
+                entries=entries,
+                first=first,
+                seq=seq,
+                head=head.hex(),
+                size_bytes=size,
+                sealed=0 if record is None else record.seq,
+                sealed_us=0 if record is None else record.at_us,
+                epoch=0 if self._signer is None else self._signer.epoch,
+                fingerprint="" if opening is None else verifier.fingerprint(opening.key),
+                anchored=0 if anchor is None else anchor.seq,
+                anchored_us=0 if anchor is None else anchor.at_us,
+                place=place,
+                worth=WORTH.get(mode, ""),
+                trouble=self._trouble,
+                held=None if held is None else _finding(held),
+                verdict=self._verdict,
+                verifying=self._progress,
+                keep_days=int(settings.get(connection, "audit.keep_days", DEFAULTS["audit.keep_days"])),
+                on_failure="continue" if settings.get(connection, "audit.on_failure", "stop") == "continue" else "stop",
+                groups=groups,
+            )
+
+        return await self._read(work)
+
+    async def entry(self, seq: int) -> contract.AuditDetail:
+        """AppError unknown_name."""
+
+        def work(connection: Any) -> contract.AuditDetail | None:
+            found = audit.one(connection, seq)
+            if found is None:
+                return None
+            before, after = audit.neighbours(connection, seq)
+            try:
+                record = checkpoints.sealing(connection, seq)
+            except BadInputError:
+                record = None
+            return contract.AuditDetail(
+                entry=found,
+                previous=before,
+                following=after,
+                sealed_by=0 if record is None else record.seq,
+                sealed_us=0 if record is None else record.at_us,
+                sealed_epoch=0 if record is None else record.epoch,
+            )
+
+        detail = await self._read(work)
+        if detail is None:
+            raise AppError("unknown_name", f"There is no entry {seq}.")
+        return detail
+
+    async def _retain(self) -> None:
+        """Once a day, what is older than the person wants to keep it. A log with a finding is kept whole."""
+        now = time.monotonic()
+        if self._signer is None or self._held is not None or (self._pruned_s and now - self._pruned_s < PRUNE_EVERY_S):
+            return
+        self._pruned_s = now
+        days = int(await self._read(lambda c: settings.get(c, "audit.keep_days", DEFAULTS["audit.keep_days"])))
+        found = await self.prunable(days) if days else None
+        if found is not None and found.upto:
+            await self.prune(found.upto, "gateway")
+
+    def _refusal(self, what: str) -> AppError:
+        why = self._held.sentence if self._held is not None else self._trouble
+        return AppError("store_unavailable", f"{what}: {why}", "See the Audit page, or run: gatehouse audit verify")
+
+    # -- the vault and the store
+
+    async def _kept(self, item: str) -> str | None:
+        text = (await self._lifeline.ask("audit_get", {"item": item}))[0]["text"]
+        return None if text is None else str(text)
+
+    async def _keep(self, item: str, text: str) -> None:
+        await self._lifeline.ask("audit_put", {"item": item, "text": text})
+
+    async def _read(self, work: Callable[[Any], T]) -> T:
+        def reading() -> T:
+            with self._threads.store.read() as connection:
+                return work(connection)
+
+        return await self._threads.read(reading)
+
+    async def _write(self, work: Callable[[Any], T]) -> T:
+        def writing() -> T:
+            with self._threads.store.write() as connection:
+                return work(connection)
+
+        return await self._threads.write(writing)
+
+
+DEFAULTS: Final = {"audit.keep_days": str(KEEP_DAYS), "audit.on_failure": "stop"}
+# What the vault's memory of the log is worth, by where it is.
+WORTH: Final = {
+    "keyring": "It is apart from the data folder: an older copy of the folder put back is noticed.",
+    "passphrase": (
+        "It is in vault.json, sealed, but in the same folder as the log: an older copy of the database is noticed, an older copy of the "
+        "whole folder is not. Note the head now and then, or keep exports elsewhere."
+    ),
+    "session": "It ends with this session, as the log does: it shows changes made while Gatehouse runs, and nothing after.",
+}
+
+
+def _due(connection: Any) -> tuple[int, bool]:
+    """How many entries are not signed yet, and whether one of them is anything but routine."""
+    record = checkpoints.newest(connection)
+    sealed = 0 if record is None else record.seq
+    waiting = audit.newest(connection) - sealed
+    return waiting, waiting > 0 and connection.exec_driver_sql(_NEWS, (sealed, *ROUTINE_KINDS)).first() is not None
+
+
+def _finding(finding: Finding) -> contract.AuditFinding:
+    return contract.AuditFinding(kind=finding.kind, seq=finding.seq, sentence=finding.sentence, advice=finding.advice)
+
+
+def _said(verdict: Verdict, rows: int, batches: int, anchor: Anchor | None, at_us: int, took_ms: int) -> contract.AuditVerdict:
+    return contract.AuditVerdict(
+        intact=verdict.state == "intact",
+        state="intact" if verdict.state == "intact" else "incomplete" if verdict.state == "incomplete" else "tampered",
+        entries=verdict.entries,
+        first=verdict.first,
+        seq=verdict.seq,
+        head=verdict.head.hex(),
+        finding=verdict.findings[0].sentence if verdict.findings else "",
+        findings=tuple(map(_finding, verdict.findings)),
+        notes=tuple(verdict.notes),
+        sealed=verdict.sealed,
+        anchored=0 if anchor is None else anchor.seq,
+        rows=rows,
+        batches=batches,
+        at_us=at_us,
+        took_ms=took_ms,
+    )
