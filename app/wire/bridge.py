@@ -195,7 +195,8 @@ class Relay(_Passage):
 class Bridge(_Passage):
     """One attempt of one exchange between two dialects, with the same members. `reply` and `refusal` answer in the client's dialect.
 
-    dropped: what the target cannot express, by the client's names. headers: what the provider must be told besides. AppError when made: body_invalid and its like, not_expressible.
+    dropped: what the target cannot express, by the client's names. headers: what the provider must be told besides. AppError
+    when made: body_invalid and its like, not_expressible.
     """
 
     __slots__ = ("_call", "_done", "_facts", "_names", "_reader", "_restorer", "_theirs", "_writer", "_yours", "dropped", "headers")

@@ -106,7 +106,9 @@ class Gemini:
 
     def read_models(self, body: bytes) -> tuple[str, ...]:
         listed = shape.decoded(body)
-        models = listed.get("models", []) if listed is not None else None
+        if listed is None or "models" not in listed:
+            return replies.model_names(body)  # a server of several dialects, or none
+        models = listed["models"]
         if not isinstance(models, list):
             raise AppError("provider_not_json", "The provider's answer is no list of models.", replies.PORTAL)
         names = [item.get("name") for item in models if isinstance(item, dict) and _generates(item)]

@@ -179,7 +179,7 @@ def test_the_anthropic_package_lists_and_retrieves_models() -> None:
 
 @BOTH
 def test_an_empty_list_is_a_list(dialect: Dialect) -> None:
-    assert json.loads(dialect.models([]))["data"] == []
+    assert json.loads(dialect.models([]))["models" if dialect.name == "gemini" else "data"] == []
     assert dialect.read_models(dialect.models([])) == ()
 
 
@@ -226,6 +226,33 @@ def test_a_sign_in_page_is_no_list_of_models(dialect: Dialect, body: bytes) -> N
         ("/v1/models/a/b", True, ("anthropic", "models", "a/b")),
         ("/v1/messages", False, ("anthropic", "messages", "")),
         ("/v1/messages/count_tokens", True, ("anthropic", "messages/count_tokens", "")),
+        ("/api/event_logging/batch", False, ("anthropic", "event_logging", "")),
+        ("/v1/responses", False, ("responses", "responses", "")),
+        ("/responses/input_tokens", False, ("responses", "responses/input_tokens", "")),
+        ("/v1/responses/resp_1", False, ("responses", "responses/item", "")),
+        ("/v1/responses/resp_1/cancel", False, ("responses", "responses/cancel", "")),
+        ("/v1/responses/resp_1/input_items", False, ("responses", "responses/input_items", "")),
+        ("/v1/responses/", False, None),
+        ("/v1/responses/a/b", False, None),
+        ("/v1/responses//cancel", False, None),
+        ("/v1/responsesx", False, None),
+        ("/v1beta/models", False, ("gemini", "models", "")),
+        ("/v1beta/models/gemini-3-pro", False, ("gemini", "models", "gemini-3-pro")),
+        ("/v1beta/models/a%2Fb:generateContent", False, ("gemini", "generateContent", "a/b")),
+        ("/v1beta/models/work/gemini:countTokens", False, ("gemini", "countTokens", "work/gemini")),
+        ("/v1beta/models/home/qwen3:8b:streamGenerateContent", False, ("gemini", "streamGenerateContent", "home/qwen3:8b")),
+        ("/v1beta/models/home/qwen3:8b", False, ("gemini", "models", "home/qwen3:8b")),
+        ("/v1beta/tunedModels/mine:generateContent", False, ("gemini", "generateContent", "tunedModels/mine")),
+        ("/v1beta/models/:generateContent", False, None),
+        ("/v1beta/models/m:batchEmbedContents", False, ("gemini", "models", "m:batchEmbedContents")),
+        ("/v1beta/files", False, None),
+        ("/openai/deployments/my%20gpt/chat/completions", False, ("openai", "chat/completions", "my gpt")),
+        ("/openai/deployments/d/embeddings", False, ("openai", "embeddings", "d")),
+        ("/openai/deployments/d/completions", False, ("openai", "completions", "d")),
+        ("/openai/deployments/d/models", False, None),
+        ("/openai/deployments//chat/completions", False, None),
+        ("/openai/v1/chat/completions", False, ("openai", "chat/completions", "")),
+        ("/openai/v1/responses", False, ("responses", "responses", "")),
         ("/messages", True, None),
         ("/v1/models/", False, None),
         ("/v1/v1/chat/completions", False, None),
@@ -244,11 +271,41 @@ def test_the_raw_path_decides(path: str, anthropic_version: bool, expected: tupl
 
 
 @pytest.mark.parametrize(
+    ("query", "array"), [("", True), ("alt=sse", False), ("a=b&alt=sse", False), ("alt=json", True), ("alt=ssex", True), ("%%%", True)]
+)
+def test_a_gemini_stream_is_one_array_unless_events_are_asked_for(query: str, array: bool) -> None:
+    spot = place("/v1beta/models/m:streamGenerateContent", anthropic=False, query=query)
+    assert spot is not None
+    assert (spot.stream, spot.array) == (True, array)
+    whole = place("/v1beta/models/m:generateContent", anthropic=False, query=query)
+    assert whole is not None
+    assert (whole.stream, whole.array) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods", "item"),
+    [
+        ("/v1/responses", ("POST",), ""),
+        ("/v1/responses/resp_1", ("GET", "DELETE"), "resp_1"),
+        ("/v1/responses/resp_1/input_items", ("GET",), "resp_1"),
+        ("/v1/responses/resp_1/cancel", ("POST",), "resp_1"),
+        ("/v1beta/models", ("GET",), ""),
+    ],
+)
+def test_a_place_says_which_methods_it_answers_and_which_item_is_meant(path: str, methods: tuple[str, ...], item: str) -> None:
+    spot = place(path, anthropic=False)
+    assert spot is not None
+    assert (spot.methods, spot.item) == (methods, item)
+
+
+@pytest.mark.parametrize(
     ("path", "anthropic_version", "name"),
     [
         ("/v1/messages/batches", False, "anthropic"),
         ("/v1/nothing", True, "openai"),
         ("/v1/models/x", True, "anthropic"),
+        ("/v1beta/nothing", False, "gemini"),
+        ("/v1/responses/a/b", False, "responses"),
         ("/x", False, "openai"),
     ],
 )
@@ -292,9 +349,9 @@ def test_odd_details_do_not_spoil_the_counts_beside_them(dialect: Dialect) -> No
     usage = {
         "prompt_tokens": 5.0, "completion_tokens": 2, "prompt_tokens_details": 7, "completion_tokens_details": ["x"],
         "input_tokens": 5, "output_tokens": 2, "cache_creation": "x", "server_tool_use": [], "cache_read_input_tokens": None,
-        "service_tier": 1, "speed": {},
+        "service_tier": 1, "speed": {}, "promptTokenCount": 5, "candidatesTokenCount": 2.0, "promptTokensDetails": 7,
     }  # fmt: skip
     endpoint = "messages" if dialect is ANTHROPIC else "chat/completions"
-    heard = dialect.hear_reply(endpoint, json.dumps({"usage": usage, "service_tier": []}).encode()).usage
+    heard = dialect.hear_reply(endpoint, json.dumps({"usage": usage, "usageMetadata": usage, "service_tier": []}).encode()).usage
     assert heard is not None
     assert (heard.input, heard.output, heard.cached) == (5, 2, None)
