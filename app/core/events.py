@@ -169,6 +169,53 @@ class DestinationRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EgressTripped(Event):
+    """Code in one of our processes tried to get out by itself and was refused. stack: who asked, the innermost first."""
+
+    KIND: ClassVar[str] = "egress.tripped"
+    process: str
+    what: str
+    target: str
+    stack: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressUnexplained(Event):
+    """The books do not agree: a socket, a connection, an exchange or a declared destination that nothing of ours explains."""
+
+    KIND: ClassVar[str] = "egress.unexplained"
+    what: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelMeasured(Event):
+    """What keeps everything else from leaving, as measured in this run. Written when it differs from the last time."""
+
+    KIND: ClassVar[str] = "egress.level"
+    before: str
+    after: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfTested(Event):
+    KIND: ClassVar[str] = "egress.self_test"
+    stopped: int
+    got_out: int
+    control_passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportMade(Event):
+    """A network report was signed. digest: SHA-256 of its canonical JSON."""
+
+    KIND: ClassVar[str] = "egress.report"
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VaultChanged(Event):
     KIND: ClassVar[str] = "vault.changed"
     GROUP: ClassVar[Group] = "access"

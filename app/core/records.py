@@ -214,6 +214,76 @@ class Today:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EgressRecord:
+    """One connection the keeper dialled. address: `1.2.3.4:443` as dialled. tls: version, "" without. spki: SHA-256 of the certificate's
+    key, in hexadecimal. used: exchanges sent on it. other_out: bytes of requests that are no exchange. bytes: by the kernel, TLS and all;
+    counted: whether it counts. closed_us: None while it is open, and for one that a crash ended."""
+
+    connection: int
+    opened_us: int
+    closed_us: int | None = None
+    purpose: str = "exchange"
+    account: str = ""
+    host: str = ""
+    port: int = 0
+    local: bool = False
+    address: str = ""
+    tls: str = ""
+    issuer: str = ""
+    spki: str = ""
+    resolve_us: int = 0
+    connect_us: int = 0
+    used: int = 0
+    other_out: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedAttempt:
+    """Something that did not leave. process: who tried. what: dial, connect, send, listen, look-up or program. rule: the guard's word, or
+    `tripwire`. stack: `module.function`, the innermost first. count: how often so far."""
+
+    at_us: int
+    process: str
+    what: str
+    target: str
+    account: str = ""
+    address: str = ""
+    rule: str = ""
+    sentence: str = ""
+    stack: tuple[str, ...] = ()
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameAsked:
+    """A name the resolver was asked for. found: addresses in its last answer."""
+
+    name: str
+    times: int
+    found: int
+    last_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationUse:
+    """Connections to one destination, summed. issuer_changed: the certificate's issuer is not the one seen first."""
+
+    host: str
+    port: int
+    local: bool
+    connections: int
+    bytes_out: int
+    bytes_in: int
+    last_us: int
+    issuer: str = ""
+    tls: str = ""
+    issuer_changed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostView:
     """One host that was connected to today, from the keeper's counts."""
 

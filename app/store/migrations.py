@@ -17,7 +17,7 @@ from typing import Final
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.errors import AppError
-from app.store import disk, responses
+from app.store import disk, responses, egress
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +232,14 @@ def _responses(connection: sqlcipher3.Connection) -> None:
         connection.execute(statement)
 
 
+def _egress(connection: sqlcipher3.Connection) -> None:
+    for statement in (egress.CONNECTIONS, egress.CONNECTIONS_BY_TIME, egress.REFUSALS, egress.NAMES):
+        connection.execute(statement)
+
+
 ALL: Final[tuple[Migration, ...]] = (
     Migration("first", _first),
     Migration("checkpoints and settings", _checkpoints),
     Migration("kept responses", _responses),
+    Migration("egress records", _egress),
 )
