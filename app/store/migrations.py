@@ -17,7 +17,7 @@ from typing import Final
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.errors import AppError
-from app.store import disk, responses, egress
+from app.store import disk, egress, responses
 
 
 @dataclass(frozen=True, slots=True)
