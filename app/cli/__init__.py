@@ -17,7 +17,7 @@ from app.core.errors import AppError
 if TYPE_CHECKING:
     from argparse import Namespace
 
-OK, FAILED, USAGE, GATEWAY, KEYS, TAMPERED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+OK, FAILED, USAGE, GATEWAY, KEYS, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main(argv: list[str]) -> int:

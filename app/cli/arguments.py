@@ -15,7 +15,7 @@ EXIT_CODES: Final = """exit codes:
   2    the command was not understood
   3    no gateway is running for this data folder (for serve: one is running already)
   4    the keys cannot be reached: vault locked, absent, empty or denied
-  5    audit verify found that the log was changed
+  for audit verify and verify: 0 intact, 1 tampered, 2 incomplete, 3 bad input or no gateway
   130  interrupted"""
 
 _KEY_ADVICE: Final = "A key is never taken from the command line, where other programs can read it: use --key-stdin, or type it when asked."
@@ -124,7 +124,22 @@ def _parser() -> argparse.ArgumentParser:
     verb(audit, "list", "its last entries, newest last").add_argument(
         "--limit", type=_count, default=20, metavar="N", help="how many (default 20)"
     )
-    verb(audit, "verify", "check that no entry was changed, removed or put in")
+    verb(audit, "verify", "check that no entry was changed, removed or put in: 0 intact, 1 tampered, 2 incomplete")
+    verb(audit, "status", "how far it is signed and remembered, and what was found")
+    verb(audit, "export", "the whole log and the program that checks it, into a new folder").add_argument("folder", metavar="FOLDER")
+    prune = verb(audit, "prune", "remove what is older, in whole signed segments")
+    prune.add_argument("--keep-days", type=_days, default=None, metavar="N", help="how many days stay (default: as the policy says)")
+    prune.add_argument("--preview", action="store_true", help="only say what would go")
+    prune.add_argument("--yes", action="store_true", help="do not ask")
+    policy = verb(audit, "policy", "how long it is kept, and what requests do while it cannot be written")
+    policy.add_argument("--keep-days", type=_days, default=None, metavar="N", help="0 for ever")
+    policy.add_argument("--on-failure", choices=("stop", "continue"), default=None, help="requests while the log cannot be written")
+    accept = verb(audit, "accept", "go on from a log with a finding, under a new key: a restore that you confirm")
+    accept.add_argument("--yes", action="store_true", help="do not ask")
+    check = verb(verbs, "verify", "check an exported audit log, without a gateway: 0 intact, 1 tampered, 2 incomplete, 3 bad input")
+    check.add_argument("path", metavar="PATH", help="the folder of the export")
+    check.add_argument("--key", metavar="FINGERPRINT", default=None, help="the fingerprint the log must have")
+    verb(verbs, "privacy", "each promise about privacy, how it is kept just now, and the command that checks it")
 
     unlock = verb(verbs, "unlock", "open the vault: asks for the passphrase, or lets the system ask for its keyring")
     unlock.add_argument("--passphrase-stdin", action="store_true", help="read the passphrase from standard input")
@@ -154,6 +169,13 @@ def _count(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 100_000:
         raise argparse.ArgumentTypeError("a number from 1 to 100000 is needed")
+    return value
+
+
+def _days(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 36_500:
+        raise argparse.ArgumentTypeError("a number of days from 0 to 36500 is needed")
     return value
 
 

@@ -56,6 +56,12 @@ def when(at_us: int | None) -> str:
     return datetime.fromtimestamp(at_us / 1e6, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def size(size_bytes: int) -> str:
+    if size_bytes < 1_000:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1e6:,.1f} MB"
+
+
 def took(duration_us: int | None) -> str:
     if duration_us is None:
         return NOTHING

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.cli import FAILED, OK, TAMPERED, data_dir, text, typed
+from app.cli import FAILED, OK, data_dir, text, typed
 from app.control.client import ControlClient
 from app.control.contract import AuditEntry, Client, Exchange, Kind, NewProvider, ProviderView, Snapshot, UsageRow
 from app.core.errors import AppError
@@ -23,8 +23,12 @@ def perform(options: Namespace) -> int:
     """AppError when the gateway refuses, or when none runs."""
     if options.verb == "shortcut":
         return _shortcut(options)
+    if options.verb == "verify":
+        from app.cli import audit  # noqa: PLC0415  needs no gateway
+
+        return audit.verify_export(options)
     paths = Paths(data_dir(options))
-    with ControlClient(paths.control if os.name == "posix" else paths.control_file) as client:
+    with ControlClient(paths.control if os.name == "posix" else paths.control_file, via="command line") as client:
         return VERBS[options.verb, options.action](options, client)
 
 
@@ -216,14 +220,11 @@ def _audit_list(options: Namespace, client: ControlClient) -> int:
     return OK
 
 
-def _audit_verify(options: Namespace, client: ControlClient) -> int:
-    verdict = client.verify_audit()
-    if verdict.intact:
-        words = f"Intact: all {verdict.entries} entries follow from one another, up to entry {verdict.seq} ({verdict.head[:12]})."
-    else:
-        words = f"Changed: {text.plain(verdict.finding)} Entries up to {verdict.seq} are intact."
-    show(options, verdict, words)
-    return OK if verdict.intact else TAMPERED
+def _audit(options: Namespace, client: ControlClient) -> int:
+    from app.cli import audit  # noqa: PLC0415  no other verb needs it
+
+    act: Verb = getattr(audit, {"status": "show_status", None: "privacy"}.get(options.action, options.action or ""))
+    return act(options, client)
 
 
 def _pages(limit: int, page_of: Callable[[int, Any], tuple[Sequence[Any], Any]]) -> list[Any]:
@@ -294,7 +295,13 @@ VERBS: Final[dict[tuple[str, str | None], Verb]] = {
     ("activity", None): _activity,
     ("usage", None): _usage,
     ("audit", "list"): _audit_list,
-    ("audit", "verify"): _audit_verify,
+    ("audit", "verify"): _audit,
+    ("audit", "status"): _audit,
+    ("audit", "export"): _audit,
+    ("audit", "prune"): _audit,
+    ("audit", "policy"): _audit,
+    ("audit", "accept"): _audit,
+    ("privacy", None): _audit,
     ("unlock", None): _unlock,
     ("quit", None): _quit,
 }

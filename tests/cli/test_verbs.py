@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.cli import FAILED, GATEWAY, KEYS, OK, TAMPERED, USAGE, arguments
+from app.cli import FAILED, GATEWAY, KEYS, OK, USAGE, arguments
 from app.control import contract as c
 from tests.cli.conftest import Ran
 from tests.control.server import START_US, ControlServer
@@ -99,7 +99,7 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(server: ControlSe
 def test_help_tells_the_exit_codes_and_every_verb(gatehouse: Run) -> None:
     ran = gatehouse("--help")
     assert ran.code == OK
-    for word in ("serve", "status", "provider", "client", "activity", "usage", "audit", "shortcut", *"012345", "130"):
+    for word in ("serve", "status", "provider", "client", "activity", "usage", "audit", "shortcut", *"01234", "130"):
         assert word in ran.out
     assert "exit codes" in gatehouse("audit", "verify", "--help").out
 
@@ -380,12 +380,12 @@ def test_the_audit_log_is_listed_and_verified(server: ControlServer, here: Run) 
     assert [line.split()[0] for line in lines[1:]] == ["2", "3"]
     ran = here("audit", "verify")
     assert (ran.code, ran.err) == (OK, "")
-    assert ran.out.startswith("Intact: all 3 entries")
+    assert ran.out.startswith("Intact: 3 entries")
     server.finding = "Entry 2 does not match its hash."
     ran = here("audit", "verify")
-    assert ran.code == TAMPERED
+    assert ran.code == 1
     assert "Entry 2" in ran.out
-    assert here("audit", "verify", "--json").code == TAMPERED
+    assert here("audit", "verify", "--json").code == 1
 
 
 # -- the vault and the end

@@ -162,8 +162,15 @@ class ControlServer:
                 limit = int(query["limit"])
                 return c.AuditPage(entries=tuple(entries[:limit]), next=entries[limit - 1].seq if len(entries) > limit else None)
             case ("POST", "audit", "verify"):
+                found = c.AuditFinding(kind="edited", seq=2, sentence=self.finding, advice="Compare it.")
                 return c.AuditVerdict(
-                    intact=not self.finding, entries=len(self.entries), seq=len(self.entries), head="ab" * 32, finding=self.finding
+                    intact=not self.finding,
+                    state="tampered" if self.finding else "intact",
+                    entries=len(self.entries),
+                    seq=len(self.entries),
+                    head="ab" * 32,
+                    finding=self.finding,
+                    findings=(found,) if self.finding else (),
                 )
             case ("POST", "echo"):
                 return c.EchoResult(row=c.Exchange(id="req_" + "0" * 26, opened_us=START_US, status=200, outcome="completed"), text="hello")

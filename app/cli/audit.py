@@ -1,0 +1,156 @@
+"""`gatehouse audit ...`, `verify` and `privacy`: the log that can be checked, and the promises with how they are kept."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from argparse import Namespace
+from pathlib import Path
+
+from app.cli import OK, text
+from app.cli.verbs import show
+from app.control.client import ControlClient
+from app.control.contract import AuditPolicy, AuditVerdict
+from app.core.errors import AppError
+
+# As the offline verifier: 0 intact, 1 tampered, 2 incomplete. Its 3, bad input, is here that no gateway could be asked.
+_CODES = {"intact": 0, "tampered": 1, "incomplete": 2}
+_PROGRESS_S = 0.5
+
+
+def verify(options: Namespace, client: ControlClient) -> int:
+    done = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(client, done), daemon=True)
+    if sys.stderr.isatty() and not options.json:
+        watcher.start()
+    try:
+        verdict = client.verify_audit()
+    finally:
+        done.set()
+    show(options, verdict, _verdict(verdict))
+    return _CODES[verdict.state]
+
+
+def _watch(client: ControlClient, done: threading.Event) -> None:
+    """How far it is, for a person who waits."""
+    while not done.wait(_PROGRESS_S):
+        try:
+            progress = client.audit_status().verifying
+        except AppError:
+            return
+        if progress is not None:
+            print(f"\r{progress[0]:,} of {progress[1]:,} entries", end="\r", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _verdict(verdict: AuditVerdict) -> str:
+    if verdict.state == "intact":
+        lines = [
+            f"Intact: {verdict.entries:,} entries up to {verdict.seq}, head {verdict.head[:12]}, and {verdict.rows:,} rows of the ledger.",
+            f"Signed up to entry {verdict.sealed}; the vault remembers entry {verdict.anchored}. Read in {verdict.took_ms / 1000:.1f} s.",
+        ]
+    else:
+        lines = [f"{verdict.state.capitalize()}. Entries up to {verdict.seq} follow from one another."]
+        for finding in verdict.findings:
+            lines += [f"  {finding.kind}: {text.plain(finding.sentence)}", f"    {finding.advice}"]
+    return "\n".join([*lines, *map(text.plain, verdict.notes)])
+
+
+def show_status(options: Namespace, client: ControlClient) -> int:
+    status = client.audit_status()
+    pairs = [
+        ("Entries", f"{status.entries:,} ({status.first} to {status.seq}), {text.size(status.size_bytes)}"),
+        ("Head", status.head),
+        ("Signed", f"to entry {status.sealed}, {text.when(status.sealed_us)}, epoch {status.epoch}"),
+        ("Fingerprint", status.fingerprint),
+        ("Remembered", f"to entry {status.anchored}, {text.when(status.anchored_us)}, in {status.place}. {status.worth}"),
+        ("Kept", f"{status.keep_days} days" if status.keep_days else "for ever"),
+        ("Requests", "stop while the log cannot be written" if status.on_failure == "stop" else "go on while the journal can be written"),
+    ]
+    if status.held is not None:
+        pairs.insert(0, ("FINDING", f"{status.held.kind}: {status.held.sentence} {status.held.advice}"))
+    if status.trouble:
+        pairs.insert(0, ("Not signed", status.trouble))
+    show(options, status, text.facts(pairs))
+    return OK
+
+
+def export(options: Namespace, client: ControlClient) -> int:
+    made = client.export_audit(Path(options.folder).expanduser().absolute())
+    words = (
+        f"{made.entries:,} entries up to {made.upto} are in {made.folder} ({text.size(made.size_bytes)}).\n"
+        f"Check them anywhere with: python {Path(made.folder) / 'verify.py'}"
+    )
+    show(options, made, words if made.signed else f"{words}\nThe export is not signed: see gatehouse audit status.")
+    return OK
+
+
+def prune(options: Namespace, client: ControlClient) -> int:
+    keep_days: int = options.keep_days if options.keep_days is not None else client.audit_status().keep_days
+    found = client.audit_prunable(keep_days) if options.keep_days is not None or keep_days else None
+    if found is None or not found.upto:
+        show(options, found, "Nothing would go: no whole signed segment is that old.")
+        return OK
+    words = (
+        f"{found.count:,} entries ({found.first} to {found.upto}, {text.when(found.first_us)} to {text.when(found.last_us)}, "
+        f"{text.size(found.size_bytes)}) would go; {found.kept:,} stay."
+    )
+    if options.preview:
+        show(options, found, words)
+        return OK
+    _confirm(options, f"{words} They cannot be brought back. Remove them?")
+    done = client.prune_audit(found.upto)
+    show(options, done, done.message)
+    return OK
+
+
+def policy(options: Namespace, client: ControlClient) -> int:
+    chosen = AuditPolicy(keep_days=options.keep_days, on_failure=options.on_failure)
+    status = client.set_audit_policy(chosen)
+    kept = f"{status.keep_days} days" if status.keep_days else "for ever"
+    held = "stop" if status.on_failure == "stop" else "go on as long as the journal can be written"
+    show(options, status, f"The log is kept {kept}. While it cannot be written, changes are refused and requests {held}.")
+    return OK
+
+
+def accept(options: Namespace, client: ControlClient) -> int:
+    """Only what the person has seen is gone on from."""
+    held = client.audit_status().held
+    if held is None:
+        raise AppError("body_invalid", "There is no finding to go on from.")
+    text.note(f"{held.kind}: {held.sentence}")
+    text.note(held.advice)
+    _confirm(options, "Export the log first: gatehouse audit export FOLDER. Go on from the log as it is, under a new key?")
+    done = client.accept_audit(held.kind)
+    show(options, done, done.message)
+    return OK
+
+
+def _confirm(options: Namespace, question: str) -> None:
+    if options.yes:
+        return
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise AppError("body_invalid", text.plain(question), "Nobody is here to say yes: give --yes.")
+    print(f"{text.plain(question)} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise AppError("body_invalid", "Nothing was changed.")
+
+
+def privacy(options: Namespace, client: ControlClient) -> int:
+    promises = client.privacy()
+    lines = []
+    for promise in promises:
+        lines += [f"{'kept    ' if promise.kept else 'NOT KEPT'}  {promise.title}: {promise.state}", f"          check: {promise.check}"]
+    show(options, promises, "\n".join(map(text.plain, lines)))
+    return OK if all(promise.kept for promise in promises) else 1
+
+
+def verify_export(options: Namespace) -> int:
+    """`gatehouse verify PATH`: needs no gateway."""
+    from app import verifier  # noqa: PLC0415  only this verb needs it
+
+    def progress(done: int) -> None:
+        if not done % 100_000:
+            print(f"\r{done:,} entries", end="\r", file=sys.stderr, flush=True)  # noqa: T201
+
+    shown = progress if sys.stderr.isatty() else None
+    return verifier.run(Path(options.path), pin=options.key or "", as_json=options.json, progress=shown)
