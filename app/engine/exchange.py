@@ -29,6 +29,7 @@ from app.engine.clients import KeyBlockedError
 from app.engine.draft import Draft
 from app.engine.status import Opened, Status
 from app.engine.web import Incoming, Pairs, Reply, Stream
+from app.wire import count
 from app.wire.body import understand
 from app.wire.bridge import Bridge, Relay, passage
 from app.wire.dialect import Dialect
@@ -109,6 +110,8 @@ class Gateway:
         entry = opened.accounts.get(target.account)
         draft.aim(entry, target.model)
         provider = draft.spoken = entry.dialect_for(dialect)
+        if spot.endpoint in count.ENDPOINTS and provider.name != dialect.name:
+            return self._estimated(spot, draft, opened, body)
         if spot.endpoint == responses.ENDPOINT and client is not None:
             draft.keeping = await responses.begin(opened, client, entry, provider, body, call)
             body, call = draft.keeping.body, draft.keeping.call
@@ -123,6 +126,8 @@ class Gateway:
         # 7 What the provider is sent: built from an allowlist, so that nothing rides along.
         outgoing = entry.outgoing(relay.endpoint, key, request.pairs(), provider)
         draft.removed = outgoing.removed
+        sent = {name for name, _ in outgoing.headers}
+        headers = (*outgoing.headers, *(pair for pair in relay.headers if pair[0] not in sent)) if relay.headers else outgoing.headers
         # 8 It is written down before a byte goes out.
         opened.recorder.opened(draft.opening())
         draft.journaled = True
@@ -132,9 +137,7 @@ class Gateway:
             if entry.target is None:
                 sending = echo.reply(relay.endpoint, relay.request_body, call.stream, draft.id, draft.opened_us // 1_000_000)
             else:
-                sending = self._upstream.send(
-                    entry.target, "POST", outgoing.target, outgoing.headers, relay.request_body, timeouts=entry.timeouts
-                )
+                sending = self._upstream.send(entry.target, "POST", outgoing.target, headers, relay.request_body, timeouts=entry.timeouts)
             if call.stream:
                 return await self._streamed(request, draft, opened, relay, sending)
             draft.reply = await sending
@@ -359,6 +362,13 @@ class Gateway:
         draft.closed = True
         opened.recorder.closed(draft.closing(200, "completed", self._now_us()))
         return Reply(200, body, _call_headers(draft.id))
+
+    def _estimated(self, spot: Place, draft: Draft, opened: Opened, body: bytes) -> Reply:
+        """A count of tokens that the provider cannot make: ours, from the bytes, and marked as an estimate. Nothing leaves."""
+        said = count.estimate(spot.endpoint, body)
+        draft.closed = True
+        opened.recorder.closed(draft.closing(200, "completed", self._now_us()))
+        return Reply(200, said, (*_call_headers(draft.id), count.HEADER))
 
     def _swallow(self, draft: Draft) -> Reply:
         """A tool's own event log: answered, so that the tool is content, and thrown away unread."""
