@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from app.control.contract import ProviderView, Snapshot
+from app.control.contract import ProviderView, Snapshot, VaultMode
 from app.gui import format as fmt
 from app.gui.state import State
 from app.gui.words import plural, tr
@@ -19,13 +19,12 @@ class Words:
     detail: str = ""
 
 
-def key_words(view: ProviderView) -> Words:
-    """Where the key is. A file sealed by a passphrase is amber: it is not a keyring."""
+def key_words(view: ProviderView, mode: VaultMode) -> Words:
+    """Where the key is. What is not a keyring (a file sealed by a passphrase, memory) is amber."""
     hint = view.account.key_hint
     match view.key_state:
         case "stored":
-            sealed = "passphrase" in view.key_place.lower() or "session" in view.key_place.lower()
-            return Words("key-fill", view.key_place or tr("Stored"), "wa" if sealed else "ok", hint)
+            return Words("key-fill", view.key_place or tr("Stored"), "ok" if mode == "keyring" else "wa", hint)
         case "none":
             return Words("minus-circle", tr("No key needed"), "tx2", "")
         case "missing":

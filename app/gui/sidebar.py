@@ -69,7 +69,7 @@ def footer(state: State) -> Footer:
     if snapshot is None or (snapshot.state == "starting" and not snapshot.audit_seq):
         return Footer("hourglass", tr("Keys: not known yet"), "tx3", "tx3", version)
     vault = snapshot.vault
-    place = vault.place or tr("Keyring")
+    place = tr("Passphrase vault") if vault.mode == "passphrase" else vault.place or tr("Keyring")
     if vault.mode == "session" and vault.state == "ready":
         return Footer("warning-fill", tr("This session only"), "wa", "wai", version)
     if vault.state == "ready":

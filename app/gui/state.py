@@ -196,6 +196,8 @@ def closed(state: State) -> Closed | None:
         return Closed("hourglass", tr("The gateway is starting"), tr("It answers in a moment."))
     if snapshot.state == "starting" and not snapshot.audit_seq:
         return Closed("hourglass", tr("The gateway is starting"), tr("It opens the ledger and checks the journal."))
+    if snapshot.state == "locked" and state.fresh:
+        return Closed("key", tr("No place for keys yet"), tr("Gatehouse needs one before it records anything. The line above says how."))
     if snapshot.state == "locked":
         return Closed(
             "lock-key-fill",

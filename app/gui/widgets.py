@@ -62,7 +62,8 @@ class Label(QLabel):
         return self
 
     def selectable(self) -> Label:
-        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard)
+        # Not by keyboard: each would be one more stop of Tab, and what is worth copying has a button.
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setCursor(Qt.CursorShape.IBeamCursor)
         return self
 

@@ -11,7 +11,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 
-from app.control.contract import VaultView
+from app.control.contract import VaultMode, VaultView
 from app.core.records import Tokens
 from app.gui import accounts, inspector
 from app.gui.pages import activity, clients, providers
@@ -45,7 +45,6 @@ def test_where_a_key_is_and_what_the_last_test_said() -> None:
         provider("openai", tested_us=NOW_US, test_ok=True, test_ms=240, models=("a", "b")),
         provider("work", tested_us=NOW_US, test_ok=False, test_message="401, the key was refused"),
         provider("new", key_state="missing", key_place=""),
-        provider("sealed", key_place="In a file, locked by your passphrase"),
         provider("locked", key_state="unknown"),
         provider(
             "ollama", kind="ollama", local=True, base_url="http://127.0.0.1:11434/v1", host="127.0.0.1", label="Ollama", key_state="none"
@@ -53,15 +52,21 @@ def test_where_a_key_is_and_what_the_last_test_said() -> None:
     )
     view = providers.present(replace(UP, snapshot=snapshot(providers=views)), NOW_US)
     rows = {row.name: row for row in view.cloud}
-    assert view.remark == "4 keys in GNOME Keyring"
+    assert view.remark == "3 keys in GNOME Keyring"
     assert (rows["openai"].key.word, rows["openai"].key.tone, rows["openai"].key.detail) == ("In GNOME Keyring", "ok", "sk-proj…m2Ka")
     assert (rows["openai"].test.word, rows["openai"].models, rows["openai"].label) == ("OK, 240 ms", "2", "OpenAI")
     assert (rows["work"].test.word, rows["work"].test.tone, rows["work"].label) == ("401, the key was refused", "er", "work")
     assert rows["new"].keyless
     assert rows["new"].models == "–"
-    assert rows["sealed"].key.tone == "wa"
     assert rows["locked"].key.word == "Locked"
     assert [(row.name, row.host, row.key.word) for row in view.local] == [("ollama", "127.0.0.1:11434", "No key needed")]
+
+
+@pytest.mark.parametrize(("mode", "tone"), [("keyring", "ok"), ("passphrase", "wa"), ("session", "wa")])
+def test_what_is_not_a_keyring_is_amber(mode: VaultMode, tone: str) -> None:
+    assert accounts.key_words(provider(), mode).tone == tone
+    words = accounts.where_a_key_goes(snapshot(vault=VaultView(mode=mode, state="ready", place="GNOME Keyring")))
+    assert ("never written to a file" in words) == (mode == "keyring")
 
 
 def test_a_running_test_is_shown_as_such() -> None:

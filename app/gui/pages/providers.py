@@ -10,7 +10,7 @@ from typing import ClassVar
 from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from app.control.contract import ProviderView
+from app.control.contract import ProviderView, VaultMode
 from app.gui import accounts
 from app.gui import format as fmt
 from app.gui.cells import Cell, Column
@@ -53,7 +53,8 @@ class View:
 def present(state: State, now_us: int) -> View:
     snapshot = state.snapshot
     views = snapshot.providers if snapshot is not None else ()
-    rows = tuple(_row(state, view, now_us) for view in views)
+    mode = snapshot.vault.mode if snapshot is not None else "keyring"
+    rows = tuple(_row(state, view, mode, now_us) for view in views)
     open_ = state.works and snapshot is not None and snapshot.state in ("running", "failing")
     return View(
         remark=accounts.keys_words(state),
@@ -65,14 +66,14 @@ def present(state: State, now_us: int) -> View:
     )
 
 
-def _row(state: State, view: ProviderView, now_us: int) -> Row:
+def _row(state: State, view: ProviderView, mode: VaultMode, now_us: int) -> Row:
     account = view.account
     return Row(
         name=account.name,
         label=accounts.title(view),
         host=accounts.host_words(view),
         local=account.local,
-        key=accounts.key_words(view),
+        key=accounts.key_words(view, mode),
         test=accounts.test_words(state, view, now_us),
         models=fmt.ABSENT if account.tested_us is None else fmt.count(len(account.models)),
         today=fmt.count(view.today),
