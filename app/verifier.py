@@ -582,9 +582,13 @@ def check(folder: Path, *, pin: str = "", progress: Progress | None = None) -> V
     records = lines.of(folder / RECORDS_FILE, _record_line)
     entries = lines.of(folder / ENTRIES_FILE, _entry_line)
     verdict = judge(records, entries, pin=pin, progress=progress)
-    if any(finding.kind == "short file" for finding in damage):
+    partial = any(finding.kind in ("short file", "missing file") for finding in damage)
+    if partial:
         # What the end of a file would have said is missing; the rest must still fit.
         verdict.findings = [finding for finding in verdict.findings if finding.kind not in ("cut", "unsigned")]
+    if partial and any(RECORDS_FILE in finding.sentence for finding in damage):
+        verdict.findings = damage  # without what was signed nothing more can be said
+        return verdict
     verdict.findings += [*damage, *lines.findings]
     # 3. the seal over all of it
     if not signature:

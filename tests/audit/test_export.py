@@ -1,0 +1,232 @@
+"""The export and the one file that checks it: intact only when it is, never a crash, four exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import verifier
+from app.core import chain
+from app.core.errors import AppError
+from app.store import exporting
+from tests.audit.book import NOW_US, Book, book
+
+
+def exported(made: Book, folder: Path) -> Path:
+    with made.store.read() as connection:
+        exporting.write(connection, folder, made.signer, NOW_US, "1.0")
+    return folder
+
+
+@pytest.fixture
+def export(data_dir: Path) -> Path:
+    """A small export: 30 entries, two keys, a prune."""
+    with book(data_dir / "g.db") as made:
+        made.begin()
+        made.append(10, "größe ☃")
+        made.seal()
+        made.turn()
+        made.record(5)
+        made.append(10)
+        made.seal()
+        made.prune(10)
+        made.append(9)
+        made.seal()
+        return exported(made, data_dir / "export")
+
+
+def state(folder: Path) -> str:
+    """What the verifier says; BadInputError is one of its four answers, anything else that is raised is not."""
+    try:
+        return verifier.check(folder).state
+    except verifier.BadInputError:
+        return "bad input"
+
+
+def test_an_export_is_private_named_for_nobody_and_intact(export: Path, data_dir: Path) -> None:
+    assert state(export) == "intact"
+    assert stat.S_IMODE(export.stat().st_mode) == 0o700
+    for file in export.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert os.fsencode(Path.home()) + b"/" not in file.read_bytes()
+        assert os.fsencode(data_dir) not in file.read_bytes()
+    lines = (export / "entries.jsonl").read_bytes().splitlines()
+    assert len(lines) == len([json.loads(line) for line in lines]) == 21
+
+
+def test_the_file_beside_the_log_needs_nothing_of_ours(export: Path, tmp_path: Path) -> None:
+    """As somebody else would run it: only the interpreter's own packages and cryptography, from another folder."""
+    source = (export / "verify.py").read_text()
+    imported = set(re.findall(r"^\s*(?:from|import) ([a-z_]+)", source, re.MULTILINE))
+    assert imported <= set(sys.stdlib_module_names) | {"cryptography"}
+
+    def run(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-I", str(export / "verify.py"), *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    code, said = run()
+    assert (code, said.split(":")[0]) == (0, "Intact")
+    pin = re.search(r"Fingerprint: ([0-9a-f ]{39})", said)
+    assert pin is not None
+    assert run("--key", pin[1])[0] == 0
+    assert run("--key", "0" * 32)[0] == 1
+    assert json.loads(run("--json")[1])["state"] == "intact"
+    (export / "checkpoints.jsonl").rename(export / "elsewhere")
+    assert run()[0] == 2
+    assert run(str(tmp_path / "nothing"))[0] == 3
+    assert subprocess.run([sys.executable, str(export / "verify.py"), "--what"], capture_output=True, check=False).returncode == 3
+
+
+def test_a_copy_that_ends_early_is_incomplete(export: Path) -> None:
+    whole = (export / "entries.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for kept in (b"".join(lines[:-4]), whole[:-7], lines[0]):
+        (export / "entries.jsonl").write_bytes(kept)
+        assert state(export) == "incomplete"
+    (export / "entries.jsonl").write_bytes(whole)
+    (export / "verify.py").unlink()
+    assert state(export) == "incomplete"
+
+
+def test_the_export_of_a_changed_log_carries_the_evidence_and_says_so(data_dir: Path) -> None:
+    with book(data_dir / "g.db") as made:
+        made.filled().sql(
+            "UPDATE audit SET body = x'ff00', hash = x'01' WHERE seq = 150",
+            "UPDATE audit SET body = CAST(replace(CAST(body AS TEXT), 'person', 'a\nb') AS BLOB) WHERE seq = 200",
+        )
+        verdict = verifier.check(exported(made, data_dir / "export"))
+    assert [(finding.kind, finding.seq) for finding in verdict.findings] == [("edited", 150)]
+
+
+def test_an_export_without_a_signature_is_not_intact(data_dir: Path) -> None:
+    with book(data_dir / "g.db") as made, made.filled().store.read() as connection:
+        exporting.write(connection, data_dir / "export", None, NOW_US, "1.0")
+    assert state(data_dir / "export") == "incomplete"
+
+
+def test_a_folder_that_is_there_is_not_written_into(data_dir: Path) -> None:
+    (data_dir / "export").mkdir()
+    (data_dir / "export" / "mine").write_text("kept")
+    with book(data_dir / "g.db") as made, made.begin().store.read() as connection:
+        for folder in (data_dir / "export", data_dir / "no" / "folder"):
+            with pytest.raises(AppError) as refused:
+                exporting.write(connection, folder, made.signer, NOW_US, "1.0")
+            assert refused.value.code == "data_folder"
+    assert [file.name for file in (data_dir / "export").iterdir()] == ["mine"]
+
+
+def test_hostile_files_end_in_a_verdict(export: Path) -> None:
+    manifest = (export / "manifest.json").read_bytes()
+    deep = b'{"body":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b',"signature":""}\n'
+    huge = b'{"body":{"number":' + b"9" * 100_000 + b'},"signature":""}\n'
+    for content in (
+        b"",
+        b"\n",
+        b"\0" * 4096,
+        b"[" * 100_000,
+        deep,
+        huge,
+        b'{"body":{"a":NaN},"signature":""}\n',
+        b"\xff" * 100,
+        b"\n" * 9999,
+    ):
+        for name in ("manifest.json", "checkpoints.jsonl", "entries.jsonl"):
+            kept = (export / name).read_bytes()
+            (export / name).write_bytes(content)
+            assert state(export) != "intact", (name, content[:30])
+            (export / name).write_bytes(kept)
+    assert (export / "manifest.json").read_bytes() == manifest
+    assert state(export) == "intact"
+    (export / "entries.jsonl").unlink()
+    os.mkfifo(export / "entries.jsonl")  # reading it would wait for ever
+    assert state(export) == "incomplete"
+    (export / "entries.jsonl").unlink()
+    (export / "entries.jsonl").symlink_to("/dev/zero")
+    assert state(export) == "incomplete"
+    for path in (export / "manifest.json", export / "nothing", Path("/"), Path("/dev/null")):
+        assert state(path) == "bad input"
+
+
+def test_a_manifest_that_names_other_files_is_refused(export: Path) -> None:
+    found = re.fullmatch(rb'\{"body":(.*),"signature":"(.*)"\}\n', (export / "manifest.json").read_bytes())
+    assert found is not None
+    said = json.loads(found[1])
+    for name in ("../../etc/passwd", "/etc/passwd", ".hidden", "a" * 100, ""):
+        files = said["files"] | {name: {"bytes": 1, "sha256": "0" * 64}}
+        line = b'{"body":%b,"signature":"%b"}\n' % (chain.canonical(said | {"files": files}), found[2])
+        (export / "manifest.json").write_bytes(line)
+        assert state(export) == "bad input"
+
+
+def mutated(content: bytes, chance: random.Random) -> bytes:
+    """Another content, by one of the ways in which files are changed."""
+    at, other = chance.randrange(len(content)), bytes([chance.randrange(256)])
+    lines = content.splitlines(keepends=True)
+    line = chance.randrange(len(lines))
+    ways = [
+        lambda: content[:at] + other + content[at + 1 :],
+        lambda: content[:at] + bytes([content[at] ^ (1 << chance.randrange(8))]) + content[at + 1 :],
+        lambda: content[:at],
+        lambda: content[:at] + content[at + 1 :],
+        lambda: content[:at] + other + content[at:],
+        lambda: b"".join(lines[:line] + lines[line + 1 :]),
+        lambda: b"".join([*lines[:line], lines[line], *lines[line:]]),
+        lambda: b"".join(chance.sample(lines, len(lines))),
+        lambda: content.replace(b"client", b"klient", 1),
+        lambda: content.replace(b":1", b":2", 1),
+        lambda: content + b"\n",
+        lambda: content + lines[line],
+        lambda: re.sub(rb'"hash":"[0-9a-f]{4}', b'"hash":"0000', content, count=1),
+        lambda: content.replace(b'","', b'", "', 1),
+    ]
+    return chance.choice(ways)()
+
+
+def mutate(export: Path, rounds: int, seed: int) -> None:
+    chance = random.Random(seed)
+    names = ["entries.jsonl", "checkpoints.jsonl", "manifest.json"] * 5 + ["verify.py", "README.txt"]
+    whole = {name: (export / name).read_bytes() for name in set(names)}
+    tried = 0
+    while tried < rounds:
+        chosen = chance.sample(names, chance.choice((1, 1, 1, 2)))
+        for name in chosen:
+            (export / name).write_bytes(mutated(whole[name], chance))
+        if all((export / name).read_bytes() == whole[name] for name in chosen):
+            continue  # some ways change nothing in some files
+        tried += 1
+        assert state(export) != "intact", (tried, chosen)
+        for name in chosen:
+            (export / name).write_bytes(whole[name])
+    assert state(export) == "intact"
+
+
+def test_a_thousand_changed_exports_are_never_intact_and_never_a_crash(export: Path) -> None:
+    mutate(export, 1_000, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_thousand_changed_exports_are_never_intact_and_never_a_crash(export: Path) -> None:
+    mutate(export, 100_000, seed=2)
+
+
+def test_an_export_put_together_from_two_is_not_intact(export: Path, data_dir: Path) -> None:
+    with book(data_dir / "other.db") as made:
+        other = exported(made.filled(), data_dir / "other")
+    for name in ("entries.jsonl", "checkpoints.jsonl", "manifest.json"):
+        mixed = data_dir / f"mixed-{name}"
+        shutil.copytree(export, mixed)
+        shutil.copy(other / name, mixed / name)
+        assert state(mixed) in ("tampered", "incomplete"), name
