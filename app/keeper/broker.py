@@ -15,13 +15,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
 
 from app.core.errors import AppError
 from app.core.records import Destination, Scheme
 from app.egress.guard import classify, judge, literal
+from app.egress.tripwire import permitted
 from app.system.names import resolve
+from app.system.socket_table import inode
 from app.system.sockets import byte_counts, prepare_outgoing
 
 Change = Literal["added", "removed"]
@@ -45,13 +47,61 @@ class Dialled:
     connect_ms: float
 
 
-class Broker:
-    """own_port: the gateway's; a destination there would be ourselves. Safe from any thread; `dial` blocks, so give it a worker."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A dial that was not made. target: the destination, or the account's name when it has none. rule: the guard's word."""
 
-    def __init__(self, own_port: int, on_change: Callable[[Change, str, Destination], None], log: Callable[[str], None]) -> None:
+    account: str
+    target: str
+    address: str
+    rule: str
+    sentence: str
+    at_us: int
+
+    def fields(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What explains a socket in the system's table: number of the connection by inode, and by its two ends; 0 while it is being made."""
+
+    inodes: dict[int, int]
+    places: dict[tuple[str, str], int]
+    looking_up: bool
+
+
+@dataclass(slots=True)
+class Making:
+    """The sockets of connections that are not made yet, by inode."""
+
+    inodes: set[int] = field(default_factory=set)
+
+
+class Broker:
+    """own_port: the gateway's; a destination there would be ourselves. Safe from any thread; `dial` blocks, so give it a worker.
+
+    on_refused: a dial was refused. on_asked(name, addresses): the resolver was asked. Both on the thread that dials or looks up.
+    opened: connections made by this keeper. first: the number of the first one.
+    """
+
+    def __init__(
+        self,
+        own_port: int,
+        on_change: Callable[[Change, str, Destination], None],
+        log: Callable[[str], None],
+        *,
+        on_refused: Callable[[Refusal], None] = lambda refusal: None,
+        on_asked: Callable[[str, int], None] = lambda name, found: None,
+    ) -> None:
         self._own_port: Final = own_port
         self._on_change: Final = on_change
         self._log: Final = log
+        self._on_refused: Final = on_refused
+        self._on_asked: Final = on_asked
+        self._making: Final = Making()
+        self.opened = 0
+        self.first = 1
         self._lock: Final = threading.Lock()
         self._declared: dict[str, Destination] = {}
         self._active: set[str] = set()  # declared by the engine that runs now; the rest is remembered from the one before
@@ -83,22 +133,26 @@ class Broker:
         if before is not None:
             self._on_change("removed", str(account), before)
 
-    def dial(self, account: object) -> Dialled:
-        """A connection for `account`. AppError destination_refused, provider_unreachable, provider_timeout, too_many_connections."""
+    def dial(self, account: object, *, noted: bool = True) -> Dialled:
+        """A connection for `account`. noted: a refusal is written down and told.
+
+        AppError destination_refused, provider_unreachable, provider_timeout, too_many_connections."""
         with self._lock:
             engine = self._engine
             destination = self._declared.get(account) if isinstance(account, str) and account in self._active else None
         # 1. the declaration
         if destination is None:
-            self._log(f"dial refused: nothing declares {str(account)[:200]!r}")
+            if noted:
+                self._log(f"dial refused: nothing declares {str(account)[:200]!r}")
+                self._refuse(str(account), str(account), "", "undeclared", "No account of that name has declared a destination.")
             raise AppError("destination_refused", "No account of that name has declared a destination.", "Add the provider again.")
         started = time.monotonic()
         # 2. the addresses  3. the verdicts
-        addresses = self._allowed(destination, self._addresses(destination, started + DIAL_S))
+        addresses = self._allowed(str(account), destination, self._addresses(destination, started + DIAL_S))
         resolved = time.monotonic()
         # 4. the connection
         try:
-            sock, address = connect(addresses, destination.port, started + DIAL_S)
+            sock, address = connect(addresses, destination.port, started + DIAL_S, self._making)
         except AppError:
             raise
         except OSError as error:
@@ -107,11 +161,14 @@ class Broker:
         # 5. a number, and our duplicate
         with self._lock:
             if engine != self._engine:
+                self._making.inodes.discard(inode(sock))
                 sock.close()  # the engine that asked is gone
                 raise AppError("destination_refused", "The engine that asked for this connection has ended.")
             self._last += 1
+            self.opened += 1
             self._kept[self._last] = sock
             number = self._last
+            self._making.inodes.discard(inode(sock))
         return Dialled(number, sock, address, (resolved - started) * 1000, (connected - resolved) * 1000)
 
     def closed(self, connection: object) -> tuple[int, int] | None:
@@ -137,24 +194,70 @@ class Broker:
         with self._lock:
             return len(self._kept)
 
-    def _allowed(self, destination: Destination, addresses: list[str]) -> list[str]:
+    def number_after(self, number: object) -> None:
+        """Numbers of connections go on after this one, so that they are never used twice in one ledger."""
+        if isinstance(number, int) and 0 <= number < 1 << 43:
+            with self._lock:
+                if number > self._last:
+                    self._last = number
+                    if not self.opened:
+                        self.first = number + 1
+
+    def declared(self) -> list[dict[str, object]]:
+        """What may be dialled now: account and destination."""
+        with self._lock:
+            return [
+                {"account": account, "destination": str(self._declared[account]), "local": self._declared[account].local}
+                for account in sorted(self._active)
+            ]
+
+    def try_undeclared(self, account: str) -> None:
+        """For the self-test: a dial that nothing declares, without noting it as somebody's attempt. AppError `destination_refused`."""
+        self.closed(self.dial(account, noted=False).connection)
+
+    def try_metadata(self) -> None:
+        """For the self-test: a cloud's metadata address, as if it were declared. AppError `destination_refused`."""
+        self._allowed("", Destination("http", "169.254.169.254", 80, local=True), ["169.254.169.254"], noted=False)
+
+    def sockets(self) -> Sockets:
+        """The connections that exist or are being made at this moment."""
+        with self._lock:
+            kept = list(self._kept.items())
+            inodes = dict.fromkeys(tuple(self._making.inodes), 0)
+            looking_up = bool(self._lookups)
+        places: dict[tuple[str, str], int] = {}
+        for number, sock in kept:
+            try:
+                if known := inode(sock):
+                    inodes[known] = number
+                else:
+                    places[_place(sock.getsockname()), _place(sock.getpeername())] = number
+            except OSError:
+                continue  # closed meanwhile, or by the far end
+        return Sockets(inodes, places, looking_up)
+
+    def _refuse(self, account: str, target: str, address: str, rule: str, sentence: str) -> None:
+        self._on_refused(Refusal(account[:200], target[:300], address[:60], rule, sentence, time.time_ns() // 1000))
+
+    def _allowed(self, account: str, destination: Destination, addresses: list[str], *, noted: bool = True) -> list[str]:
         """The addresses that may be dialled. AppError `destination_refused`.
 
         On the internet one wrong address condemns the name: honest providers have none. A server in the person's network often has
         link-local and public ones too: those are left out.
         """
-        refusal = ""
+        refusal, rule, where = "", "", ""
         allowed = []
         for address in addresses:
             verdict = judge(destination, address)
-            if verdict.allowed and destination.port == self._own_port and classify(address) == "loopback":
-                refusal = refusal or f"{destination} is Gatehouse itself: requests would go round in circles."
-            elif verdict.allowed:
+            if verdict.allowed and not (destination.port == self._own_port and classify(address) == "loopback"):
                 allowed.append(address)
-            else:
-                refusal = refusal or verdict.sentence
+            elif not refusal:
+                itself = f"{destination} is Gatehouse itself: requests would go round in circles."
+                refusal, rule, where = (itself, "itself", address) if verdict.allowed else (verdict.sentence, verdict.rule, address)
         if refusal and not (allowed and destination.local):
-            self._log(f"dial refused: {refusal}")
+            if noted:
+                self._log(f"dial refused: {refusal}")
+                self._refuse(account, str(destination), where, rule, refusal)
             raise AppError("destination_refused", refusal, "Check the provider's address.")
         return allowed
 
@@ -179,13 +282,15 @@ class Broker:
     def _look_up(self, key: tuple[str, bool], lookup: _Lookup) -> None:
         host, local = key
         try:
-            lookup.addresses = resolve(host, search=local)
+            with permitted():
+                lookup.addresses = resolve(host, search=local)
         except (OSError, UnicodeError):
             lookup.addresses = []
         finally:
             with self._lock:
                 del self._lookups[key]
             lookup.done.set()
+            self._on_asked(host, len(lookup.addresses or ()))
 
 
 @dataclass(slots=True)
@@ -194,9 +299,14 @@ class _Lookup:
     addresses: list[str] | None = None
 
 
-def connect(addresses: list[str], port: int, deadline: float) -> tuple[socket.socket, str]:
+def connect(addresses: list[str], port: int, deadline: float, making: Making | None = None) -> tuple[socket.socket, str]:
     """A connected non-blocking socket and its `address:port`. Addresses are tried in order, the two families taking turns, each beside the
-    ones before that have not answered yet. OSError of the last failure; AppError `provider_timeout` at the deadline (monotonic)."""
+    ones before that have not answered yet. OSError of the last failure; AppError `provider_timeout` at the deadline (monotonic).
+
+    making: where the sockets are noted while they are being connected.
+    """
+    making = Making() if making is None else making
+    own: set[int] = set()
     left, failure = _taking_turns(addresses), OSError(errno.EADDRNOTAVAIL, "no address")
     next_start = 0.0
     with _Selector() as selector:
@@ -208,7 +318,7 @@ def connect(addresses: list[str], port: int, deadline: float) -> tuple[socket.so
                 if left and (now >= next_start or not selector.get_map()):
                     next_start = now + _NEXT_ADDRESS_S
                     try:
-                        _start(selector, left.pop(0), port)
+                        own.add(_start(selector, left.pop(0), port, making))
                     except OSError as error:
                         failure = error
                     continue
@@ -217,28 +327,36 @@ def connect(addresses: list[str], port: int, deadline: float) -> tuple[socket.so
                     selector.unregister(sock)
                     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                     if not code:
+                        own.discard(inode(sock))  # the caller's, until it has written it down
                         return sock, key.data[1]
                     sock.close()
                     failure = OSError(code, "connection failed")
         finally:
             for key in list(selector.get_map().values()):
                 key.data[0].close()
+            making.inodes -= own
     raise failure
 
 
-def _start(selector: selectors.BaseSelector, address: str, port: int) -> None:
+def _start(selector: selectors.BaseSelector, address: str, port: int, making: Making) -> int:
+    """Its inode."""
     v6 = ":" in address
     sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         prepare_outgoing(sock)
-        code = sock.connect_ex((address, port))
+        known = inode(sock)
+        making.inodes.add(known)
+        with permitted():
+            code = sock.connect_ex((address, port))
         if code not in _UNDER_WAY:
             raise OSError(code, "connection failed")
         selector.register(sock, selectors.EVENT_WRITE, (sock, f"[{address}]:{port}" if v6 else f"{address}:{port}"))
     except BaseException:
+        making.inodes.discard(inode(sock))
         sock.close()
         raise
+    return known
 
 
 def _taking_turns(addresses: list[str]) -> list[str]:
@@ -266,6 +384,10 @@ def _destination(scheme: object, host: object, port: object, local: object) -> D
     ):
         raise AppError("url_invalid", "A destination is https or http, a host name and a port.")
     return Destination(known, host.rstrip(".").lower(), port, local)
+
+
+def _place(address: Any) -> str:
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
 
 
 def _failed(destination: Destination, error: OSError) -> AppError:

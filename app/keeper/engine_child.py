@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from app.core.errors import AppError
 from app.keeper.broker import Broker
@@ -27,6 +27,17 @@ Report = dict[str, object]
 
 DRAIN_S: Final = 5.0
 _DELAYS_S: Final = (0, 1, 2, 4, 8)
+
+
+class Watched(Protocol):
+    """What of the network is told to, and asked of, the keeper's watch."""
+
+    def locked(self, message: Message) -> None: ...
+    def reported(self, message: Message) -> None: ...
+    def engine_up(self) -> None: ...
+    def dialled(self) -> None: ...
+    def facts(self) -> dict[str, object]: ...
+    def try_to_leak(self) -> dict[str, object]: ...
 
 
 class EngineChild:
@@ -48,7 +59,9 @@ class EngineChild:
         on_line: Callable[[str], None],
         on_show: Callable[[], None],
         on_quit: Callable[[str], None],
+        watched: Watched,
     ) -> None:
+        self._watched: Final = watched
         self._starter: Final = starter
         self._listeners: Final = listeners
         self._boot: Final = boot
@@ -98,6 +111,14 @@ class EngineChild:
         if self.running is not None and self._vault.asked:
             self.running.caller.send("vault", self._vault.view.fields() | {"keys": self._vault.engine_keys()})
 
+    def tell(self, op: str, fields: dict[str, object]) -> bool:
+        """A push. False when no engine is there to hear it."""
+        running = self.running
+        if running is None or self.report.get("state") != "up":
+            return False
+        running.caller.send(op, fields)
+        return True
+
     def drain(self, reason: str) -> None:
         """Its orderly end, at most `DRAIN_S`, then the other kind."""
         self._starter.events.cancel("engine")
@@ -145,6 +166,7 @@ class EngineChild:
 
     def _ready(self, caller: Caller) -> None:
         if self.running is not None and self.running.caller is caller:
+            self._watched.engine_up()
             self._now("up")
 
     def _on_message(self, caller: Caller, message: Message) -> None:
@@ -162,6 +184,17 @@ class EngineChild:
                 answer(caller, message, lambda: self._broker.withdraw(message.get("account")))
             case "secret_get" | "secret_put" | "secret_remove" | "audit_get" | "audit_put" | "unlock" as op:
                 workers.run(lambda: answer(caller, message, lambda: self._secret(op, message)))
+            case "locks":
+                self._watched.locked(message)
+            case "tripped":
+                self._watched.reported(message)
+            case "number_after":
+                self._broker.number_after(message.get("number"))
+                caller.reply(message)
+            case "network":
+                workers.run(lambda: answer(caller, message, self._watched.facts))
+            case "try_to_leak":
+                workers.run(lambda: answer(caller, message, self._watched.try_to_leak))
             case "ready":
                 events.post(lambda: self._ready(caller))
             case "show":
@@ -187,6 +220,7 @@ class EngineChild:
         times: dict[str, object] = {"resolve_ms": round(dialled.resolve_ms, 3), "connect_ms": round(dialled.connect_ms, 3)}
         if not caller.reply(request, {"connection": dialled.connection, "address": dialled.address} | times, dialled.sock):
             self._broker.closed(dialled.connection)  # the asker is gone
+        self._watched.dialled()
 
     def _declare(self, message: Message) -> None:
         self._broker.declare(*(message.get(name) for name in ("account", "scheme", "host", "port", "local")))

@@ -19,7 +19,8 @@ from typing import Any, Final
 from app import __version__
 from app.core.errors import AppError
 from app.core.records import Destination
-from app.keeper.broker import Broker, Change
+from app.egress import tripwire
+from app.keeper.broker import Broker, Change, Refusal
 from app.keeper.engine_child import EngineChild, Report
 from app.keeper.events import Events
 from app.keeper.listeners import open_listeners
@@ -27,14 +28,15 @@ from app.keeper.proof import Prover
 from app.keeper.remembered import Remembered
 from app.keeper.running import Starter
 from app.keeper.vault import Vault, Wanted
+from app.keeper.watch import Watch
 from app.keeper.window_child import WindowChild
 from app.keeper.workers import Workers
-from app.system import environment
+from app.system import environment, sandbox
 from app.system.children import Child, own_command
 from app.system.instance import Instance, Running, acquire
 from app.system.logs import CAN_ROTATE_WHILE_WRITTEN, Log, rotate
 from app.system.paths import Paths, temporary_folder, unusable
-from app.system.processes import allow_many_descriptors, harden
+from app.system.processes import allow_many_descriptors
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -68,7 +70,8 @@ def run(options: Options) -> int:
     """
     found = environment.scrub()
     allow_many_descriptors()
-    harden()
+    sandbox.lock("keeper")
+    tripwire.arm("keeper")
     # 1. the folder; a session has its data in one that ends with it
     session = options.vault == "session"
     paths = Paths(temporary_folder(), named=options.data_dir) if session else Paths(options.data_dir)
@@ -122,7 +125,14 @@ class Keeper:
         }
         session = options.vault == "session"
         self._prover: Final = Prover(listeners.port, secret, lambda wrong: post(lambda: self._proved(wrong)))
-        self._broker: Final = Broker(listeners.port, self._declared, self._log.line)
+        self._broker: Final = Broker(
+            listeners.port,
+            self._declared,
+            self._log.line,
+            on_refused=self._refused,
+            on_asked=self._asked,
+        )
+        self._watch: Final = Watch(self._broker, listeners, found, self._pids, self._tell_engine, self._log.line, self._leaks_of_the_window)
         self._vault: Final = Vault(
             paths,
             options.vault,
@@ -140,6 +150,7 @@ class Keeper:
             on_line=self._log.line,
             on_show=lambda: self._window.show(os.environ),
             on_quit=lambda reason: self._quit(f"asked by the engine: {reason}"),
+            watched=self._watch,
         )
         self._window: Final = WindowChild(
             self._starter,
@@ -151,7 +162,12 @@ class Keeper:
             on_start_engine=self._engine.start_again,
             on_quit=self._quit,
             log_lines=self._engine.last_lines,
+            on_locks=self._watch.locked,
+            on_tripped=self._watch.reported,
         )
+        if (wire := tripwire.armed()) is not None:
+            wire.attach(self._watch.tripped)
+        self._watch.start()
 
     def run(self) -> int:
         self._log.line(f"Gatehouse {__version__} starts as process {os.getpid()} on {', '.join(self._listeners.addresses)}")
@@ -208,6 +224,7 @@ class Keeper:
         self._window.end()
         self._vault.close()
         self._broker.engine_ended()
+        self._watch.stop()
         self._prover.stop()
         self._listeners.close(self._paths)
         self._log.line("ended")
@@ -231,6 +248,7 @@ class Keeper:
         remembered = self._remembered
         as_before = change == "added" and remembered is not None and remembered.has(account, destination)
         self._log.line(f"destination {change}{' (as before)' if as_before else ''}: {account} -> {destination}")
+        self._watch.changed(change, account, str(destination), as_before=as_before)
         if as_before:
             return
         fields: dict[str, object] = {"change": change, "account": account, "destination": str(destination), "at_us": _now_us()}
@@ -240,6 +258,34 @@ class Keeper:
                 (remembered.add if change == "added" else remembered.remove)(account, destination)
             except AppError as error:
                 self._log.line(f"the list of destinations could not be written: {error}")
+
+    def _refused(self, refusal: Refusal) -> None:
+        """On the thread that dials."""
+        self._watch.refused(refusal)
+
+    def _asked(self, name: str, found: int) -> None:
+        """On the thread that looks up."""
+        self._watch.asked(name, found)
+
+    def _pids(self) -> dict[str, int]:
+        """Our processes by role. From any thread."""
+        found = {"keeper": os.getpid()}
+        for role, running in (("engine", self._engine.running), ("window", self._window.running)):
+            if running is not None:
+                found[role] = running.child.pid
+        return found | {f"vault {number}": child.pid for number, child in enumerate(self._vault.children(), 1)}
+
+    def _tell_engine(self, op: str, fields: dict[str, object]) -> bool:
+        """From any thread."""
+        return self._engine.tell(op, fields)
+
+    def _leaks_of_the_window(self) -> list[object]:
+        """On a worker: what the window found when it tried to get out; [] when there is none."""
+        running = self._window.running
+        if running is None:
+            return []
+        found = running.caller.call("try_to_leak", timeout_s=20)[0].get("attempts")
+        return found if isinstance(found, list) else []
 
     def _proved(self, wrong: str) -> None:
         self._window.tell("proof", {"ok": not wrong, "message": wrong, "at_us": _now_us()})

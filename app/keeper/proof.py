@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from app.egress.tripwire import permitted
+
 _TIMEOUT_S: Final = 3.0
 _REPLY_MAX: Final = 8192
 
@@ -23,7 +25,9 @@ def ask(port: int, secret: bytes) -> str:
     request = f"GET /health/proof?nonce={nonce} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nAccept: text/plain\r\n\r\n"
     reply = b""
     try:
-        with socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as sock:
+        with permitted():
+            made = socket.create_connection(("127.0.0.1", port), _TIMEOUT_S)
+        with made as sock:
             sock.sendall(request.encode("ascii"))
             while len(reply) < _REPLY_MAX and (block := sock.recv(_REPLY_MAX)):
                 reply += block

@@ -24,7 +24,8 @@ _DELAYS_S: Final = (0, 1, 2)
 
 class WindowChild:
     """boot: what it is told first. on_shown: a window came up. on_gone: there is none any more. on_say: a line for the person who
-    started us. on_start_engine, on_quit: what the person clicked. log_lines: the engine's log.
+    started us. on_start_engine, on_quit: what the person clicked. log_lines: the engine's log. on_locks, on_tripped: what it measured of
+    its locks, and what its tripwire refused; both on the reading thread.
 
     Methods are for the deciding thread, except those that say otherwise.
     """
@@ -41,7 +42,11 @@ class WindowChild:
         on_start_engine: Callable[[], None],
         on_quit: Callable[[str], None],
         log_lines: Callable[[], list[str]],
+        on_locks: Callable[[Message], None],
+        on_tripped: Callable[[Message], None],
     ) -> None:
+        self._on_locks: Final = on_locks
+        self._on_tripped: Final = on_tripped
         self._starter: Final = starter
         self._boot: Final = boot
         self._on_shown: Final = on_shown
@@ -127,6 +132,10 @@ class WindowChild:
                 self._starter.events.post(self._on_start_engine)
             case "open_link":
                 answer(caller, message, lambda: self._open_link(message.get("name")))
+            case "locks":
+                self._on_locks(message)
+            case "tripped":
+                self._on_tripped(message)
             case "log":
                 caller.reply(message, {"lines": self._log_lines()})
             case _:

@@ -201,11 +201,11 @@ def test_a_server_that_is_not_started_is_said_in_words(broker: Broker, listener:
 def test_one_wrong_address_condemns_a_name_on_the_internet(broker: Broker) -> None:
     public, local = Destination("https", "a.example", 443), Destination("http", "nas", 80, local=True)
     with pytest.raises(AppError, match="not marked as local"):
-        broker._allowed(public, ["8.8.8.8", "127.0.0.1"])
-    assert broker._allowed(public, ["8.8.8.8", "2606:4700::1"]) == ["8.8.8.8", "2606:4700::1"]
-    assert broker._allowed(local, ["fe80::1", "192.168.1.2", "2606:4700::1"]) == ["192.168.1.2"]
+        broker._allowed("work", public, ["8.8.8.8", "127.0.0.1"])
+    assert broker._allowed("work", public, ["8.8.8.8", "2606:4700::1"]) == ["8.8.8.8", "2606:4700::1"]
+    assert broker._allowed("work", local, ["fe80::1", "192.168.1.2", "2606:4700::1"]) == ["192.168.1.2"]
     with pytest.raises(AppError):
-        broker._allowed(local, ["2606:4700::1"])
+        broker._allowed("work", local, ["2606:4700::1"])
 
 
 def test_a_name_that_does_not_exist_is_said_in_words(broker: Broker) -> None:
