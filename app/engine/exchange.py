@@ -110,7 +110,7 @@ class Gateway:
         entry = opened.accounts.get(target.account)
         draft.aim(entry, target.model)
         provider = draft.spoken = entry.dialect_for(dialect)
-        if spot.endpoint in count.ENDPOINTS and provider.name != dialect.name:
+        if spot.endpoint in count.COUNTS and provider.name != dialect.name:
             return self._estimated(spot, draft, opened, body)
         if spot.endpoint == responses.ENDPOINT and client is not None:
             draft.keeping = await responses.begin(opened, client, entry, provider, body, call)
