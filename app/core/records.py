@@ -169,7 +169,10 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
-    """One group of the usage table. `key` has one text per asked dimension, in the asked order."""
+    """One group of the usage table. `key` has one text per asked dimension, in the asked order.
+
+    local: requests served by the person's own machine or network, which cost nothing.
+    """
 
     key: tuple[str, ...]
     requests: int
@@ -182,6 +185,7 @@ class UsageRow:
     cost_microusd: int
     unpriced: int
     estimated: int
+    local: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

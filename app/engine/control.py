@@ -29,7 +29,7 @@ from app.engine.clients import PREFIX, fresh_key
 from app.engine.lifeline import Lifeline
 from app.engine.status import Status
 from app.engine.web import Incoming, Reply, Stream
-from app.store import clients, ledger, rollups
+from app.store import clients, ledger, rollups, usage
 
 _log: Final = logging.getLogger(__name__)
 
@@ -250,7 +250,7 @@ class Control:
 
         def read() -> list[contract.UsageRow]:
             with threads.store.read() as connection:
-                return rollups.usage(connection, by, since_us, until_us)
+                return usage.usage(connection, by, since_us, until_us)
 
         return await threads.read(read)
 

@@ -2,8 +2,9 @@
 
 `database` opens the file and hands out transactions (`cipher` keys the connections, `pool` keeps them, `migrations` makes the tables);
 `ledger`, `rollups`, `audit`, `accounts`, `clients` and `hosts` are the nouns, each a set of functions that take a connection; `words`
-keeps texts that repeat once, `days` cuts time into local days. `journal` is a folder of sealed records beside the database and knows no
-SQL (`segments` is the form of its files, `journal_form` of its records, `replay` reads them at start).
+keeps texts that repeat once, `days` cuts time into local days. `search` finds rows by any filter (over `families` of them), `usage`
+sums them over any time (over `rollups` and `daily`): neither gets slower as the ledger grows. `journal` is a folder of sealed records
+beside the database and knows no SQL (`segments` is the form of its files, `journal_form` of its records, `replay` reads them at start).
 
 Everything here is synchronous and may wait for the disk, so it never runs on the event loop; `Journal.opened`, `closed` and
 `committed` alone are made for it. Errors of SQLite and of the file system become `AppError` here. No decision about requests belongs

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,9 +21,10 @@ from app.core.errors import AppError
 from app.core.events import AuditPruned, LedgerBatch
 from app.core.ids import call_id_bytes, call_id_of
 from app.core.records import Exchange, UsageRow
-from app.store import audit, exchanges, rollups, words
-from app.store.rollups import today, today_by_account, usage
+from app.store import audit, exchanges, families, rollups, words
+from app.store.rollups import today, today_by_account
 from app.store.tables import insert_into, select_from
+from app.store.usage import usage
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -37,16 +39,18 @@ _STREAM: Final = exchanges.FIELDS.index("stream")
 _ESTIMATED: Final = exchanges.FIELDS.index("tokens.estimated")
 _INSERT: Final = insert_into("exchanges", _COLUMNS)
 _SELECT: Final = select_from("exchanges", _COLUMNS)
+_SEVERAL: Final = f"{_SELECT} WHERE id IN (SELECT unhex(value) FROM json_each(?)) ORDER BY id DESC"  # noqa: S608 - our words alone
 _KNOWN: Final = "SELECT id FROM exchanges WHERE id IN (SELECT unhex(value) FROM json_each(?))"
 
 _line: Final = msgspec.json.Encoder().encode
 
 
-def record(connection: Connection, rows: Sequence[Exchange], at_us: int | None = None) -> int:
+def record(connection: Connection, rows: Sequence[Exchange], at_us: int | None = None, zone: tzinfo | None = None) -> int:
     """Write the rows that are not in the ledger yet; returns how many. Needs a writing transaction.
 
     A row is known by its id: recording it again, as after a crash, changes nothing, and of two in one batch the first counts.
-    `at_us`: the time of the audit entry; by default the latest time in the rows.
+    `at_us`: the time of the audit entry; by default the latest time in the rows. zone: by whose days the sums of whole days are kept;
+    this machine's by default.
     """
     fresh = _fresh(connection, rows)
     if not fresh:
@@ -65,7 +69,8 @@ def record(connection: Connection, rows: Sequence[Exchange], at_us: int | None =
             for identifier, row in zip(sorted(fresh), values, strict=True)
         ],
     )
-    rollups.add(connection, ordered, numbers)
+    families.add(connection, sorted(fresh), ordered, numbers)
+    rollups.add(connection, ordered, numbers, zone)
     return len(ordered)
 
 
@@ -74,14 +79,21 @@ def page(connection: Connection, limit: int, before: str | None = None) -> list[
     if before is None:
         found = connection.exec_driver_sql(f"{_SELECT} ORDER BY id DESC LIMIT ?", (limit,)).all()
     else:
-        found = connection.exec_driver_sql(f"{_SELECT} WHERE id < ? ORDER BY id DESC LIMIT ?", (_key(before), limit)).all()
+        found = connection.exec_driver_sql(f"{_SELECT} WHERE id < ? ORDER BY id DESC LIMIT ?", (key(before), limit)).all()
     return [exchanges.of_flat(values) for values in _flat(connection, found)]
 
 
 def one(connection: Connection, identifier: str) -> Exchange | None:
     """The row with that call id, or None. AppError body_invalid when it is no call id."""
-    found = connection.exec_driver_sql(f"{_SELECT} WHERE id = ?", (_key(identifier),)).all()
+    found = connection.exec_driver_sql(f"{_SELECT} WHERE id = ?", (key(identifier),)).all()
     return next(map(exchanges.of_flat, _flat(connection, found)), None)
+
+
+def several(connection: Connection, identifiers: Sequence[bytes]) -> list[Exchange]:
+    """The rows with these ids, the one opened last first."""
+    as_hex = _line([identifier.hex() for identifier in identifiers]).decode()
+    found = connection.exec_driver_sql(_SEVERAL, (as_hex,)).all()
+    return [exchanges.of_flat(values) for values in _flat(connection, found)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +215,12 @@ class _Prune(msgspec.Struct):
     detail: AuditPruned
 
 
-def _key(identifier: str) -> bytes:
+def key(identifier: str) -> bytes:
+    """The 16 bytes of a call id. AppError body_invalid when it is none."""
     try:
         return call_id_bytes(identifier)
     except ValueError as error:
         raise AppError("body_invalid", "That is not the id of a request.", "Ids look like req_01J...", param="id") from error
 
 
-__all__ = ["UsageRow", "Verdict", "digest_upto", "one", "page", "record", "today", "today_by_account", "usage", "verify"]
+__all__ = ["UsageRow", "Verdict", "digest_upto", "key", "one", "page", "record", "several", "today", "today_by_account", "usage", "verify"]

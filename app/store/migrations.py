@@ -17,7 +17,8 @@ from typing import Final
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.errors import AppError
-from app.store import disk, egress, responses
+from app.store import daily, disk, egress, responses
+from app.store.statements import Direct
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,65 @@ def _responses(connection: sqlcipher3.Connection) -> None:
         connection.execute(statement)
 
 
+# Rows alike in everything that is filtered by (store/families.py), and where each family's rows are.
+_FAMILIES: Final = """
+CREATE TABLE families (
+    id INTEGER PRIMARY KEY,
+    client INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    error INTEGER NOT NULL,
+    UNIQUE (client, account, model, status, outcome, error)
+) STRICT"""
+
+_FAMILY_ROWS: Final = """
+CREATE TABLE family_rows (family INTEGER NOT NULL, exchange BLOB NOT NULL, PRIMARY KEY (family, exchange)) STRICT, WITHOUT ROWID"""
+
+# What a search in the errors reads: the failed rows' texts alone, the newest first.
+_FAILURES: Final = "CREATE INDEX failures ON exchanges (id, message, error) WHERE message <> ''"
+
+# The rollups by whole local days (store/daily.py).
+_DAILY: Final = """
+CREATE TABLE daily (
+    ahead INTEGER NOT NULL,
+    day INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    local INTEGER NOT NULL,
+    input INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    reasoning INTEGER NOT NULL,
+    cost_microusd INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    PRIMARY KEY (ahead, day, client, account, kind, model)
+) STRICT, WITHOUT ROWID"""
+
+_DAY_SPANS: Final = "CREATE TABLE day_spans (first INTEGER PRIMARY KEY, until INTEGER NOT NULL, ahead INTEGER NOT NULL) STRICT"
+
+
+def _ways_to_ask(connection: sqlcipher3.Connection) -> None:
+    for statement in (_FAMILIES, _FAMILY_ROWS, _FAILURES, _DAILY, _DAY_SPANS):
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO families (client, account, model, status, outcome, error) "
+        "SELECT DISTINCT client, account, model, status, outcome, error FROM exchanges"
+    )
+    connection.execute(
+        "INSERT INTO family_rows SELECT f.id, e.id FROM exchanges e JOIN families f "
+        "USING (client, account, model, status, outcome, error) ORDER BY 1, 2"
+    )
+    daily.count(Direct(connection))
+
+
 def _egress(connection: sqlcipher3.Connection) -> None:
     for statement in (egress.CONNECTIONS, egress.CONNECTIONS_BY_TIME, egress.REFUSALS, egress.NAMES):
         connection.execute(statement)
@@ -242,4 +302,5 @@ ALL: Final[tuple[Migration, ...]] = (
     Migration("checkpoints and settings", _checkpoints),
     Migration("kept responses", _responses),
     Migration("egress records", _egress),
+    Migration("families of rows and whole days", _ways_to_ask),
 )

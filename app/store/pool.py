@@ -1,5 +1,5 @@
 """Transactions: one connection that writes, behind a lock, and a pool of readers that can only read. The only runtime user of
-SQLAlchemy but for `grouping`.
+SQLAlchemy.
 
 Importing SQLAlchemy takes 150 to 200 ms, so `database` imports this module when the first transaction begins, not at start.
 """

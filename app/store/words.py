@@ -45,6 +45,17 @@ def texts(connection: Connection, wanted: Iterable[int]) -> dict[int, str]:
     return dict.fromkeys(missing, "?") | _remembered(known, found)
 
 
+def known(connection: Connection, wanted: Iterable[str]) -> list[int]:
+    """The numbers of those texts that have one. Needs no writing transaction."""
+    storable = [text for text in wanted if not any("\ud800" <= letter <= "\udfff" for letter in text)]
+    return [row[1] for row in connection.exec_driver_sql(_NUMBERS, (_json(storable),))]
+
+
+def containing(connection: Connection, part: str) -> list[int]:
+    """The numbers of the texts that contain `part`, given in small letters, whatever the case of A to Z there. Reads all texts."""
+    return [row[0] for row in connection.exec_driver_sql("SELECT id FROM words WHERE instr(lower(text), ?)", (part,))]
+
+
 def forget(connection: Connection) -> None:
     """Drop what the connection remembers: its transaction was undone."""
     if not connection.closed and not connection.invalidated:

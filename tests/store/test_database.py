@@ -20,7 +20,7 @@ import sqlcipher3
 from app.core.errors import AppError
 from app.core.events import ClientAdded, ClientBlocked, Event, ExchangeClosed
 from app.core.records import Client
-from app.store import accounts, audit, clients, grouping, ledger, migrations
+from app.store import accounts, audit, clients, families, ledger, migrations, tables
 from app.store.database import Store
 from tests.store.rows import KEY, NOW_US, opened, row, rows
 
@@ -373,7 +373,9 @@ def test_a_damaged_database_is_not_migrated(data_dir: Path) -> None:
 def test_the_tables_named_for_queries_are_the_ones_that_exist(data_dir: Path) -> None:
     with opened(data_dir / "g.db") as store, store.read() as connection:
         for table, named in {
-            "rollups": grouping.rollups.columns.keys(),
+            "rollups": tables.ROLLUP_KEY + tables.ROLLUP_SUMS,
+            "daily": ("ahead", "day", *tables.ROLLUP_KEY[1:], *tables.ROLLUP_SUMS),
+            "families": ("id", *families.COLUMNS),
             "exchanges": ledger._COLUMNS,
             "accounts": accounts._FIELDS,
         }.items():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.core.errors import AppError
 from app.core.records import Exchange, HourBar, UsageRow
-from app.store import days, hosts, ledger, rollups
+from app.store import daily, days, hosts, ledger, rollups, usage
 from tests.store.rows import NOW_US, any_row, opened, row
 
 HOUR_US = 3_600_000_000
@@ -72,7 +72,15 @@ def group(made: list[Exchange], by: tuple[str, ...], zone: tzinfo) -> list[Usage
     groups: defaultdict[tuple[str, ...], list[Exchange]] = defaultdict(list)
     for one in made:
         local = datetime.fromtimestamp(one.opened_us // 1_000_000, zone).date().isoformat()
-        texts = {"day": local, "client": one.client, "model": one.model, "provider": one.account}
+        at = datetime.fromtimestamp(one.opened_us // 1_000_000, zone).replace(minute=0, second=0)
+        texts = {
+            "hour": at.isoformat(timespec="minutes"),
+            "day": local,
+            "month": local[:7],
+            "client": one.client,
+            "model": one.model,
+            "provider": one.account,
+        }
         groups[tuple(texts[name] for name in by)].append(one)
     return [
         UsageRow(
@@ -87,8 +95,9 @@ def group(made: list[Exchange], by: tuple[str, ...], zone: tzinfo) -> list[Usage
             cost_microusd=sum(one.cost_microusd or 0 for one in members),
             unpriced=sum(rollups.is_unpriced(one) for one in members),
             estimated=sum(one.tokens.estimated for one in members),
+            local=sum(one.price == "local" for one in members),
         )
-        for key, members in sorted(groups.items())
+        for key, members in groups.items()
     ]
 
 
@@ -96,19 +105,28 @@ def group(made: list[Exchange], by: tuple[str, ...], zone: tzinfo) -> list[Usage
 @given(
     st.lists(any_row(FIRST_US, LAST_US), max_size=60, unique_by=lambda made: made.id),
     st.sampled_from(ZONES),
+    st.sampled_from(ZONES),
     st.integers(1, 5),
 )
 def test_usage_equals_the_sum_over_the_rows_however_it_is_grouped(
-    tmp_path_factory: pytest.TempPathFactory, made: list[Exchange], zone: tzinfo, batches: int
+    tmp_path_factory: pytest.TempPathFactory, made: list[Exchange], zone: tzinfo, counted: tzinfo, batches: int
 ) -> None:
     with opened(tmp_path_factory.mktemp("rollups") / "g.db") as store:
         for start in range(batches):
             with store.write() as connection:
-                ledger.record(connection, made[start::batches])
-                ledger.record(connection, made[start::batches])  # replayed: counts once
-        with store.read() as connection:
-            for by in (by for size in range(5) for by in itertools.combinations(rollups.DIMENSIONS, size)):
-                assert ledger.usage(connection, by, 0, LAST_US + DAY_US, zone) == group(made, by, zone)
+                ledger.record(connection, made[start::batches], zone=counted)
+                ledger.record(connection, made[start::batches], zone=counted)  # replayed: counts once
+        for mended in (False, True):
+            with store.write() as connection:
+                if mended:
+                    daily.mend(connection, zone)
+                assert daily.fits(connection, zone) or not mended
+            with store.read() as connection:
+                for by in (by for size in range(5) for by in itertools.combinations(usage.DIMENSIONS, size)):
+                    if len(set(by) & set(usage.TIMES)) > 1:
+                        continue
+                    found = ledger.usage(connection, by, FIRST_US, LAST_US + DAY_US, zone)
+                    assert sorted(found, key=lambda one: one.key) == sorted(group(made, by, zone), key=lambda one: one.key)
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
@@ -203,7 +221,7 @@ def test_bounds_of_usage_are_quarters_of_an_hour(data_dir: Path) -> None:
             assert count(us(2026, 11, 21), us(2026, 11, 20)) == 0
 
 
-@pytest.mark.parametrize("by", [("hour",), ("day", "day"), ("client; DROP TABLE rollups",), ("quarter",)])
+@pytest.mark.parametrize("by", [("year",), ("hour", "day"), ("day", "day"), ("client; DROP TABLE rollups",), ("quarter",)])
 def test_an_unknown_dimension_is_refused(data_dir: Path, by: tuple[str, ...]) -> None:
     with opened(data_dir / "g.db") as store, store.read() as connection, pytest.raises(AppError) as caught:
         ledger.usage(connection, by, 0, NOW_US)

@@ -1,0 +1,99 @@
+"""Families of rows: those alike in everything the ledger is filtered by (client, account, model, status, outcome, error).
+
+There are some hundred families however many rows there are, so a filter is a set of families, and the newest rows of each lie side by
+side in `family_rows`. One index serves every combination of filters, at about 30 bytes a row.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from app.core.records import Exchange
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+COLUMNS: Final = ("client", "account", "model", "status", "outcome", "error")
+_MOST_REMEMBERED: Final = 20_000
+_PLACES: Final = ", ".join("?" * len(COLUMNS))
+_ADD: Final = f"INSERT INTO families ({', '.join(COLUMNS)}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING"  # noqa: S608 - our words alone
+_NUMBER: Final = f"SELECT id FROM families WHERE {' AND '.join(f'{name} = ?' for name in COLUMNS)}"  # noqa: S608 - our words alone
+_ADD_ROW: Final = "INSERT INTO family_rows (family, exchange) VALUES (?, ?)"
+_NEWEST: Final = """
+SELECT value, (SELECT max(exchange) FROM family_rows WHERE family = value AND exchange >= ? AND exchange < ?) AS newest
+FROM json_each(?) WHERE newest IS NOT NULL ORDER BY newest DESC LIMIT ?"""
+_OLDEST: Final = """
+SELECT value, (SELECT min(exchange) FROM family_rows WHERE family = value AND exchange >= ? AND exchange < ?) AS oldest
+FROM json_each(?) WHERE oldest IS NOT NULL ORDER BY oldest LIMIT ?"""
+_DOWN: Final = "SELECT exchange FROM family_rows WHERE family = ? AND exchange >= ? AND exchange < ? ORDER BY exchange DESC LIMIT ?"
+_UP: Final = "SELECT exchange FROM family_rows WHERE family = ? AND exchange >= ? AND exchange < ? ORDER BY exchange LIMIT ?"
+
+
+def add(connection: Connection, identifiers: Sequence[bytes], rows: Iterable[Exchange], numbers: Mapping[str, int]) -> None:
+    """Put rows that are being recorded into their families. `numbers`: the words' numbers."""
+    known: dict[tuple[int, ...], int] = connection.info.setdefault("families", {})
+    if len(known) > _MOST_REMEMBERED:
+        known.clear()
+    placed = []
+    for identifier, row in zip(identifiers, rows, strict=True):
+        key = (numbers[row.client], numbers[row.account], numbers[row.model], row.status, numbers[row.outcome], numbers[row.error])
+        family = known.get(key)
+        if family is None:
+            connection.exec_driver_sql(_ADD, key)
+            family = known[key] = int(connection.exec_driver_sql(_NUMBER, key).scalar_one())
+        placed.append((family, identifier))
+    connection.exec_driver_sql(_ADD_ROW, placed)
+
+
+def matching(connection: Connection, condition: str, values: Sequence[int], most: int) -> list[int]:
+    """At most that many of the families for which a condition on `COLUMNS` holds. condition: our own words alone."""
+    found = connection.exec_driver_sql(f"SELECT id FROM families WHERE {condition} LIMIT ?", (*values, most))  # noqa: S608 - see above
+    return [row[0] for row in found]
+
+
+def newest(connection: Connection, families: Sequence[int], low: bytes, high: bytes, limit: int) -> list[bytes]:
+    """The ids of the last `limit` rows of these families with low <= id < high, the newest first."""
+    best: list[bytes] = []  # a heap, the oldest on top
+    for family, last in connection.exec_driver_sql(_NEWEST, (low, high, _json(families), limit)).all():
+        if len(best) == limit and last <= best[0]:
+            break
+        floor = best[0] if len(best) == limit else low
+        for (identifier,) in connection.exec_driver_sql(_DOWN, (family, floor, high, limit)).all():
+            if len(best) < limit:
+                heapq.heappush(best, identifier)
+            elif identifier > best[0]:
+                heapq.heapreplace(best, identifier)
+    return sorted(best, reverse=True)
+
+
+def oldest(connection: Connection, families: Sequence[int], low: bytes, high: bytes, limit: int) -> list[bytes]:
+    """The ids of the first `limit` rows of these families with low <= id < high, the newest of them first."""
+    found: set[bytes] = set()
+    ceiling = high
+    for family, first in connection.exec_driver_sql(_OLDEST, (low, high, _json(families), limit)).all():
+        if first >= ceiling:
+            break
+        found.update(row[0] for row in connection.exec_driver_sql(_UP, (family, low, ceiling, limit)))
+        if len(found) >= limit:
+            kept = heapq.nsmallest(limit, found)
+            found, ceiling = set(kept), kept[-1]
+    return sorted(heapq.nsmallest(limit, found), reverse=True)
+
+
+def remove(connection: Connection, identifiers: Sequence[tuple[bytes, tuple[Any, ...]]]) -> None:
+    """Take rows out of their families, given with the values of `COLUMNS`."""
+    known: dict[tuple[Any, ...], int] = {}
+    for _, key in identifiers:
+        if key not in known:
+            known[key] = int(connection.exec_driver_sql(_NUMBER, key).scalar_one())
+    connection.exec_driver_sql(
+        "DELETE FROM family_rows WHERE family = ? AND exchange = ?", [(known[key], identifier) for identifier, key in identifiers]
+    )
+
+
+def _json(numbers: Sequence[int]) -> str:
+    return msgspec.json.encode(numbers).decode()
