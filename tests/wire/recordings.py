@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.core.records import Tokens
-from app.wire.body import understand
+from app.wire.body import Understood, understand
 from app.wire.bridge import Relay
 from app.wire.dialects import DIALECTS
 
@@ -50,9 +50,19 @@ class Case:
     def tokens(self) -> Tokens:
         return Tokens(**self.expected["tokens"])
 
+    @property
+    def call(self) -> Understood:
+        gemini = self.dialect == "gemini"  # whose model is in the path
+        return understand(
+            self.request,
+            self.expected["endpoint"],
+            model=f"work/{self.expected['model']}" if gemini else "",
+            stream=self.streams if gemini else None,
+        )
+
     def relay(self) -> Relay:
         expected = self.expected
-        call = understand(self.request, expected["endpoint"])
+        call = self.call
         return Relay(
             DIALECTS[self.dialect],  # type: ignore[index]  # the folder's name
             expected["endpoint"],

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from anthropic.types import Message, MessageTokensCount, RawMessageStreamEvent
+from google.genai.types import GenerateContentResponse
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from app.wire.bridge import Relay
@@ -115,6 +117,8 @@ def test_recorded_replies_are_what_the_official_package_expects(case: Case) -> N
         "embeddings": CreateEmbeddingResponse,
         "messages": Message,
         "messages/count_tokens": MessageTokensCount,
+        "responses": Response,
+        "generateContent": GenerateContentResponse,
     }[case.expected["endpoint"]]
     kind.model_validate_json(case.answer)
 
@@ -122,7 +126,13 @@ def test_recorded_replies_are_what_the_official_package_expects(case: Case) -> N
 @pytest.mark.parametrize("case", STREAMS, ids=str)
 def test_recorded_events_are_what_the_official_package_expects(case: Case) -> None:
     endpoint = case.expected["endpoint"]
-    kind: Any = {"chat/completions": ChatCompletionChunk, "completions": Completion, "messages": RawMessageStreamEvent}[endpoint]
+    kind: Any = {
+        "chat/completions": ChatCompletionChunk,
+        "completions": Completion,
+        "messages": RawMessageStreamEvent,
+        "responses": ResponseStreamEvent,
+        "streamGenerateContent": GenerateContentResponse,
+    }[endpoint]
     read = TypeAdapter(kind)
     for event in events(case.answer):
         name, data = fields(event)
