@@ -1,6 +1,6 @@
 """What Gatehouse costs, measured on this machine: real gateway, real sockets, a local provider, a load generator. Not run as a test.
 
-    python -m tests.bench                   everything, about six minutes
+    python -m tests.bench                   everything, about nine minutes
     python -m tests.bench --quick           fewer and shorter rounds
     python -m tests.bench --only streams    one part (may be given several times)
     python -m tests.bench --json            the same numbers for a program

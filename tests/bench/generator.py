@@ -1,7 +1,8 @@
 """The load generator as a process: a `Job` as JSON on its input, one JSON line per moment on its output, the last one with the result.
 
 Closed loop: each connection asks, waits for the whole reply, and asks again while there is time. With `seconds` 0 each asks once, which
-is what the slow streams do. Moments: "steady" when every connection has its first event, "ending" when the first reply is over, "done".
+is what the slow streams do; intervals then count from the moment when all of them run. Moments: "steady" when every connection has its
+first event, "ending" when the first reply is over, "done".
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class _Connection(asyncio.Protocol):
             tally.firsts.append(now - self._sent)
             tally.begun += 1
             if not tally.job.seconds and tally.begun == tally.job.connections:
+                tally.intervals.clear()
                 tally.say("steady")
         elif count:
             tally.intervals.append(now - self._last)
