@@ -249,8 +249,9 @@ CREATE TABLE families (
 _FAMILY_ROWS: Final = """
 CREATE TABLE family_rows (family INTEGER NOT NULL, exchange BLOB NOT NULL, PRIMARY KEY (family, exchange)) STRICT, WITHOUT ROWID"""
 
-# What a search in the errors reads: the failed rows' texts alone, the newest first.
-_FAILURES: Final = "CREATE INDEX failures ON exchanges (id, message, error) WHERE message <> ''"
+# What a search in the errors reads: of failed rows alone the texts, and what else they may be filtered by.
+_FAILURES: Final = """
+CREATE INDEX failures ON exchanges (id, message, error, client, account, model, status, outcome) WHERE message <> ''"""
 
 # The rollups by whole local days (store/daily.py).
 _DAILY: Final = """

@@ -29,8 +29,10 @@ _LOWEST: Final = bytes(16)
 _HIGHEST: Final = b"\xff" * 17  # above every id, which have 16 bytes
 _ID_LETTERS: Final = 26
 _FAILED: Final = """
-SELECT id FROM (SELECT id, message, error FROM exchanges INDEXED BY failures WHERE message <> '' AND id >= ? AND id < ? ORDER BY id {order}
-LIMIT ?) WHERE instr(lower(message), ?) OR error IN (SELECT value FROM json_each(?)) LIMIT ?"""
+SELECT id FROM (
+    SELECT id, message, error, client, account, model, status, outcome FROM exchanges INDEXED BY failures
+    WHERE message <> '' AND id >= ? AND id < ? ORDER BY id {order} LIMIT ?
+) WHERE (instr(lower(message), ?) OR error IN (SELECT value FROM json_each(?))) AND {kept} LIMIT ?"""
 _NTH_FAILED: Final = """
 SELECT id FROM exchanges INDEXED BY failures WHERE message <> '' AND id >= ? AND id < ? ORDER BY id {order} LIMIT 1 OFFSET ?"""
 
@@ -162,13 +164,11 @@ def _by_text(connection: Connection, text: str, kept: _Kept | None, low: bytes, 
     order = "ASC" if up else "DESC"
     lowered = _lower(text)
     codes = msgspec.json.encode(words.containing(connection, lowered)).decode()
-    wide = limit if kept is None else SEARCHED
-    found = connection.exec_driver_sql(_FAILED.format(order=order), (low, high, SEARCHED, lowered, codes, wide)).all()
+    condition, values = ("1", []) if kept is None else kept
+    query = _FAILED.format(order=order, kept=condition)
+    found = connection.exec_driver_sql(query, (low, high, SEARCHED, lowered, codes, *values, limit)).all()
     ids = sorted((row[0] for row in found), reverse=not up)
-    if kept is not None:
-        ids = _those(connection, ids, kept, up=up)
-    if len(ids) >= limit:
-        ids = ids[:limit]
+    if len(ids) == limit:
         return Found(rows=ledger.several(connection, ids), next=call_id_of(ids[-1]))
     last = connection.exec_driver_sql(_NTH_FAILED.format(order=order), (low, high, SEARCHED - 1)).scalar()
     return Found(rows=ledger.several(connection, ids), next=None if last is None else call_id_of(last))

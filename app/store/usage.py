@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TIMES: Final = ("hour", "day", "month")
 PLAIN: Final = ("client", "model", "provider")
 DIMENSIONS: Final = (*TIMES, *PLAIN)
-MOST_HOURS: Final = 24 * 62
+MOST_HOURS: Final = 24 * 14
 _SUMS: Final = (
     "requests", "failed", "input", "cached", "cache_write", "output", "reasoning", "cost_microusd", "unpriced", "estimated", "local",
 )  # fmt: skip
@@ -61,22 +61,26 @@ def usage(
     if first > last:
         return []
     if "hour" in by and last - first >= MOST_HOURS * 4:
-        raise AppError("body_invalid", "Hours are summed over two months at most.", "Choose a shorter time, or days.", param="by")
+        raise AppError("body_invalid", "Hours are summed over two weeks at most.", "Choose a shorter time, or days.", param="by")
     condition, values = _condition(connection, only)
     if condition is None:
         return []
     spans = daily.spans_of(zone, first, last)
     by_days = "hour" not in by and daily.whole_days(connection, spans)
-    totals: dict[tuple[Any, ...], list[int]] = {}
+    wide, hour = len(by), by.index("hour") if "hour" in by else -1
+    totals: dict[tuple[Any, ...], Sequence[int]] = {}
+    cursor = connection.connection.cursor()  # the driver's own: SQLAlchemy's rows take twice as long, and there may be thousands
     for start, until, ahead in spans:
         for source, low, high in _parts(start, until, ahead, by_days=by_days):
-            for row in connection.exec_driver_sql(_statement(source, by, condition), (ahead, low, high, *values)):
-                if row[len(by)] is None:
+            cursor.execute(_statement(source, by, condition), (ahead, low, high, *values))
+            for row in cursor.fetchall():
+                key, sums = row[:wide], row[wide:]
+                if sums[0] is None:
                     continue
-                key = tuple((value, ahead) if name == "hour" else value for name, value in zip(by, row, strict=False))
+                if hour >= 0:
+                    key = (*key[:hour], (key[hour] * 4 - ahead, ahead), *key[hour + 1 :])
                 total = totals.get(key)
-                added = row[len(by) :]
-                totals[key] = list(added) if total is None else [a + b for a, b in zip(total, added, strict=True)]
+                totals[key] = sums if total is None else [a + b for a, b in zip(total, sums, strict=True)]
     return _rows(connection, by, totals)
 
 
@@ -115,23 +119,23 @@ def _column(name: str) -> str:
 
 def _rows(connection: Connection, by: Sequence[str], totals: Mapping[tuple[Any, ...], Sequence[int]]) -> list[UsageRow]:
     texts = words.texts(connection, {key[place] for place, name in enumerate(by) if name in PLAIN for key in totals})
-    shown = []
-    for key, sums in totals.items():
-        labels = tuple(_label(name, value, texts) for name, value in zip(by, key, strict=True))
-        # The hour that comes twice is earlier where local time is further ahead.
-        order = tuple(
-            (value[0] * 4 - value[1],) if name == "hour" else (label,) for name, value, label in zip(by, key, labels, strict=True)
-        )
-        shown.append((order, UsageRow(key=labels, **dict(zip(_SUMS, sums, strict=True)))))
-    return [row for _, row in sorted(shown, key=lambda one: one[0])]
+    # A label is made once, not once a row. Hours are sorted before they are named, because one of them may come twice.
+    labels = [{value: _label(name, value, texts) for value in {key[place] for key in totals}} for place, name in enumerate(by)]
+    shown = [(tuple([made[value] for made, value in zip(labels, key, strict=True)]), key, sums) for key, sums in totals.items()]
+    if "hour" in by:
+        place = by.index("hour")
+        shown.sort(key=lambda one: (*one[0][:place], one[1][place], *one[0][place + 1 :]))
+    else:
+        shown.sort(key=lambda one: one[0])
+    return [UsageRow(key=label, **dict(zip(_SUMS, sums, strict=True))) for label, _, sums in shown]
 
 
 def _label(name: str, value: Any, texts: Mapping[int, str]) -> str:
     match name:
         case "hour":
-            hour, ahead = value
+            at, ahead = value
             zone = timezone(timedelta(minutes=15 * ahead))
-            return (datetime.fromtimestamp(hour * 3600, UTC).replace(tzinfo=zone)).isoformat(timespec="minutes")
+            return datetime.fromtimestamp((at + ahead) * 900, UTC).replace(tzinfo=zone).isoformat(timespec="minutes")
         case "day":
             return days.label(value)
         case "month":

@@ -21,7 +21,7 @@ from tests.bench.rig import Rig, Stub, answer, rig, stub
 
 TINY = Scale(
     rounds=1, burst_s=0.3, connections=(2,), streams=10, chunks=30, stream_rounds=1, starts=1, leaves=2, windows=1, idle_s=0.2,
-    requests=(50, 100),
+    requests=(50, 100), ledgers=(2_000,), asks=1,
 )  # fmt: skip
 
 

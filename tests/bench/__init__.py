@@ -25,6 +25,8 @@ start         from the command to the first 200 of /health/liveness, to the line
               with an existing data folder and compiled modules. The vault is one with a passphrase, whose key is stretched on purpose.
 memory        resident size (and in brackets the share of shared pages) on a fresh gateway, then after requests and streams.
 window        from the command to the window mapped and painted, on a virtual display.
+ledger        95th percentiles of every question of Activity and Usage, of ledgers of a million and ten million rows over a year that
+              `seed_ledger` makes (about a minute a million), recording and bytes a row. Not part of a run without `--only ledger`.
 
 What lives here: `machine`, `processes` (CPU, memory, starting and ending), `generator` and `load`, `nginx`, `rig` (what is measured on),
 `figures` and `report`, and one file per part. What must not: checks of behaviour, which are tests.

@@ -12,7 +12,8 @@ from tests.bench.rig import Rig
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much of everything. requests: after how many the memory is looked at again."""
+    """How much of everything. requests: after how many the memory is looked at again. ledgers: sizes in rows.
+    asks: how often each question is put to them."""
 
     rounds: int
     burst_s: float
@@ -25,15 +26,17 @@ class Scale:
     windows: int
     idle_s: float
     requests: tuple[int, int]
+    ledgers: tuple[int, ...]
+    asks: int
 
 
 FULL = Scale(
     rounds=5, burst_s=2, connections=(1, 16, 64, 256), streams=1000, chunks=120, stream_rounds=3, starts=7, leaves=25, windows=5, idle_s=10,
-    requests=(10_000, 100_000),
+    requests=(10_000, 100_000), ledgers=(1_000_000, 10_000_000), asks=20,
 )  # fmt: skip
 QUICK = Scale(
     rounds=2, burst_s=1, connections=(1, 16), streams=200, chunks=60, stream_rounds=1, starts=3, leaves=5, windows=2, idle_s=2,
-    requests=(2_000, 10_000),
+    requests=(2_000, 10_000), ledgers=(100_000,), asks=10,
 )  # fmt: skip
 
 
