@@ -223,7 +223,7 @@ def _tools(out: Table, call: Call, known: tuple[int, int] | None, losses: Losses
     if not tools:
         # A conversation with calls in it needs their tools, even when none may be called any more.
         called = {part.name: None for message in call.messages for part in message.parts if isinstance(part, ToolCall)}
-        if called:
+        if called and not own:
             out["tools"] = [{"name": name, "input_schema": {"type": "object"}} for name in called]
             out["tool_choice"] = {"type": "none"}
         return

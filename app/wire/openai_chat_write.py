@@ -86,7 +86,7 @@ def _own_members(out: Table, call: Call, facts: Facts, losses: Losses, *, own: b
     """What OpenAI itself knows, and other servers of the dialect often refuse."""
     given = {
         "metadata": call.metadata, "store": call.store, "verbosity": call.verbosity or None, "prompt_cache_key": call.cache_key or None,
-        "service_tier": call.service_tier if own or call.origin == "responses" else None,
+        "service_tier": call.service_tier or None if own or call.origin == "responses" else None,
     }  # fmt: skip
     for name, value in given.items():
         if value is None:
