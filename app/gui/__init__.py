@@ -9,7 +9,9 @@ view after a command. Each page is one file: first a pure `present(state, ...) -
     state     what is known, as one value; the state pill   tasks     commands in worker threads
     window    sidebar, header, pages, sheets, shortcuts     tray      the icon in the system's tray, where there is one
     theme     tokens, fonts, palette, style sheet           glyphs    names of icon glyphs
-    widgets, fields, tables, charts, sheet, messages        the parts pages are made of
+    pages     one file each                                 sheets    forms and questions over a page; `forms` opens them
+    overview, accounts, exchanges, inspector, format        what is shown of a value, in words
+    labels, widgets, fields, cells, tables, charts, cards   the parts pages are made of
 
 What must not live here: anything that opens a socket, reads the database or knows a provider; QtNetwork, QML, WebEngine. Text from a
 model, a provider or an error is shown as plain text only.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.gui.labels import Label, Line, Run
 from app.gui.overview import Step, View
 from app.gui.session import Session
-from app.gui.widgets import Button, Card, EmptyState, Glyph, Label, Line, Run, Tile, hairline, row_of
+from app.gui.widgets import Button, Card, EmptyState, Glyph, Tile, hairline, row_of
 from app.gui.words import tr
 
 

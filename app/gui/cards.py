@@ -13,9 +13,10 @@ from app.core.records import Exchange
 from app.gui import accounts, exchanges, theme
 from app.gui.cells import Column
 from app.gui.charts import HourBars
+from app.gui.labels import Elided, Label
 from app.gui.overview import HostLine, Metric, ProviderLine, View
 from app.gui.tables import Rows, Table
-from app.gui.widgets import Button, Card, CardHead, Elided, Label, Status, Tile, clear_layout, hairline, row_of
+from app.gui.widgets import Button, Card, CardHead, Status, Tile, clear_layout, hairline, row_of
 from app.gui.words import tr
 
 SIDE = 288

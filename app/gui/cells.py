@@ -12,8 +12,9 @@ from PySide6.QtGui import QHelpEvent, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QToolTip, QWidget
 
 from app.gui import icons, theme
+from app.gui.labels import plain_tip
 from app.gui.theme import Type
-from app.gui.widgets import paint_tile, plain_tip
+from app.gui.widgets import paint_tile
 
 Index = QModelIndex | QPersistentModelIndex
 

@@ -11,7 +11,8 @@ from PySide6.QtWidgets import QAbstractButton, QButtonGroup, QFrame, QHBoxLayout
 from app.core.secret import Secret
 from app.gui import icons, theme
 from app.gui.focus import ring_on_focus
-from app.gui.widgets import Button, Glyph, Label, row_of, set_look
+from app.gui.labels import Label, set_look
+from app.gui.widgets import Button, Glyph, row_of
 from app.gui.words import tr
 
 

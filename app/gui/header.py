@@ -13,8 +13,9 @@ from PySide6.QtWidgets import QAbstractButton, QFrame, QHBoxLayout, QMenu, QSize
 from app.gui import format as fmt
 from app.gui import icons, theme
 from app.gui.focus import ring_on_focus
+from app.gui.labels import Label, Run
 from app.gui.state import Dialect, Pill, State, base_url, left_hosts, pill
-from app.gui.widgets import Button, Label, Run
+from app.gui.widgets import Button
 from app.gui.words import plural, tr
 
 DIALECTS: Final[dict[Dialect, str]] = {"openai": "OpenAI", "anthropic": "Anthropic"}
@@ -133,7 +134,7 @@ class Header(QFrame):
         self._url = Label("", "mono", "tx", self._url_group).selectable()
         self._url.setContentsMargins(10, 0, 10, 0)
         self._copy = Button(tr("Copy"), "segment", glyph="copy", parent=self._url_group)
-        self._copy.setToolTip(tr("Copy the base URL (Ctrl Shift C)"))
+        self._copy.setToolTip(tr("Copy the base URL ({keys})", keys=key_words("Ctrl+Shift+C")))
         self._copy.clicked.connect(self.copied)
         for part in (self._dialect, _upright(self._url_group), self._url, _upright(self._url_group), self._copy):
             group.addWidget(part)
@@ -149,7 +150,7 @@ class Header(QFrame):
         row.addWidget(self.hosts_button)
         self._find = HeadButton(caret=False, parent=self)
         self._find.show_runs("magnifying-glass", "tx3", ())
-        self._find.show_keys(QKeySequence("Ctrl+K").toString(QKeySequence.SequenceFormat.NativeText).replace("+", " "))
+        self._find.show_keys(key_words("Ctrl+K"))
         self._find.setAccessibleName(tr("Find a page or command"))
         self._find.setToolTip(tr("Find a page or command"))
         self._find.clicked.connect(self.wants_palette)
@@ -275,6 +276,11 @@ def _act(menu: QMenu, glyph: str, text: str, call: object) -> QAction:
         action.setIcon(icons.icon(glyph, 16, "tx2"))
     action.triggered.connect(call)
     return action
+
+
+def key_words(keys: str) -> str:
+    """A shortcut as this system writes it."""
+    return QKeySequence(keys).toString(QKeySequence.SequenceFormat.NativeText).replace("+", " ")
 
 
 def menu_text(text: str) -> str:

@@ -12,7 +12,8 @@ from app.core.records import Exchange
 from app.gui import exchanges, theme
 from app.gui import format as fmt
 from app.gui.charts import Stretch, TimeBar
-from app.gui.widgets import Button, Elided, Glyph, Label, Line, Run, hairline, row_of
+from app.gui.labels import Elided, Label, Line, Run
+from app.gui.widgets import Button, Glyph, hairline, row_of
 from app.gui.words import plural, tr
 
 WIDTH = 288

@@ -7,8 +7,9 @@ from functools import partial
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.gui.labels import Elided, Label, Line, Run, set_look
 from app.gui.notices import Banner
-from app.gui.widgets import Button, Elided, Glyph, Label, Line, Run, set_look
+from app.gui.widgets import Button, Glyph
 from app.gui.words import tr
 
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
+from app.gui.labels import Elided, Label
 from app.gui.messages import BannerArea
 from app.gui.notices import Banner
 from app.gui.session import Session
 from app.gui.state import State
-from app.gui.widgets import Elided, Label
 
 
 class Page(QWidget):
@@ -22,6 +22,7 @@ class Page(QWidget):
 
     NAME: ClassVar[str] = ""
     SCROLLS: ClassVar[bool] = True
+    FILTERS: ClassVar[bool] = False
 
     wanted = Signal(str)
 

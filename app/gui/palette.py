@@ -11,8 +11,9 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QFrame, QLineEdit, QListView, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from app.gui import icons, theme
+from app.gui.labels import Label
 from app.gui.sheet import Sheet
-from app.gui.widgets import Glyph, Label, hairline, row_of
+from app.gui.widgets import Glyph, hairline, row_of
 from app.gui.words import tr
 
 Index = QModelIndex | QPersistentModelIndex

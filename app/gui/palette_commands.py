@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.gui import exchanges
 from app.gui import format as fmt
-from app.gui.header import DIALECTS
+from app.gui.header import DIALECTS, key_words
 from app.gui.pages import PAGES, entries
 from app.gui.palette import Command
 from app.gui.state import State
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def commands(window: Window, state: State) -> list[Command]:
     do, goto, recent = tr("Do"), tr("Go to"), tr("Recent")
     snapshot = state.snapshot
-    found = [Command(do, "copy", tr("Copy base URL"), DIALECTS[window.header.dialect], "Ctrl Shift C", window.copy_url)]
+    found = [Command(do, "copy", tr("Copy base URL"), DIALECTS[window.header.dialect], key_words("Ctrl+Shift+C"), window.copy_url)]
     if snapshot is not None and snapshot.vault.state != "ready":
         found.insert(0, Command(do, "lock-key-open", tr("Unlock keys…"), snapshot.vault.place, "", window.unlock))
     if state.works:
@@ -30,11 +30,13 @@ def commands(window: Window, state: State) -> list[Command]:
             Command(do, "plus", tr("Add client"), tr("Clients"), "", partial(window.do, "add-client")),
         ]
     found.append(Command(do, "file-text", tr("Show log"), tr("Gateway"), "", window.show_log))
-    found.append(Command(do, "power", tr("Quit Gatehouse"), "", "Ctrl Q", partial(window.quit_wanted.emit, "the person chose Quit")))
+    found.append(
+        Command(do, "power", tr("Quit Gatehouse"), "", key_words("Ctrl+Q"), partial(window.quit_wanted.emit, "the person chose Quit"))
+    )
     titles = {entry.page: entry for entry in entries() if entry.page}
     for number, name in enumerate(PAGES, 1):
         entry = titles[name]
-        found.append(Command(goto, entry.glyph, entry.title, tr("Page"), f"Ctrl {number}", partial(window.open_page, name)))
+        found.append(Command(goto, entry.glyph, entry.title, tr("Page"), key_words(f"Ctrl+{number}"), partial(window.open_page, name)))
     for row in state.recent[:5]:
         words = f"{fmt.short_id(row.id)}, {row.model or row.asked or fmt.ABSENT}"
         where = f"{fmt.clock(row.opened_us)}, {exchanges.verdict(row).word}"

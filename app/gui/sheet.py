@@ -7,7 +7,8 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGraphicsDropShadowEffect, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.gui import theme
-from app.gui.widgets import Button, ButtonKind, Label
+from app.gui.labels import Label
+from app.gui.widgets import Button, ButtonKind
 from app.gui.words import tr
 
 

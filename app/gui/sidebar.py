@@ -11,8 +11,9 @@ from PySide6.QtGui import QFocusEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QListView, QStyledItemDelegate, QStyleOptionViewItem, QVBoxLayout, QWidget
 
 from app.gui import icons, theme
+from app.gui.labels import Elided, Label
 from app.gui.state import State
-from app.gui.widgets import Elided, Glyph, Label
+from app.gui.widgets import Glyph
 from app.gui.words import plural, tr
 
 WIDE: Final = 200

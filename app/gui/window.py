@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -12,9 +13,9 @@ from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from app.control.contract import ProviderView
 from app.gui import notices, preferences, theme
 from app.gui.clipboard import Clipboard
+from app.gui.forms import Forms
 from app.gui.header import DIALECTS, Header
 from app.gui.page import Page
 from app.gui.pages import PAGES, entries, make_page
@@ -22,16 +23,15 @@ from app.gui.session import Session
 from app.gui.sheet import Sheet
 from app.gui.sidebar import Sidebar
 from app.gui.state import Dialect, Notice, base_url
-from app.gui.words import plural, tr
+from app.gui.words import tr
 
 NARROW_BELOW: Final = 1100
 LEAST: Final = (960, 640)
 
 
 class Window(QFrame):
-    """`hidden_to_tray`: closed, but everything goes on. `quit_wanted`: the person wants all of it to end."""
+    """`quit_wanted`: the person wants all of it to end, and why."""
 
-    hidden_to_tray = Signal()
     quit_wanted = Signal(str)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -41,16 +41,17 @@ class Window(QFrame):
         self.preferences = preferences.load(self._folder)
         theme.current().set_scale(self.preferences.scale)
         self.clipboard = Clipboard(self)
+        self.forms = Forms(session, self.clipboard, self)
         self.has_tray: Callable[[], bool] = _no_tray
         self._pages: dict[str, Page] = {}
         self._page = ""
-        self._sheet: Sheet | None = None
         self._note_read = False
         self._narrow = False
         self.setWindowTitle(tr("Gatehouse"))
         self.setProperty("role", "window")
         self.setMinimumSize(*LEAST)
-        self.resize(self.preferences.width, self.preferences.height)
+        room = self.screen().availableSize()
+        self.resize(min(self.preferences.width, room.width()), min(self.preferences.height, room.height()))
 
         whole = QHBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -137,18 +138,18 @@ class Window(QFrame):
         elif verb == "copy":
             self.copy(about)
         else:
-            actions: dict[str, Callable[[str], None]] = {
-                "add-provider": self._add_provider,
-                "replace-key": self._replace_key,
-                "remove-provider": self._remove_provider,
-                "models": self._show_models,
-                "add-client": self._add_client,
-                "remove-client": self._remove_client,
+            intents: dict[str, Callable[[str], None]] = {
+                "add-provider": self.forms.add_provider,
+                "replace-key": self.forms.replace_key,
+                "remove-provider": self.forms.remove_provider,
+                "models": self.forms.models,
+                "add-client": self.forms.add_client,
+                "remove-client": self.forms.remove_client,
                 "copy-url": lambda _about: self.copy_url(),
                 "log": lambda _about: self.show_log(),
                 "unlock": lambda _about: self.unlock(),
             }
-            actions[verb](about)
+            intents[verb](about)
 
     def copy(self, text: str) -> None:
         self.clipboard.copy(text)
@@ -166,7 +167,7 @@ class Window(QFrame):
             case "unlock":
                 self.unlock()
             case "passphrase":
-                self._ask_passphrase()
+                self.forms.passphrase()
             case "start-engine":
                 self._session.start_engine()
             case "show-log":
@@ -186,147 +187,30 @@ class Window(QFrame):
     def unlock(self) -> None:
         snapshot = self._session.state.snapshot
         if snapshot is not None and snapshot.vault.mode == "passphrase":
-            self._ask_passphrase()
+            self.forms.passphrase()
         else:
             # The person asked, so the system may prompt now.
             self._session.unlock(None, self._on_unlocked, self._session.complain)
-
-    def _ask_passphrase(self) -> None:
-        from app.gui.sheets.unlock import UnlockSheet  # noqa: PLC0415  sheets are read when first opened, for a quick start
-
-        sheet = UnlockSheet(self._session, self, choosing=self._session.state.fresh)
-        self._open_sheet(sheet, sheet.first())
 
     def _on_unlocked(self, vault: object) -> None:
         """The next snapshot shows what came of it."""
 
     @Slot()
     def show_log(self) -> None:
-        self._session.read_log(self._on_log)
-
-    def _on_log(self, lines: list[str]) -> None:
-        from app.gui.sheets.text import TextSheet  # noqa: PLC0415
-
-        explanation = tr(
-            "The last lines, oldest first. Keys and prompts are never written to it. The files are in {folder}.",
-            folder=self._folder / "logs",
-        )
-        sheet = TextSheet(
-            tr("Log of the gateway"), explanation, lines or [tr("The log is empty.")], self.clipboard.copy, self, from_end=True
-        )
-        self._open_sheet(sheet, sheet.first())
-
-    def _provider(self, name: str) -> ProviderView | None:
-        snapshot = self._session.state.snapshot
-        views = snapshot.providers if snapshot is not None else ()
-        return next((view for view in views if view.account.name == name), None)
-
-    def _key_place(self) -> str:
-        snapshot = self._session.state.snapshot
-        return snapshot.vault.place if snapshot is not None and snapshot.vault.place else tr("the keyring")
-
-    def _add_provider(self, _about: str) -> None:
-        from app.gui.sheets.add_provider import AddProviderSheet  # noqa: PLC0415
-
-        sheet = AddProviderSheet(self._session, self)
-        self._open_sheet(sheet, sheet.first())
-
-    def _replace_key(self, name: str) -> None:
-        from app.gui.sheets.replace_key import ReplaceKeySheet  # noqa: PLC0415
-
-        view = self._provider(name)
-        if view is not None:
-            sheet = ReplaceKeySheet(view, self._session, self)
-            self._open_sheet(sheet, sheet.first())
-
-    def _remove_provider(self, name: str) -> None:
-        from app.gui.sheets.confirm import ConfirmSheet  # noqa: PLC0415
-
-        view = self._provider(name)
-        if view is None:
-            return
-        sentences = [
-            tr("Clients that ask for {name}/… are told that the model is unknown.", name=name),
-            tr("{host} is no longer a destination.", host=view.host) if view.host else "",
-            tr("Its key is deleted from {place}.", place=self._key_place()) if view.key_state in ("stored", "unknown") else "",
-            tr("What it did stays in the ledger."),
-        ]
-        sheet = ConfirmSheet(
-            tr("Remove {name}?", name=name),
-            tuple(sentence for sentence in sentences if sentence),
-            tr("Remove {name}", name=name),
-            partial(self._session.remove_provider, name, self._on_gone, self._session.complain),
-            self,
-        )
-        self._open_sheet(sheet)
-        sheet.ask()
-
-    def _show_models(self, name: str) -> None:
-        from app.gui.sheets.text import TextSheet  # noqa: PLC0415
-
-        view = self._provider(name)
-        if view is None:
-            return
-        models = [f"{name}/{model}" for model in view.account.models]
-        title = plural(len(models), "{n} model of {name}", "{n} models of {name}", name=name)
-        sheet = TextSheet(
-            title, tr("As it listed them at the last test. Clients ask for them by these names."), models, self.clipboard.copy, self
-        )
-        self._open_sheet(sheet, sheet.first())
-
-    def _add_client(self, _about: str) -> None:
-        from app.gui.sheets.add_client import AddClientSheet  # noqa: PLC0415
-
-        sheet = AddClientSheet(self._session, self.clipboard, self)
-        self._open_sheet(sheet, sheet.first())
-
-    def _remove_client(self, name: str) -> None:
-        from app.gui.sheets.confirm import ConfirmSheet  # noqa: PLC0415
-
-        sheet = ConfirmSheet(
-            tr("Remove {name}?", name=name),
-            (
-                tr("Its key stops working at once: the program gets 401."),
-                tr("The key cannot be brought back; a new client gets a new one."),
-                tr("What it asked stays in the ledger."),
-            ),
-            tr("Remove {name}", name=name),
-            partial(self._session.remove_client, name, self._on_gone, self._session.complain),
-            self,
-        )
-        self._open_sheet(sheet)
-        sheet.ask()
-
-    def _on_gone(self, _done: object) -> None:
-        """The next snapshot no longer has it."""
-
-    # -- sheets
-
-    def _open_sheet(self, sheet: Sheet, first: QWidget | None = None) -> None:
-        if self._sheet is not None:
-            self._sheet.close_now()
-        self._sheet = sheet
-        sheet.closed.connect(self._on_sheet_closed)
-        if first is not None:
-            sheet.open(first)
-
-    @Slot()
-    def _on_sheet_closed(self) -> None:
-        if self.sender() is self._sheet:
-            self._sheet = None
-
-    def sheet(self) -> Sheet | None:
-        return self._sheet
+        self._session.read_log(self.forms.log)
 
     @Slot()
     def open_palette(self) -> None:
-        from app.gui.palette import Palette  # noqa: PLC0415
+        from app.gui.palette import Palette  # noqa: PLC0415  read when first opened, for a quick start
         from app.gui.palette_commands import commands  # noqa: PLC0415
 
-        if self._sheet is not None:
-            return
-        sheet = Palette(commands(self, self._session.state), self)
-        self._open_sheet(sheet, sheet.first())
+        if self.forms.sheet is None:
+            palette = Palette(commands(self, self._session.state), self)
+            self.forms.open(palette, palette.first())
+
+    def sheet(self) -> Sheet | None:
+        """The sheet that is open over the page."""
+        return self.forms.sheet
 
     # -- keyboard
 
@@ -349,11 +233,11 @@ class Window(QFrame):
         shortcut.activated.connect(partial(self._unless_sheet, run))
 
     def _unless_sheet(self, run: Callable[[], None]) -> None:
-        if self._sheet is None:
+        if self.forms.sheet is None:
             run()
 
     def _find(self) -> None:
-        if not hasattr(self.page(), "_filter"):
+        if not self.page().FILTERS:
             self.open_page("activity")
         self.page().begin_filter()
 
@@ -407,8 +291,6 @@ class Window(QFrame):
         self.refresh()
 
     def _remember(self, **changes: object) -> None:
-        from dataclasses import replace  # noqa: PLC0415
-
         self.preferences = replace(self.preferences, **changes)  # type: ignore[arg-type]  # the fields of Preferences
         preferences.save(self._folder, self.preferences)
 
@@ -428,17 +310,10 @@ class Window(QFrame):
             self.quit_wanted.emit("the window was closed")
         elif self.preferences.on_close == "tray":
             self.hide()
-            self.hidden_to_tray.emit()
         elif self.preferences.on_close == "quit":
             self.quit_wanted.emit("the window was closed")
         else:
-            self._ask_on_close()
-
-    def _ask_on_close(self) -> None:
-        from app.gui.sheets.closing import ClosingSheet  # noqa: PLC0415
-
-        sheet = ClosingSheet(self._on_close_chosen, self)
-        self._open_sheet(sheet, sheet.first())
+            self.forms.closing(self._on_close_chosen)
 
     def _on_close_chosen(self, keep: bool) -> None:
         self._remember(on_close="tray" if keep else "quit")

@@ -148,6 +148,7 @@ class Desk:
         self.session = Session(boot)
         self.session.attach(self.keeper)
         self.window = Window(self.session)
+        self.window.resize(1240, 820)  # more than the offscreen platform's screen
 
     def show(self) -> None:
         self.window.show()

@@ -18,11 +18,12 @@ from app.gui import format as fmt
 from app.gui.cells import Column
 from app.gui.fields import SearchField
 from app.gui.inspector import Inspector
+from app.gui.labels import Label
 from app.gui.page import Page
 from app.gui.session import Session
 from app.gui.state import State, closed
 from app.gui.tables import FilteredRows, SortedRows, Table
-from app.gui.widgets import Button, EmptyState, Label, Status
+from app.gui.widgets import Button, EmptyState, Status
 from app.gui.words import plural, tr
 
 PAGE: Final = 100
@@ -104,6 +105,7 @@ def columns(now_us: list[int]) -> tuple[Column[Exchange], ...]:
 class ActivityPage(Page):
     NAME: ClassVar[str] = "activity"
     SCROLLS: ClassVar[bool] = False
+    FILTERS: ClassVar[bool] = True
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(tr("Activity"), session, parent)

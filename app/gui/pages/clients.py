@@ -14,11 +14,12 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 from app.core.records import Client
 from app.gui import format as fmt
 from app.gui.closed import ClosedCard
+from app.gui.labels import Elided, Label
 from app.gui.page import Page
 from app.gui.session import Session
 from app.gui.state import Closed, State, closed
 from app.gui.theme import Tone
-from app.gui.widgets import Button, Card, Elided, EmptyState, Label, Pill, Tile
+from app.gui.widgets import Button, Card, EmptyState, Pill, Tile
 from app.gui.words import plural, tr
 
 

@@ -12,10 +12,11 @@ from app.core.errors import AppError
 from app.core.secret import Secret
 from app.gui.clipboard import Clipboard
 from app.gui.fields import Field, Segmented
+from app.gui.labels import Label, Line, Run
 from app.gui.session import Session
 from app.gui.sheet import Sheet
 from app.gui.state import State, base_url, curl_example
-from app.gui.widgets import Button, Label, Line, Run, row_of
+from app.gui.widgets import Button, row_of
 from app.gui.words import tr
 
 # Snippets name this variable, never the key: the key is copied by itself alone.

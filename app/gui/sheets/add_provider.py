@@ -16,9 +16,10 @@ from app.core.records import Destination
 from app.core.secret import Secret
 from app.gui import accounts, theme
 from app.gui.fields import Field, SearchField, SecretField, SwitchRow
+from app.gui.labels import Label
 from app.gui.session import Session
 from app.gui.sheet import Sheet
-from app.gui.widgets import Button, Label, Status, hairline, paint_tile, row_of
+from app.gui.widgets import Button, Status, hairline, paint_tile, row_of
 from app.gui.words import plural, tr
 
 Index = QModelIndex | QPersistentModelIndex

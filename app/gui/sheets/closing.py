@@ -7,8 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QWidget
 
+from app.gui.labels import Label
 from app.gui.sheet import Sheet
-from app.gui.widgets import Label
 from app.gui.words import tr
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QWidget
 
+from app.gui.labels import Label
 from app.gui.sheet import Sheet
-from app.gui.widgets import Label
 
 
 class ConfirmSheet(Sheet):
@@ -25,9 +25,9 @@ class ConfirmSheet(Sheet):
         self.yes.clicked.connect(self._on_yes)
         self._first = cancel
 
-    def ask(self) -> None:
-        """Opens with the keyboard on Cancel, so that Enter alone destroys nothing."""
-        self.open(self._first)
+    def first(self) -> QWidget:
+        """Cancel, so that Enter alone destroys nothing."""
+        return self._first
 
     @Slot()
     def _on_yes(self) -> None:

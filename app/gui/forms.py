@@ -1,0 +1,136 @@
+"""Opens the sheets over the window, one at a time. A sheet's file is read when it is first opened, so that the window starts sooner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Slot
+from PySide6.QtWidgets import QWidget
+
+from app.control.contract import ProviderView
+from app.gui.clipboard import Clipboard
+from app.gui.session import Session
+from app.gui.sheet import Sheet
+from app.gui.words import plural, tr
+
+
+class Forms(QObject):
+    """`sheet`: the one that is open, or None."""
+
+    def __init__(self, session: Session, clipboard: Clipboard, window: QWidget) -> None:
+        super().__init__(window)
+        self._session = session
+        self._clipboard = clipboard
+        self._window = window
+        self.sheet: Sheet | None = None
+
+    def open(self, sheet: Sheet, first: QWidget) -> None:
+        """Shows a sheet with the keyboard on `first`, in place of one that is open."""
+        if self.sheet is not None:
+            self.sheet.close_now()
+        self.sheet = sheet
+        sheet.closed.connect(self._on_closed)
+        sheet.open(first)
+
+    @Slot()
+    def _on_closed(self) -> None:
+        if self.sender() is self.sheet:
+            self.sheet = None
+
+    # -- providers
+
+    def add_provider(self, _about: str) -> None:
+        from app.gui.sheets.add_provider import AddProviderSheet  # noqa: PLC0415  see the module's docstring
+
+        sheet = AddProviderSheet(self._session, self._window)
+        self.open(sheet, sheet.first())
+
+    def replace_key(self, name: str) -> None:
+        from app.gui.sheets.replace_key import ReplaceKeySheet  # noqa: PLC0415
+
+        view = self._provider(name)
+        if view is not None:
+            sheet = ReplaceKeySheet(view, self._session, self._window)
+            self.open(sheet, sheet.first())
+
+    def remove_provider(self, name: str) -> None:
+        view, snapshot = self._provider(name), self._session.state.snapshot
+        if view is None or snapshot is None:
+            return
+        sentences = [tr("Clients that ask for {name}/… are told that the model is unknown.", name=name)]
+        if view.host:
+            sentences.append(tr("{host} is no longer a destination.", host=view.host))
+        if view.key_state in ("stored", "unknown"):
+            sentences.append(tr("Its key is deleted from {place}.", place=snapshot.vault.place or tr("the keyring")))
+        sentences.append(tr("What it did stays in the ledger."))
+        self._confirm(name, sentences, partial(self._session.remove_provider, name, self._on_gone, self._session.complain))
+
+    def models(self, name: str) -> None:
+        view = self._provider(name)
+        if view is not None:
+            models = [f"{name}/{model}" for model in view.account.models]
+            title = plural(len(models), "{n} model of {name}", "{n} models of {name}", name=name)
+            self._text(title, tr("As it listed them at the last test. Clients ask for them by these names."), models)
+
+    # -- clients
+
+    def add_client(self, _about: str) -> None:
+        from app.gui.sheets.add_client import AddClientSheet  # noqa: PLC0415
+
+        sheet = AddClientSheet(self._session, self._clipboard, self._window)
+        self.open(sheet, sheet.first())
+
+    def remove_client(self, name: str) -> None:
+        sentences = (
+            tr("Its key stops working at once: the program gets 401."),
+            tr("The key cannot be brought back; a new client gets a new one."),
+            tr("What it asked stays in the ledger."),
+        )
+        self._confirm(name, sentences, partial(self._session.remove_client, name, self._on_gone, self._session.complain))
+
+    # -- the gateway
+
+    def passphrase(self) -> None:
+        """To open the vault, or, for a data folder that is still empty, to make one."""
+        from app.gui.sheets.unlock import UnlockSheet  # noqa: PLC0415
+
+        sheet = UnlockSheet(self._session, self._window, choosing=self._session.state.fresh)
+        self.open(sheet, sheet.first())
+
+    def log(self, lines: Sequence[str]) -> None:
+        words = tr(
+            "The last lines, oldest first. Keys and prompts are never written to it. The files are in {folder}.",
+            folder=Path(self._session.state.boot.data_dir) / "logs",
+        )
+        self._text(tr("Log of the gateway"), words, lines or [tr("The log is empty.")], from_end=True)
+
+    def closing(self, chosen: Callable[[bool], None]) -> None:
+        from app.gui.sheets.closing import ClosingSheet  # noqa: PLC0415
+
+        sheet = ClosingSheet(chosen, self._window)
+        self.open(sheet, sheet.first())
+
+    # -- inside
+
+    def _confirm(self, name: str, sentences: Sequence[str], run: Callable[[], None]) -> None:
+        from app.gui.sheets.confirm import ConfirmSheet  # noqa: PLC0415
+
+        title, verb = tr("Remove {name}?", name=name), tr("Remove {name}", name=name)
+        sheet = ConfirmSheet(title, tuple(sentences), verb, run, self._window)
+        self.open(sheet, sheet.first())
+
+    def _text(self, title: str, explanation: str, lines: Sequence[str], *, from_end: bool = False) -> None:
+        from app.gui.sheets.text import TextSheet  # noqa: PLC0415
+
+        sheet = TextSheet(title, explanation, lines, self._clipboard.copy, self._window, from_end=from_end)
+        self.open(sheet, sheet.first())
+
+    def _provider(self, name: str) -> ProviderView | None:
+        snapshot = self._session.state.snapshot
+        views = snapshot.providers if snapshot is not None else ()
+        return next((view for view in views if view.account.name == name), None)
+
+    def _on_gone(self, _done: object) -> None:
+        """The next snapshot no longer has it."""
