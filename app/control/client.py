@@ -31,9 +31,13 @@ from app.control.contract import (
     ClientKey,
     Done,
     EchoResult,
+    EgressRecord,
     EventLine,
     KeepContent,
     Kind,
+    LeakAttempt,
+    NetworkReport,
+    NetworkView,
     NewClient,
     NewKey,
     NewProvider,
@@ -198,6 +202,24 @@ class ControlClient:
 
     # -- doing
 
+    # -- the network
+
+    def network(self) -> NetworkView:
+        """What leaves this machine, and what was refused."""
+        return self._ask("GET", "/v0/network", NetworkView)
+
+    def egress_records(self, limit: int = 100) -> list[EgressRecord]:
+        """The newest connections first."""
+        return self._ask("GET", f"/v0/network/records?limit={limit}", list[EgressRecord])
+
+    def try_to_leak(self) -> Iterator[LeakAttempt]:
+        """Each attempt of the self-test as it happens; the last one must get through."""
+        for line in self._lines("POST", "/v0/network/selftest", _TEST_S):
+            yield _decode(line, LeakAttempt)
+
+    def network_report(self) -> NetworkReport:
+        return self._ask("POST", "/v0/network/report", NetworkReport)
+
     def echo(self) -> EchoResult:
         """Sends one real request to `gatehouse/echo` through every step."""
         return self._ask("POST", "/v0/echo", EchoResult)
@@ -215,12 +237,21 @@ class ControlClient:
 
         Ends when `close()` is called. AppError `engine_absent` when the engine goes away or is silent for 15 s; ask again to reconnect.
         """
+        for line in self._lines("GET", "/v0/events", SILENCE_S):
+            yield _decode(line, EventLine)
+        if not self._closed:
+            raise AppError("engine_absent", "The gateway stopped.", "Open the Gatehouse window, or run: gatehouse serve")
+
+    # -- the wire
+
+    def _lines(self, method: str, path: str, silence_s: float) -> Iterator[bytes]:
+        """The lines of a streamed answer, until it ends or `close()` is called."""
         http = self._client()
         import httpx2  # noqa: PLC0415  see the module's docstring
 
         response: httpx2.Response | None = None
         try:
-            with http.stream("GET", "/v0/events", timeout=httpx2.Timeout(self._timeout_s, read=SILENCE_S)) as response:
+            with http.stream(method, path, timeout=httpx2.Timeout(self._timeout_s, read=silence_s)) as response:
                 with self._lock:
                     if self._closed:
                         return
@@ -232,7 +263,7 @@ class ControlClient:
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
                         if line:
-                            yield _decode(line, EventLine)
+                            yield line
         except httpx2.HTTPError as error:
             if self._closed:
                 return
@@ -240,10 +271,6 @@ class ControlClient:
         finally:
             with self._lock:
                 self._streams = [other for other in self._streams if other is not response]
-        if not self._closed:
-            raise AppError("engine_absent", "The gateway stopped.", "Open the Gatehouse window, or run: gatehouse serve")
-
-    # -- the wire
 
     def _ask(self, method: str, path: str, shape: type[T], body: msgspec.Struct | None = None, *, timeout_s: float | None = None) -> T:
         http = self._client()

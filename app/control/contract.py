@@ -41,7 +41,19 @@ from typing import Literal
 
 import msgspec
 
-from app.core.records import Account, AuditEntry, Client, Exchange, HostView, HourBar, Today, UsageRow
+from app.core.records import (
+    Account,
+    AuditEntry,
+    Client,
+    EgressRecord,
+    Exchange,
+    HostView,
+    HourBar,
+    NameAsked,
+    RefusedAttempt,
+    Today,
+    UsageRow,
+)
 
 # starting: not answering yet. locked: answering, but 503 until the vault opens. running: all well. failing: the store cannot write,
 # requests get 503. draining: stopping.
@@ -322,6 +334,129 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
+    """One of our processes. level: kernel or guarded. seccomp, landlock: "" when active, else why not. open: ways out that were tried and
+    not refused. measured: False for one that did not say. hidden: its memory and descriptors are kept from other programs of the user."""
+
+    role: str
+    pid: int
+    measured: bool
+    level: str
+    seccomp: str = ""
+    landlock: str = ""
+    landlock_version: int = 0
+    hidden: bool = False
+    open: tuple[str, ...] = ()
+
+
+class DestinationView(msgspec.Struct, frozen=True, kw_only=True):
+    """One place that may be contacted, used or not. purpose: why, in words. Sums since the keeper started. tls, issuer: of the newest
+    connection. declared: False for one that was removed since it was used."""
+
+    host: str
+    port: int
+    scheme: str
+    local: bool
+    purpose: str
+    accounts: tuple[str, ...] = ()
+    added_us: int = 0
+    declared: bool = True
+    connections: int = 0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    last_us: int | None = None
+    tls: str = ""
+    issuer: str = ""
+    issuer_changed: bool = False
+
+
+class ListeningView(msgspec.Struct, frozen=True, kw_only=True):
+    """kind: gateway or control."""
+
+    address: str
+    process: str
+    pid: int
+    kind: str
+
+
+class LayerView(msgspec.Struct, frozen=True, kw_only=True):
+    """state: active, watching, partial, missing or unused. reason: why it is not active, or ""."""
+
+    name: str
+    does: str
+    state: str
+    reason: str = ""
+
+
+class BooksView(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections since the keeper started, three times. seen: by looking at the system's table. hidden: processes whose sockets could
+    not be looked at. mismatches: sentences; with `unexplained` empty, the books agree."""
+
+    ledger: int
+    records: int
+    keeper: int
+    seen: int
+    looks: int
+    hidden: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
+    not_compared: int = 0
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    from_us: int
+    until_us: int
+
+
+class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the Network page shows. level: kernel or guarded, as measured; level_reason: why it is not more, or "".
+
+    unexplained: sentences about sockets, connections or destinations that nothing of ours explains: red. environment: names of variables
+    that could have redirected or recorded traffic and were not passed on. removed: what was taken out of requests before they left.
+    """
+
+    level: str
+    level_reason: str
+    since_us: int
+    gaps: tuple[Gap, ...]
+    connections: int
+    hosts: int
+    local_hosts: int
+    destinations: tuple[DestinationView, ...]
+    refused: tuple[RefusedAttempt, ...]
+    refused_count: int
+    names: tuple[NameAsked, ...]
+    layers: tuple[LayerView, ...]
+    processes: tuple[ProcessView, ...]
+    listening: tuple[ListeningView, ...]
+    environment: tuple[str, ...]
+    books: BooksView
+    unexplained: tuple[str, ...]
+    removed_headers: int = 0
+    removed_from: int = 0
+    removed_identifiers: int = 0
+
+
+class LeakAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the self-test, see `system.leaks.Attempt`. good: stopped, or, where it must pass, passed."""
+
+    name: str
+    process: str
+    to: str
+    result: str
+    after_us: int
+    good: bool
+    detail: str = ""
+    must_pass: bool = False
+
+
+class NetworkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """report: canonical JSON. signature: Ed25519 over it, hexadecimal; key: the public key, hexadecimal."""
+
+    report: str
+    signature: str
+    key: str
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     message: str
@@ -329,9 +464,55 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 __all__ = [
-    "Account", "ActivityPage", "AuditAccept", "AuditDetail", "AuditEntry", "AuditExport", "AuditFinding", "AuditPage", "AuditPolicy",
-    "AuditPrunable", "AuditPrune", "AuditStatus", "AuditTarget", "AuditVerdict", "Client", "ClientKey", "Done", "EchoResult", "EngineState",
-    "EventLine", "Exchange", "HostView", "HourBar", "KeepContent", "Kind", "NewClient", "NewKey", "NewProvider",
-    "Problem", "Promise", "Proof", "ProviderView",
-    "Snapshot", "Today", "Unlock", "UsageRow", "VaultMode", "VaultState", "VaultView",
+    "Account",
+    "ActivityPage",
+    "AuditAccept",
+    "AuditDetail",
+    "AuditEntry",
+    "AuditExport",
+    "AuditFinding",
+    "AuditPage",
+    "AuditPolicy",
+    "AuditPrunable",
+    "AuditPrune",
+    "AuditStatus",
+    "AuditTarget",
+    "AuditVerdict",
+    "BooksView",
+    "Client",
+    "ClientKey",
+    "DestinationView",
+    "Done",
+    "EchoResult",
+    "EgressRecord",
+    "EngineState",
+    "EventLine",
+    "Exchange",
+    "Gap",
+    "HostView",
+    "HourBar",
+    "KeepContent",
+    "Kind",
+    "LayerView",
+    "LeakAttempt",
+    "ListeningView",
+    "NameAsked",
+    "NetworkReport",
+    "NetworkView",
+    "NewClient",
+    "NewKey",
+    "NewProvider",
+    "Problem",
+    "ProcessView",
+    "Promise",
+    "Proof",
+    "ProviderView",
+    "RefusedAttempt",
+    "Snapshot",
+    "Today",
+    "Unlock",
+    "UsageRow",
+    "VaultMode",
+    "VaultState",
+    "VaultView",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
 from app.core.errors import AppError
@@ -19,6 +19,17 @@ from app.core.errors import AppError
 Ask = Callable[[str, dict[str, object]], Awaitable[tuple[dict[str, Any], list[socket.socket]]]]
 Purpose = Literal["exchange", "test"]
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Facts:
+    """What becomes known while a connection lives. used: exchanges sent on it. other_out: bytes of requests that are no exchange."""
+
+    tls: str = ""
+    issuer: str = ""
+    spki: str = ""
+    used: int = 0
+    other_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +41,16 @@ class Opened:
     address: str
     resolve_ms: float
     connect_ms: float
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the operating system counted on one connection, TLS and all; 0 where it does not count."""
+    """What the operating system counted on one connection, TLS and all; 0 where it does not count, and `counted` is False then."""
 
     bytes_out: int
     bytes_in: int
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +63,22 @@ class Ended:
     purpose: Purpose
     opened_at: float
     counts: Counts
+    facts: Facts = field(default_factory=Facts)
 
 
 class Door:
     """Asks through `ask(op, fields)`; belongs to one event loop.
 
-    ended: told once about every connection that was handed over, after the keeper has counted it.
+    made: told about every connection that was handed over. ended: told once about each, after the keeper has counted it.
     """
 
-    def __init__(self, ask: Ask, ended: Callable[[Ended], None] | None = None) -> None:
+    def __init__(
+        self, ask: Ask, ended: Callable[[Ended], None] | None = None, made: Callable[[str, Purpose, Opened], None] | None = None
+    ) -> None:
+        self._made: Final = made
         self._ask: Final = ask
         self._ended: Final = ended
-        self._open: Final[dict[int, tuple[str, Purpose, str, float]]] = {}
+        self._open: Final[dict[int, tuple[str, Purpose, str, float, Facts]]] = {}
         self._tasks: Final[set[asyncio.Task[Any]]] = set()
 
     @property
@@ -85,16 +102,17 @@ class Door:
 
     async def closed(self, connection: int) -> Counts:
         """Tell the keeper that `connection` was shut down. Its counters; zeros when the keeper is gone or never had it."""
-        account, purpose, address, opened_at = self._open.pop(connection, ("", "exchange", "", 0.0))
+        account, purpose, address, opened_at, facts = self._open.pop(connection, ("", "exchange", "", 0.0, _NO_FACTS))
         try:
             reply, extra = await self._ask("closed", {"connection": connection})
         except (AppError, OSError, TimeoutError):
-            counts = Counts(0, 0)
+            counts = Counts(0, 0, counted=False)
         else:
             _discard(extra)
-            counts = Counts(_whole(reply.get("bytes_out")), _whole(reply.get("bytes_in")))
+            counted = isinstance(reply.get("bytes_out"), int)
+            counts = Counts(_whole(reply.get("bytes_out")), _whole(reply.get("bytes_in")), counted)
         if account and self._ended is not None:
-            self._ended(Ended(account, connection, address, purpose, opened_at, counts))
+            self._ended(Ended(account, connection, address, purpose, opened_at, counts, facts))
         return counts
 
     def release(self, opened: Opened) -> None:
@@ -131,8 +149,11 @@ class Door:
         sock = sockets[0]
         sock.setblocking(False)
         address = str(reply.get("address", ""))
-        self._open[connection] = (account, purpose, address, time.monotonic())
-        return Opened(sock, connection, address, _milliseconds(reply.get("resolve_ms")), _milliseconds(reply.get("connect_ms")))
+        opened = Opened(sock, connection, address, _milliseconds(reply.get("resolve_ms")), _milliseconds(reply.get("connect_ms")))
+        self._open[connection] = (account, purpose, address, time.monotonic(), opened.facts)
+        if self._made is not None:
+            self._made(account, purpose, opened)
+        return opened
 
     def _unwanted(self, asking: asyncio.Task[Opened]) -> None:
         if not asking.cancelled() and asking.exception() is None:
@@ -143,6 +164,9 @@ class Door:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+_NO_FACTS: Final = Facts()
 
 
 def _keeper_gone() -> AppError:

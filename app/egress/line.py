@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from app.core.errors import AppError
+from app.egress.certificate import issuer, spki
 from app.egress.door import Opened, shut_down
 from app.egress.http1 import BrokenReplyError, Limits, ReplyReader
 from app.egress.reply import Reply, Timeouts, broken_reply
@@ -101,7 +102,10 @@ class Line(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         ssl_object = transport.get_extra_info("ssl_object")
         if ssl_object is not None:
-            self.tls = ssl_object.version() or ""
+            facts = self.opened.facts
+            facts.tls = self.tls = ssl_object.version() or ""
+            facts.issuer = issuer(ssl_object.getpeercert() or {})
+            facts.spki = spki(ssl_object.getpeercert(binary_form=True) or b"")
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply

@@ -91,9 +91,12 @@ class Upstream:
         *,
         timeouts: Timeouts = _DEFAULT,
         purpose: Purpose = "exchange",
+        went: Callable[[int, int], None] | None = None,
     ) -> Reply:
         """Send one request; returns when status and headers are here. The body is read from the reply, which must be read to its end
         or aborted, in a `finally`. Being cancelled ends the connection at once.
+
+        went(connection, bytes): told when the request is written, so that it is known by which connection even if no reply comes.
 
         path: with query, as sent. headers: lower-case names, among them `user-agent` and the key; `host`, lengths and encodings are ours.
         AppError provider_timeout, provider_unreachable, provider_tls, provider_redirect, provider_broken, destination_refused,
@@ -107,7 +110,7 @@ class Upstream:
         line = self._take(pool) if purpose == "exchange" else None
         if line is None:
             line = await self._connect(pool, purpose, timeouts.connect_s)
-        reply = line.start(head, body, timeouts)
+        reply = _start(line, head, body, timeouts, purpose, went)
         try:
             await reply.headed()
         except AppError:
@@ -115,8 +118,10 @@ class Upstream:
             if not (reply.stale and may_repeat(method, headers, waited_s, reply.opened.connect_ms / 1000)):
                 raise
             # The one retry, and on a connection of its own: the other kept ones may be as old as this one.
+            facts = reply.opened.facts
+            facts.used, facts.other_out = facts.used - (purpose == "exchange"), facts.other_out + reply.bytes_out
             line = await self._connect(pool, purpose, timeouts.connect_s)
-            reply = line.start(head, body, timeouts)
+            reply = _start(line, head, body, timeouts, purpose, went)
             reply.repeated = True
             await reply.headed()
         if 300 <= reply.status < 400:
@@ -280,6 +285,20 @@ class Upstream:
         if abs(offset - self._offset) > _CLOCK_JUMP_S:
             self.drop_idle()
         self._offset = offset
+
+
+def _start(
+    line: Line, head: bytes, body: bytes | None, timeouts: Timeouts, purpose: Purpose, went: Callable[[int, int], None] | None
+) -> Reply:
+    """Write the request, and count it where the egress record will name it."""
+    reply = line.start(head, body, timeouts)
+    if purpose == "exchange":
+        line.opened.facts.used += 1
+    else:
+        line.opened.facts.other_out += reply.bytes_out
+    if went is not None:
+        went(reply.connection, reply.bytes_out)
+    return reply
 
 
 def may_repeat(method: str, headers: Pairs, waited_s: float, connect_s: float) -> bool:

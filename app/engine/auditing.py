@@ -197,6 +197,12 @@ class Auditor:
         self._sealed_s = time.monotonic()
         await self._remember()
 
+    def signer(self) -> Signer:
+        """The key of the present epoch, for a report. AppError store_unavailable while the log cannot be signed."""
+        if self._signer is None or self._held is not None:
+            raise AppError("store_unavailable", "The audit log cannot be signed now, so no report can be.", "See the Audit page.")
+        return self._signer
+
     # -- signing
 
     async def _seal_if_due(self, *, last: bool = False) -> None:

@@ -27,6 +27,7 @@ from app.engine.accounts import kinds
 from app.engine.bus import Bus
 from app.engine.clients import PREFIX, fresh_key
 from app.engine.lifeline import Lifeline
+from app.engine.network import Network
 from app.engine.status import Status
 from app.engine.web import Incoming, Reply, Stream
 from app.store import clients, ledger, rollups, usage
@@ -55,7 +56,9 @@ class Control:
         lifeline: Lifeline,
         echo: Callable[[], Awaitable[contract.EchoResult]],
         proof: Callable[[str], str],
+        network: Network,
     ) -> None:
+        self._network: Final = network
         self._status: Final = status
         self._bus: Final = bus
         self._lifeline: Final = lifeline
@@ -117,6 +120,14 @@ class Control:
                 )
                 if done is not None:
                     return _reply(done)
+            case "GET", ["network"]:
+                return _reply(await self._network.view())
+            case "GET", ["network", "records"]:
+                return _reply(await self._network.records(_count(arguments)))
+            case "POST", ["network", "selftest"]:
+                return await self._leaks(request)
+            case "POST", ["network", "report"]:
+                return _reply(await self._network.report())
             case "POST", ["echo"]:
                 return _reply(await self._echo())
             case "POST", ["vault", "unlock"]:
@@ -145,6 +156,14 @@ class Control:
                 count, first_us, _ = self._status.wrong_passphrases or (0, now, now)
                 self._status.wrong_passphrases = (count + 1, first_us, now)
             raise
+
+    async def _leaks(self, request: Incoming) -> Stream:
+        """One line for each attempt, as it happens."""
+        stream = await request.stream(200, (), "application/x-ndjson")
+        async for attempt in self._network.try_to_leak():
+            await stream.write(_encode(attempt) + b"\n")
+        await stream.end(b"")
+        return stream
 
     async def _events(self, request: Incoming) -> Stream:
         stream = await request.stream(200, (), "application/x-ndjson")

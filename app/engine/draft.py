@@ -29,7 +29,7 @@ class Draft:
     spoken: the provider's dialect."""
 
     __slots__ = (
-        "_began", "_entry", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us", "held", "id",
+        "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us", "held", "id",
         "journaled", "keeping", "last", "message", "model", "opened_us", "removed", "reply", "spoken", "stream", "usage",
     )  # fmt: skip
 
@@ -50,10 +50,15 @@ class Draft:
         self._entry: Entry | None = None
         self.spoken: Dialect | None = None
         self._began = time.monotonic_ns()
+        self._went: tuple[int | None, int] = (None, 0)
 
     def aim(self, entry: Entry, model: str) -> None:
         self._entry = entry
         self.model = model
+
+    def went(self, connection: int, bytes_out: int) -> None:
+        """The request is on this connection, whatever becomes of it."""
+        self._went = (connection, bytes_out)
 
     def fail(self, error: AppError) -> None:
         self.error = error.code
@@ -116,8 +121,8 @@ class Draft:
             cost_microusd=cost.microusd if cost is not None else None,
             price=cost.price if cost is not None else "",
             host=entry.host if entry is not None else "",
-            connection=reply.connection if reply is not None else None,
-            bytes_out=reply.bytes_out if reply is not None else 0,
+            connection=reply.connection if reply is not None else self._went[0],
+            bytes_out=reply.bytes_out if reply is not None else self._went[1],
             bytes_in=reply.bytes_in if reply is not None else 0,
             removed_headers=self.removed,
             dropped=", ".join(self.dropped),

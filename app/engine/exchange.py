@@ -137,7 +137,9 @@ class Gateway:
             if entry.target is None:
                 sending = echo.reply(relay.endpoint, relay.request_body, call.stream, draft.id, draft.opened_us // 1_000_000)
             else:
-                sending = self._upstream.send(entry.target, "POST", outgoing.target, headers, relay.request_body, timeouts=entry.timeouts)
+                sending = self._upstream.send(
+                    entry.target, "POST", outgoing.target, headers, relay.request_body, timeouts=entry.timeouts, went=draft.went
+                )
             if call.stream:
                 return await self._streamed(request, draft, opened, relay, sending)
             draft.reply = await sending
@@ -328,7 +330,7 @@ class Gateway:
         status, said = 0, b""
         try:
             found = draft.reply = await self._upstream.send(
-                entry.target, request.method, path, outgoing.headers, body, timeouts=entry.timeouts
+                entry.target, request.method, path, outgoing.headers, body, timeouts=entry.timeouts, went=draft.went
             )
             said = redact(await found.read(self._limits.reply), (key,) if key else ())
             status = found.status

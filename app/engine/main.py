@@ -26,7 +26,8 @@ from app.control.contract import VaultView
 from app.core.errors import AppError
 from app.core.events import CrashFound, GatewayStarted, GatewayStopped, VaultChanged, VaultRefused
 from app.core.records import Exchange
-from app.egress.door import Door, Ended
+from app.egress.door import Door, Ended, Purpose
+from app.egress.door import Opened as Connected
 from app.egress.upstream import Upstream
 from app.engine import server, tasks
 from app.engine.accounts import Accounts
@@ -36,6 +37,7 @@ from app.engine.clients import Clients
 from app.engine.control import Control, problem
 from app.engine.exchange import Gateway, Limits, error_body
 from app.engine.lifeline import Lifeline
+from app.engine.network import Network
 from app.engine.opening import open_store
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.status import Boot, Opened, Status
@@ -96,14 +98,16 @@ class _Engine:
         self._lifeline = Lifeline(self._channel, asyncio.get_running_loop(), self._told, self._lost)
         self._status = Status(boot, now_us(), now_us)
         self._bus = Bus(lambda: self._status.snapshot(self._bus.seq))
-        self._upstream = Upstream(Door(self._ask, self._ended))
+        self._network = Network(self._status, self._lifeline, now_us)
+        self._upstream = Upstream(Door(self._ask, self._ended, self._made))
         self._gateway = Gateway(self._status, self._upstream, Limits(), self._settled)
-        control = Control(self._status, self._bus, self._lifeline, self._gateway.test_request, self._gateway.proof)
+        control = Control(self._status, self._bus, self._lifeline, self._gateway.test_request, self._gateway.proof, self._network)
         front = server.Server(self._gateway.handle, error_body, server.Limits())
         back = server.Server(control.handle, problem, server.Limits(connections=64), _same_user if os.name == "posix" else None)
         await front.listen(gateway_sockets)
         await back.listen(control_sockets)
         self._lifeline.start()
+        self._network.begin()
         self._lifeline.tell("ready")
         reason = await self._stop
         await self._drain(reason, front, back)
@@ -115,6 +119,8 @@ class _Engine:
                 tasks.start(self._vault(message), "vault")
             case "drain":
                 self._end(str(message.get("reason", "quit")))
+            case "tripped" | "refusal" | "asked" | "unexplained" | "lost":
+                self._network.told(message)
             case other:
                 _log.warning("the keeper said something unknown: %s", str(other)[:32])
 
@@ -164,6 +170,7 @@ class _Engine:
         clients = Clients(keys["client-keys"], found.clients)
         recorder = Recorder(found.journal, threads, clients, now_us, self._recorded, self._problem)
         accounts = Accounts(self._lifeline, self._upstream, threads, recorder, now_us, self._bus.changed)
+        await self._lifeline.ask("number_after", {"number": found.last_connection})
         await accounts.load(found.accounts)
         if found.crashed:
             recorder.note(CrashFound(interrupted=found.interrupted, journal=found.damage or "intact"), "gateway")
@@ -172,18 +179,21 @@ class _Engine:
         auditor = Auditor(self._lifeline, threads, recorder, now_us, self._bus.changed)
         self._auditing = tasks.start(auditor.run(), "auditor")
         self._status.opened = Opened(threads, recorder, clients, accounts, auditor)
+        self._network.opened()
         gc.collect()
         gc.freeze()
 
     async def _ask(self, op: str, fields: dict[str, object]) -> tuple[dict[str, Any], list[socket.socket]]:
-        """The keeper's answer; a connection it made is counted at once, so that the host shows while it is still open."""
-        answer = await self._lifeline.ask(op, fields)
-        if op == "dial":
-            self._count(str(fields["account"]), 1, 0, 0)
-        return answer
+        return await self._lifeline.ask(op, fields)
+
+    def _made(self, account: str, purpose: Purpose, opened: Connected) -> None:
+        """A connection was handed over: counted and recorded at once, so that the host shows while it is still open."""
+        self._count(account, 1, 0, 0)
+        self._network.made(account, purpose, opened)
 
     def _ended(self, ended: Ended) -> None:
         self._count(ended.account, 0, ended.counts.bytes_out, ended.counts.bytes_in)
+        self._network.ended(ended)
 
     def _count(self, account: str, connections: int, bytes_out: int, bytes_in: int) -> None:
         opened = self._status.opened

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.core.events import GatewayStarted, GatewayStopped
 from app.core.records import Account, Client
-from app.store import accounts, audit, clients, ledger
+from app.store import accounts, audit, clients, egress, ledger
 from app.store.database import Store
 from app.store.journal import Journal
 from app.system.paths import Paths
@@ -19,6 +19,7 @@ class Found:
     """replayed: rows the journal held that were not committed yet. interrupted: those among them that never ended.
 
     crashed: the run before did not say that it stopped. damage: what of the journal could not be read, in one sentence, or "".
+    last_connection: the highest number that any connection had so far.
     """
 
     store: Store
@@ -29,6 +30,7 @@ class Found:
     interrupted: int
     crashed: bool
     damage: str
+    last_connection: int = 0
 
 
 def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) -> Found:
@@ -56,6 +58,7 @@ def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) 
                     interrupted=len(replay.interrupted),
                     crashed=newest is not None and newest.kind == GatewayStarted.KIND,
                     damage=replay.damage,
+                    last_connection=egress.last_number(look),
                 )
         except BaseException:
             journal.close()

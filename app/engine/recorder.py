@@ -11,13 +11,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from app.core.errors import AppError
 from app.core.events import AccessRefused, DestinationRefused, Event, KeyRefused, Who
-from app.core.records import Exchange
+from app.core.records import EgressRecord, Exchange, RefusedAttempt
 from app.engine.clients import Clients
-from app.store import audit, clients, hosts, ledger
+from app.store import audit, clients, egress, hosts, ledger
 from app.store.database import Store
 from app.store.journal import Journal
 
@@ -29,6 +29,7 @@ RETRY_S: Final = 1.0
 SYNC_S: Final = 1.0
 REFUSALS_S: Final = 60.0
 MOST_WAITING: Final = 100_000
+MOST_ATTEMPTS: Final = 1_000
 MOST_FLOODS: Final = 1_000
 REFUSED_ROWS_BURST: Final = 100
 REFUSED_ROWS_PER_S: Final = 5.0
@@ -37,6 +38,17 @@ T = TypeVar("T")
 
 # An event of many that are alike, made from how many they are, the first's time and the last's.
 Flood = Callable[[int, int, int], Event]
+
+
+class _Left(NamedTuple):
+    """What a batch writes about the network."""
+
+    connections: dict[int, EgressRecord]
+    attempts: list[RefusedAttempt]
+    names: list[tuple[str, int, int]]
+
+    def __bool__(self) -> bool:
+        return bool(self.connections or self.attempts or self.names)
 
 
 class StoreThreads:
@@ -87,6 +99,9 @@ class Recorder:
         self._events: list[tuple[Event, str | Who, int]] = []
         self._hosts: dict[tuple[str, bool], list[int]] = {}
         self._seen: dict[str, int] = {}
+        self._egress: dict[int, EgressRecord] = {}
+        self._attempts: list[RefusedAttempt] = []
+        self._names: list[tuple[str, int, int]] = []
         self._floods: dict[tuple[str, ...], tuple[list[int], Flood, str]] = {}
         self._refused_tokens = float(REFUSED_ROWS_BURST)
         self._refused_at_us = now_us()
@@ -173,6 +188,22 @@ class Recorder:
         counts[3] = self._now_us()
         self._wake.set()
 
+    def connection(self, record: EgressRecord) -> None:
+        """How a connection is now; the last word before a batch counts."""
+        self._egress[record.connection] = record
+        self._wake.set()
+
+    def attempt(self, attempt: RefusedAttempt) -> None:
+        if len(self._attempts) < MOST_ATTEMPTS:
+            self._attempts.append(attempt)
+        self._wake.set()
+
+    def asked(self, name: str, found: int, at_us: int) -> None:
+        """The resolver was asked for a name."""
+        if len(self._names) < MOST_ATTEMPTS:
+            self._names.append((name, found, at_us))
+        self._wake.set()
+
     async def run(self) -> None:
         """Commit batches until `stop`."""
         while not self._stopping:
@@ -203,14 +234,18 @@ class Recorder:
         rows, self._waiting = self._waiting, []
         events, self._events = self._events, []
         counts, self._hosts = self._hosts, {}
+        left = _Left(self._egress, self._attempts, self._names)
+        self._egress, self._attempts, self._names = {}, [], []
         seen = {name: at for name, at in self._clients.seen.items() if self._seen.get(name) != at}
-        if not (rows or events or counts or seen):
+        if not (rows or events or counts or seen or left):
             return True
         try:
-            await self._threads.write(lambda: self._write(rows, events, counts, seen))
+            await self._threads.write(lambda: self._write(rows, events, counts, seen, left))
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be lost and nothing more may go out unrecorded
             self._waiting = rows + self._waiting
             self._events = events + self._events
+            self._egress = left.connections | self._egress
+            self._attempts, self._names = left.attempts + self._attempts, left.names + self._names
             for key, added in counts.items():
                 now = self._hosts.setdefault(key, [0, 0, 0, 0])
                 self._hosts[key] = [now[0] + added[0], now[1] + added[1], now[2] + added[2], max(now[3], added[3])]
@@ -232,12 +267,16 @@ class Recorder:
         events: list[tuple[Event, str | Who, int]],
         counts: dict[tuple[str, bool], list[int]],
         seen: dict[str, int],
+        left: _Left,
     ) -> None:
         with self._threads.store.write() as connection:
             if rows:
                 ledger.record(connection, rows)
             for (host, local), (connections, bytes_out, bytes_in, at_us) in counts.items():
                 hosts.record(connection, host, local, connections, bytes_out, bytes_in, at_us)
+            egress.put(connection, left.connections.values())
+            egress.refuse(connection, left.attempts)
+            egress.ask(connection, left.names)
             if seen:
                 clients.touch(connection, seen)
             if events:

@@ -13,6 +13,7 @@ from PySide6.QtCore import QCoreApplication, QObject, QSocketNotifier, QTimer, S
 from PySide6.QtWidgets import QApplication
 
 from app.gui import theme
+from app.gui.leaks import Leaks
 from app.gui.session import Session
 from app.gui.state import Boot
 from app.gui.sweeper import Sweeper
@@ -40,7 +41,9 @@ def run(arguments: Sequence[str]) -> int:
     boot = Boot.of(first[0])
     application = make_application()
     desk = Desk(application, boot)
-    caller = Caller(channel, desk.session.hear, desk.session.hear_end, "keeper")
+    leaks = Leaks(desk.session.hear)
+    caller = Caller(channel, leaks.hear, desk.session.hear_end, "keeper")
+    leaks.attach(caller)
     desk.session.attach(caller)
     caller.start()
     desk.show()

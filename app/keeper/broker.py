@@ -106,6 +106,7 @@ class Broker:
         self._declared: dict[str, Destination] = {}
         self._active: set[str] = set()  # declared by the engine that runs now; the rest is remembered from the one before
         self._kept: dict[int, socket.socket] = {}
+        self._made: dict[int, dict[str, object]] = {}
         self._last = 0
         self._engine = 0
         self._lookups: dict[tuple[str, bool], _Lookup] = {}
@@ -168,6 +169,10 @@ class Broker:
             self.opened += 1
             self._kept[self._last] = sock
             number = self._last
+            self._made[number] = {
+                "connection": number, "opened_us": time.time_ns() // 1000, "account": str(account), "host": destination.host,
+                "port": destination.port, "local": destination.local, "address": address,
+            }  # fmt: skip
             self._making.inodes.discard(inode(sock))
         return Dialled(number, sock, address, (resolved - started) * 1000, (connected - resolved) * 1000)
 
@@ -175,24 +180,39 @@ class Broker:
         """The connection is no longer used: bytes out and in as the kernel counted, and our duplicate is dropped."""
         with self._lock:
             sock = self._kept.pop(connection, None) if isinstance(connection, int) else None
+            if isinstance(connection, int):
+                self._made.pop(connection, None)
         if sock is None:
             return None
         counts = byte_counts(sock)
         _drop(sock)
         return counts
 
-    def engine_ended(self) -> None:
-        """Drop every duplicate, or the providers would never see the end; nothing can be dialled until it is declared again."""
+    def engine_ended(self) -> list[dict[str, object]]:
+        """Drop every duplicate, or the providers would never see the end; nothing can be dialled until it is declared again.
+
+        Returns the connections that ended so, with what the kernel counted: the engine may have died before it wrote them down.
+        """
         with self._lock:
             self._engine += 1
             kept, self._kept = self._kept, {}
+            made, self._made = self._made, {}
             self._active.clear()
-        for sock in kept.values():
+        for number, sock in kept.items():
+            counts = byte_counts(sock)
+            made[number] |= {"bytes_out": counts[0] if counts else 0, "bytes_in": counts[1] if counts else 0, "counted": counts is not None}
             _drop(sock)
+        return list(made.values())
 
     def kept(self) -> int:
         with self._lock:
             return len(self._kept)
+
+    def live(self) -> list[tuple[int, int, int]]:
+        """What the kernel counted so far on the connections that are open: number, bytes out, bytes in."""
+        with self._lock:
+            kept = list(self._kept.items())
+        return [(number, *counts) for number, sock in kept if (counts := byte_counts(sock)) is not None]
 
     def number_after(self, number: object) -> None:
         """Numbers of connections go on after this one, so that they are never used twice in one ledger."""

@@ -114,6 +114,10 @@ class Watch:
         """A connection was made: look soon, so that it is seen."""
         self._wake.set()
 
+    def lost(self, connections: list[dict[str, object]]) -> None:
+        """Connections that ended with the engine. For the next one, which has their records or is told of them now."""
+        self._push("lost", {"connections": connections})
+
     def engine_up(self) -> None:
         with self._lock:
             waiting, self._waiting = list(self._waiting), deque(maxlen=_WAITING_MAX)
@@ -153,6 +157,7 @@ class Watch:
                 "first": self._broker.first,
                 "opened": self._broker.opened,
                 "open": self._broker.kept(),
+                "live": self._broker.live(),
                 "seen": len(self._seen),
                 "looks": self._looks,
                 "looked_us": self._looked_us,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.core.records import DestinationUse, EgressRecord, NameAsked, RefusedAttempt
 from app.store import days
+from app.store.statements import Statements
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -83,6 +84,7 @@ _ISSUERS: Final = """SELECT issuer, spki, tls FROM egress WHERE host = ? AND por
 _FIRST_SPKI: Final = "SELECT spki, issuer FROM egress WHERE host = ? AND port = ? AND spki != '' ORDER BY connection LIMIT 1"
 _LEDGER: Final = """SELECT connection, count(*), sum(bytes_out), sum(bytes_in) FROM exchanges
 WHERE id >= ? AND connection >= ? GROUP BY connection"""
+_REMOVED: Final = "SELECT coalesce(sum(removed_headers), 0), coalesce(sum(removed_headers > 0), 0) FROM exchanges WHERE id >= ?"
 _LAST: Final = "SELECT max(coalesce((SELECT max(connection) FROM egress), 0), coalesce((SELECT max(connection) FROM exchanges), 0))"
 
 
@@ -161,9 +163,15 @@ def ledger(connection: Connection, first: int, from_id: bytes) -> dict[int, tupl
     return {int(number): (int(count), int(bytes_out), int(bytes_in)) for number, count, bytes_out, bytes_in in found if number is not None}
 
 
-def last_number(connection: Connection) -> int:
+def last_number(connection: Statements) -> int:
     """The highest number any connection ever had here."""
-    return int(connection.exec_driver_sql(_LAST).scalar_one())
+    return next(int(row[0]) for row in connection.exec_driver_sql(_LAST))
+
+
+def removed(connection: Connection, from_id: bytes) -> tuple[int, int, int]:
+    """What was taken out before it left, since then: headers, exchanges they were taken from, identifiers in bodies."""
+    row = connection.exec_driver_sql(_REMOVED, (from_id,)).one()
+    return int(row[0]), int(row[1]), 0
 
 
 def _record(row: Iterable[object]) -> EgressRecord:

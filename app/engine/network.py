@@ -1,0 +1,484 @@
+"""What is known of the network, brought together: the keeper's facts, our own locks, the records, and whether the books agree.
+
+Everything shown comes from a measurement or a record of this run; a layer that could not be measured is shown as missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+import msgspec
+
+from app.control import contract
+from app.core import chain
+from app.core.events import EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested
+from app.core.ids import call_id, call_id_bytes
+from app.core.records import DestinationUse, EgressRecord, RefusedAttempt
+from app.egress import tripwire, witness
+from app.egress.door import Ended, Opened, Purpose
+from app.egress.tripwire import Trip
+from app.engine.lifeline import Lifeline
+from app.engine.status import Status
+from app.store import audit, egress
+from app.system import leaks, sandbox
+from app.system.sandbox import Locks
+
+_WAITING_MAX: Final = 200
+_SHOWN: Final = 50
+_SETTLE_S: Final = 0.7
+_REPORT_DOMAIN: Final = b"gatehouse-network-report-v1\0"
+_REPORT_ROWS: Final = 5_000
+_EXPLAINS_S: Final = 30
+
+
+class Network:
+    """Lives on the loop."""
+
+    def __init__(self, status: Status, lifeline: Lifeline, now_us: Callable[[], int]) -> None:
+        self._status: Final = status
+        self._lifeline: Final = lifeline
+        self._now_us: Final = now_us
+        self._open: Final[dict[int, EgressRecord]] = {}
+        self._waiting: list[dict[str, Any]] = []
+        self._told_mismatches: set[str] = set()
+        self._level = ""
+
+    def begin(self) -> None:
+        """Tell the keeper how this process is locked, and whatever its tripwire refuses from now on or refused before."""
+        own = sandbox.own()
+        if own is not None:
+            self._lifeline.tell("locks", own.fields())
+        wire = tripwire.armed()
+        if wire is not None:
+            wire.attach(lambda trip: self._lifeline.tell("tripped", trip.fields()))
+
+    def opened(self) -> None:
+        """The store is open: what came before is written now."""
+        waiting, self._waiting = self._waiting, []
+        for message in waiting:
+            self.told(message)
+
+    # what happens
+
+    def told(self, message: dict[str, Any]) -> None:
+        """A push of the keeper: a trip, a refused dial, a name that was asked for, a socket nobody explains."""
+        opened = self._status.opened
+        if opened is None:
+            if len(self._waiting) < _WAITING_MAX:
+                self._waiting.append(message)
+            return
+        recorder, known = opened.recorder, str(message.get("op"))
+        try:
+            if known == "tripped":
+                trip = Trip.of(message)
+                sentence = f"Code in the {trip.process} tried to get out by itself."
+                recorder.attempt(
+                    RefusedAttempt(
+                        at_us=trip.at_us, process=trip.process, what=trip.what, target=trip.target, rule="tripwire", sentence=sentence,
+                        stack=trip.stack, count=trip.count,
+                    )
+                )  # fmt: skip
+                event = EgressTripped(process=trip.process, what=trip.what, target=trip.target, stack=trip.stack, count=trip.count)
+                recorder.note(event, "keeper")
+            elif known == "refusal":
+                recorder.attempt(
+                    RefusedAttempt(
+                        at_us=int(message["at_us"]), process="keeper", what="dial", target=str(message["target"]),
+                        account=str(message["account"]), address=str(message["address"]), rule=str(message["rule"]),
+                        sentence=str(message["sentence"]),
+                    )
+                )  # fmt: skip
+            elif known == "asked":
+                recorder.asked(str(message["name"]), int(message["found"]), int(message["at_us"]))
+            elif known == "lost":
+                for told in message["connections"]:
+                    recorder.connection(msgspec.convert(told, EgressRecord))
+            else:
+                recorder.note(EgressUnexplained(what="socket", sentence=_stranger(message)), "keeper")
+        except (KeyError, TypeError, ValueError, msgspec.ValidationError):
+            return  # only the keeper speaks here; what it does not say right is not made up
+
+    def made(self, account: str, purpose: Purpose, made: Opened) -> None:
+        """A connection was handed over."""
+        opened = self._status.opened
+        place = opened.accounts.destination(account) if opened is not None else None
+        if opened is None or place is None:
+            return
+        record = EgressRecord(
+            connection=made.connection, opened_us=self._now_us(), purpose=purpose, account=account, host=place.host, port=place.port,
+            local=place.local, address=made.address, resolve_us=round(made.resolve_ms * 1000), connect_us=round(made.connect_ms * 1000),
+        )  # fmt: skip
+        self._open[made.connection] = record
+        opened.recorder.connection(record)
+
+    def ended(self, ended: Ended) -> None:
+        """A connection is no more, and counted."""
+        record, opened = self._open.pop(ended.connection, None), self._status.opened
+        if record is None or opened is None:
+            return
+        facts, counts = ended.facts, ended.counts
+        opened.recorder.connection(
+            replace(
+                record, closed_us=self._now_us(), tls=facts.tls, issuer=facts.issuer, spki=facts.spki, used=facts.used,
+                other_out=facts.other_out, bytes_out=counts.bytes_out, bytes_in=counts.bytes_in, counted=counts.counted,
+            )
+        )  # fmt: skip
+
+    # what is shown
+
+    async def records(self, limit: int) -> list[EgressRecord]:
+        """The newest connections."""
+        threads = self._status.need().threads
+
+        def read() -> list[EgressRecord]:
+            with threads.store.read() as connection:
+                return egress.page(connection, 0, limit)
+
+        return await threads.read(read)
+
+    async def view(self) -> contract.NetworkView:
+        """AppError vault_* or store_* while nothing is open."""
+        opened = self._status.need()
+        facts, _ = await self._lifeline.ask("network")
+        stored = await self._stored(facts)
+        if len(stored.records) != facts["opened"] or stored.mismatches(set(self._open)):
+            await asyncio.sleep(_SETTLE_S)  # a batch may be on its way to the disk
+            facts, _ = await self._lifeline.ask("network")
+            stored = await self._stored(facts)
+        processes = tuple(_process(each) for each in facts["processes"])
+        level, reason = _level(processes)
+        mismatches = stored.mismatches(set(self._open))
+        if len(stored.records) != facts["opened"]:
+            mismatches.append(f"The keeper made {facts['opened']} connections, {len(stored.records)} are recorded.")
+        strange = [_stranger(each) for each in facts["unexplained"]] + _silent_changes(facts, stored.commands)
+        self._note(level, reason, mismatches, strange)
+        uses = {(use.host, use.port, use.local): use for use in _with_live(stored.uses, stored.records, facts["live"])}
+        destinations = _destinations(
+            facts, uses, {a.name: a.created_us for a in (v.account for v in opened.accounts.views(self._status.vault, {}))}
+        )
+        remote = {(use.host, use.port) for use in stored.uses if not use.local}
+        pids = {each["role"]: each["pid"] for each in facts["processes"]}
+        return contract.NetworkView(
+            level=level,
+            level_reason=reason,
+            since_us=facts["started_us"],
+            gaps=tuple(contract.Gap(**gap) for gap in facts["gaps"]),
+            connections=len(stored.records),
+            hosts=len(remote),
+            local_hosts=len(stored.uses) - len(remote),
+            destinations=destinations,
+            refused=tuple(stored.refused[:_SHOWN]),
+            refused_count=sum(_fresh(stored.refused)),
+            names=tuple(stored.names),
+            layers=_layers(processes, facts),
+            processes=processes,
+            listening=tuple(
+                contract.ListeningView(
+                    address=each["address"], process=each["process"], pid=pids.get(each["process"], 0), kind=each["kind"]
+                )
+                for each in facts["listening"]
+            ),
+            environment=tuple(facts["environment"]),
+            books=contract.BooksView(
+                ledger=len(stored.ledger),
+                records=len(stored.records),
+                keeper=facts["opened"],
+                seen=facts["seen"],
+                looks=facts["looks"],
+                hidden=tuple(facts["hidden"]),
+                mismatches=tuple(mismatches),
+                not_compared=sum(1 for record in stored.records if record.closed_us is None and record.connection not in self._open),
+            ),
+            unexplained=tuple(strange),
+            removed_headers=stored.removed[0],
+            removed_from=stored.removed[1],
+            removed_identifiers=stored.removed[2],
+        )
+
+    def _note(self, level: str, reason: str, mismatches: list[str], strange: list[str]) -> None:
+        """Into the audit log: a level that changed, and whatever is red; each once."""
+        opened = self._status.need()
+        if level != self._level:
+            if self._level:
+                opened.recorder.note(LevelMeasured(before=self._level, after=level, reason=reason), "gateway")
+            self._level = level
+        for what, sentences in (("books", mismatches), ("destination", strange)):
+            for sentence in sentences:
+                if sentence not in self._told_mismatches and len(self._told_mismatches) < _WAITING_MAX:
+                    self._told_mismatches.add(sentence)
+                    opened.recorder.note(EgressUnexplained(what=what, sentence=sentence), "gateway")
+
+    async def _stored(self, facts: dict[str, Any]) -> _Stored:
+        threads, since_us, first = self._status.need().threads, int(facts["started_us"]), int(facts["first"])
+        from_id = call_id_bytes(call_id(max(0, since_us - 3_600_000_000), 0))
+
+        def read() -> _Stored:
+            with threads.store.read() as connection:
+                commands = [
+                    (entry.kind, str(detail.get("destination", "")), entry.at_us)
+                    for entry in audit.page(connection, 500)
+                    if entry.kind in ("provider.added", "provider.removed") and isinstance(detail := entry.body.get("detail"), dict)
+                ]
+                return _Stored(
+                    egress.since(connection, first),
+                    egress.ledger(connection, first, from_id),
+                    egress.uses(connection, since_us),
+                    egress.refusals(connection, since_us, 1_000),
+                    egress.names(connection, since_us),
+                    commands,
+                    egress.removed(connection, from_id),
+                )
+
+        return await threads.read(read)
+
+    # trying
+
+    async def try_to_leak(self) -> AsyncIterator[contract.LeakAttempt]:
+        """Every process tries every way it has; each result as it comes, then one line in the audit log. The last must get through."""
+        opened = self._status.need()
+        stopped, out, passed = 0, 0, False
+        async for attempt in self._attempts():
+            stopped += attempt.good and not attempt.must_pass
+            out += not attempt.good and not attempt.must_pass
+            passed = passed or (attempt.must_pass and attempt.good)
+            yield attempt
+        opened.recorder.note(SelfTested(stopped=stopped, got_out=out, control_passed=passed), "gateway")
+
+    async def _attempts(self) -> AsyncIterator[contract.LeakAttempt]:
+        wire = tripwire.armed()
+        quietly: Callable[[], AbstractContextManager[None]] = wire.quietly if wire is not None else nullcontext
+        ways = iter(
+            leaks.of_process(
+                "engine", [("TCP, uvloop", f"{leaks.TCP[0]}:{leaks.TCP[1]}", _uvloop)], tripwire.permitted, quietly, tripwire.RefusedError
+            )
+        )
+        while (one := await asyncio.to_thread(next, ways, None)) is not None:
+            yield _shown(one.fields())
+        answer, _ = await self._lifeline.ask("try_to_leak")
+        found = [_shown(each) for each in answer["attempts"]]
+        for each in sorted(found, key=lambda attempt: attempt.must_pass):
+            yield each
+
+    # a report that can be given away
+
+    async def report(self) -> contract.NetworkReport:
+        """Everything of this run, signed with the key of the audit log's present epoch. AppError store_unavailable when there is none."""
+        opened = self._status.need()
+        view = await self.view()
+        records = await self.records(_REPORT_ROWS)
+        signer = opened.auditor.signer()
+        body = chain.canonical(
+            {
+                "format": "gatehouse network report",
+                "version": 1,
+                "made_us": self._now_us(),
+                "audit_epoch": signer.epoch,
+                "view": msgspec.to_builtins(view),
+                "records": [asdict(record) for record in records if record.opened_us >= view.since_us],
+                "says": SAYS,
+            }
+        )
+        signature = signer.sign(_REPORT_DOMAIN, body)
+        opened.recorder.note(ReportMade(digest=_digest(body)), "control")
+        return contract.NetworkReport(report=body.decode("utf-8"), signature=signature.hex(), key=signer.public.hex())
+
+
+SAYS: Final = (
+    "The signature shows that this text was made by the program that holds the audit log's key and was not changed since. "
+    "It cannot show that the program told the truth: a changed copy of it could sign anything. "
+    "What it names can be checked from outside: compare the connections with your router, firewall or packet capture, "
+    "and run the checks on the Network page yourself."
+)
+
+
+class _Stored:
+    """What the database says about this run."""
+
+    def __init__(
+        self,
+        records: list[EgressRecord],
+        ledger: dict[int, tuple[int, int, int]],
+        uses: list[Any],
+        refused: list[RefusedAttempt],
+        names: list[Any],
+        commands: list[tuple[str, str, int]],
+        removed: tuple[int, int, int],
+    ) -> None:
+        self.records, self.ledger, self.uses, self.refused = records, ledger, uses, refused
+        self.names, self.commands, self.removed = names, commands, removed
+
+    def mismatches(self, open_now: set[int]) -> list[str]:
+        connections = [
+            witness.Connection(
+                number=r.connection, closed=r.closed_us is not None and r.connection not in open_now, used=r.used, other_out=r.other_out,
+                bytes_out=r.bytes_out, bytes_in=r.bytes_in, tls=bool(r.tls), counted=r.counted,
+            )
+            for r in self.records
+        ]  # fmt: skip
+        told = {number: witness.Told(*counts) for number, counts in self.ledger.items()}
+        return [f"Connection {found.connection}: {found.sentence}" for found in witness.compare(connections, told)]
+
+
+def _process(each: dict[str, Any]) -> contract.ProcessView:
+    if each["locks"] is None:
+        return contract.ProcessView(role=each["role"], pid=each["pid"], measured=False, level="guarded")
+    locks = Locks.of(each["locks"])
+    return contract.ProcessView(
+        role=each["role"], pid=each["pid"], measured=True, level=locks.level, seccomp=locks.seccomp, landlock=locks.landlock,
+        landlock_version=locks.landlock_version, hidden=locks.hidden, open=locks.open,
+    )  # fmt: skip
+
+
+def _held(processes: tuple[contract.ProcessView, ...]) -> list[contract.ProcessView]:
+    """Those that the kernel is to hold: engine and window. The keeper dials; a vault child lives for seconds and is not asked."""
+    return [each for each in processes if each.role in ("engine", "window")]
+
+
+def _level(processes: tuple[contract.ProcessView, ...]) -> tuple[str, str]:
+    """The lowest of what was measured, and why it is not higher."""
+    for each in _held(processes):
+        if not each.measured:
+            return "guarded", f"The {each.role} has not said how it is locked."
+        if each.level != "kernel":
+            left = f"the system did not refuse: {', '.join(each.open)}" if each.open else "the lock is not there"
+            return "guarded", f"In the {each.role} {each.seccomp or left}."
+    return ("kernel", "") if any(each.role == "engine" for each in processes) else ("guarded", "No engine is running.")
+
+
+def _layers(processes: tuple[contract.ProcessView, ...], facts: dict[str, Any]) -> tuple[contract.LayerView, ...]:
+    held = _held(processes)
+    level, reason = _level(processes)
+    belt = next((each.landlock or "" for each in held if each.landlock or not each.measured), "")
+    number = max((each.landlock_version for each in held), default=0)
+    watching = "watching" if facts["looks"] else "missing"
+    hidden = f"not shown by the system: {', '.join(facts['hidden'])}" if facts["hidden"] else ""
+    return (
+        contract.LayerView(
+            name="Kernel filter", does="seccomp: no internet sockets", state="active" if level == "kernel" else "missing", reason=reason
+        ),
+        contract.LayerView(name="Keeper", does="the only process that may connect", state="active"),
+        contract.LayerView(
+            name="Landlock",
+            does=f"no TCP, version {number}" if number else "no TCP",
+            state="missing" if belt or not held else "active",
+            reason=belt,
+        ),
+        contract.LayerView(
+            name="Python tripwire", does="refuses and names the module", state="active" if tripwire.armed() is not None else "missing"
+        ),
+        contract.LayerView(
+            name="System's socket table",
+            does="one look a second",
+            state="partial" if hidden and watching == "watching" else watching,
+            reason=hidden,
+        ),
+        contract.LayerView(name="Packet filter", does="needs an administrator", state="unused"),
+    )
+
+
+def _destinations(
+    facts: dict[str, Any], uses: dict[tuple[str, int, bool], Any], added: dict[str, int]
+) -> tuple[contract.DestinationView, ...]:
+    places: dict[tuple[str, str, int, bool], list[str]] = {}
+    for each in facts["declared"]:
+        scheme, _, rest = str(each["destination"]).partition("://")
+        name, _, number = rest.rpartition(":")
+        places.setdefault((scheme, name.strip("[]"), int(number), bool(each["local"])), []).append(str(each["account"]))
+    shown = []
+    for (scheme, host, port, local), accounts in places.items():
+        use = uses.pop((host, port, local), None)
+        first = contract.DestinationView(
+            host=host, port=port, scheme=scheme, local=local, accounts=tuple(accounts),
+            purpose="Given to a program on this machine or network" if local else "Requests you make",
+            added_us=min((added[name] for name in accounts if name in added), default=0),
+        )  # fmt: skip
+        shown.append(first if use is None else _used(first, use))
+    for (host, port, local), use in uses.items():
+        gone = contract.DestinationView(host=host, port=port, scheme="", local=local, purpose="Removed since", declared=False)
+        shown.append(_used(gone, use))
+    return tuple(sorted(shown, key=lambda view: (view.local, -view.connections, view.host)))
+
+
+def _with_live(uses: list[DestinationUse], records: list[EgressRecord], live: list[list[int]]) -> list[DestinationUse]:
+    """The sums, with what open connections have carried so far."""
+    places = {record.connection: (record.host, record.port, record.local) for record in records if record.closed_us is None}
+    more: dict[tuple[str, int, bool], tuple[int, int]] = {}
+    for number, bytes_out, bytes_in in live:
+        if place := places.get(number):
+            before = more.get(place, (0, 0))
+            more[place] = (before[0] + bytes_out, before[1] + bytes_in)
+    return [
+        replace(use, bytes_out=use.bytes_out + added[0], bytes_in=use.bytes_in + added[1])
+        for use in uses
+        for added in [more.get((use.host, use.port, use.local), (0, 0))]
+    ]
+
+
+def _used(view: contract.DestinationView, use: Any) -> contract.DestinationView:
+    return msgspec.structs.replace(
+        view, connections=use.connections, bytes_out=use.bytes_out, bytes_in=use.bytes_in, last_us=use.last_us, tls=use.tls,
+        issuer=use.issuer, issuer_changed=use.issuer_changed,
+    )  # fmt: skip
+
+
+def _silent_changes(facts: dict[str, Any], commands: list[tuple[str, str, int]]) -> list[str]:
+    """Changes of the declared list, as the keeper saw them, that no command of a person explains."""
+    found = []
+    for change in facts["changes"]:
+        if change["as_before"] or abs(time.time_ns() // 1000 - int(change["at_us"])) < 2_000_000:
+            continue  # its entry may still be on the way
+        kind = f"provider.{change['change']}"
+        near = any(
+            known == kind and destination == change["destination"] and abs(at_us - int(change["at_us"])) < _EXPLAINS_S * 1_000_000
+            for known, destination, at_us in commands
+        )
+        if not near:
+            verb = "added" if change["change"] == "added" else "removed"
+            found.append(f"{change['destination']} was {verb} for “{change['account']}” without a command.")
+    return found
+
+
+def _stranger(each: dict[str, Any]) -> str:
+    return (
+        f"The {each.get('process')} has a socket that nothing explains: {each.get('protocol')} {each.get('local')} to {each.get('remote')}."
+    )
+
+
+def _fresh(refused: list[RefusedAttempt]) -> list[int]:
+    """How often each was tried: reports of the same attempt carry growing counts."""
+    highest: dict[tuple[str, str, str], int] = {}
+    dials = 0
+    for each in refused:
+        if each.rule != "tripwire":
+            dials += 1
+            continue
+        key = (each.process, each.what, each.target)
+        highest[key] = max(highest.get(key, 0), each.count)
+    return [dials, *highest.values()]
+
+
+def _shown(attempt: Any) -> contract.LeakAttempt:
+    told = leaks.Attempt(**attempt)
+    return contract.LeakAttempt(good=told.good, **asdict(told))
+
+
+def _uvloop() -> None:
+    import uvloop  # noqa: PLC0415 - only Linux has it
+
+    async def go() -> None:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(*leaks.TCP), leaks.WAIT_S)
+        writer.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(go())
+
+
+def _digest(body: bytes) -> str:
+    import hashlib  # noqa: PLC0415 - only a report needs it
+
+    return hashlib.sha256(body).hexdigest()
