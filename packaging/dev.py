@@ -102,7 +102,11 @@ def checks(python: str) -> list[tuple[str, list[str]]]:
 
 def run_pytest(python: str, arguments: list[str]) -> int:
     """pytest on a screen and a message bus of its own (Linux), so that it never meets the person's windows or keyring."""
-    command = [python, "-P", "-m", "pytest", *arguments]
+    # Most tests wait for processes and sockets, so more of them run at once than there are cores; a file's tests stay together.
+    workers = (
+        [] if any(word in ("-n", "--pdb", "-s") or word.startswith("-n=") for word in arguments) else ["-n", "3", "--dist", "loadfile"]
+    )
+    command = [python, "-P", "-m", "pytest", *workers, *arguments]
     if not LINUX:
         return wait_for(command, environment.of_children(), ROOT)
     command = ["dbus-run-session", "--", "xvfb-run", "-a", "-s", "-screen 0 1600x1200x24", *command]
