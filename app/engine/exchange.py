@@ -72,8 +72,9 @@ class Gateway:
         if request.path.startswith("/health/"):
             return self._health(request)
         anthropic = "anthropic-version" in request.headers
-        spot = place(request.path, anthropic=anthropic, query=request.query)
-        dialect = spot.dialect if spot is not None else speaker(request.path, anthropic=anthropic)
+        google = "x-goog-api-key" in request.headers
+        spot = place(request.path, anthropic=anthropic, google=google, query=request.query)
+        dialect = spot.dialect if spot is not None else speaker(request.path, anthropic=anthropic, google=google)
         draft = Draft(self._now_us(), spot.endpoint if spot is not None else "", dialect.name)
         try:
             # 1 Who asks: the rules for web pages first, then the key, both before a byte of the body is read.

@@ -412,6 +412,12 @@ _ROWS: Final = (
         needs_key=False,
     ),
     Provider(
+        id="responses-compatible",
+        label="Another server that speaks OpenAI's Responses API",
+        speaks=(Speech("responses", ""),),
+        needs_key=False,
+    ),
+    Provider(
         id="anthropic-compatible",
         label="Another server that speaks Anthropic's API",
         speaks=(Speech("anthropic", "", "x-api-key"),),

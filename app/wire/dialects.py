@@ -72,12 +72,13 @@ class Place:
         return METHODS.get(self.endpoint, ("POST",))
 
 
-def place(path: str, *, anthropic: bool, query: str = "") -> Place | None:
-    """The endpoint at `path` (without its query), or None. `anthropic`: the request carries `anthropic-version`, which decides how
-    models are listed. `query`: what follows the question mark; of it `alt` and `stream` are read where they decide the shape."""
+def place(path: str, *, anthropic: bool, google: bool = False, query: str = "") -> Place | None:
+    """The endpoint at `path` (without its query), or None. `anthropic`, `google`: the request carries `anthropic-version` or
+    `x-goog-api-key`, which decides how models are listed. `query`: what follows the question mark; of it `alt` and `stream` are read
+    where they decide the shape."""
     if endpoint := _ANTHROPIC.get(path):
         return Place(DIALECTS["anthropic"], endpoint)
-    if path.startswith(_GEMINI):
+    if _is_gemini(path, google):
         return _gemini(path, query)
     short = path.removeprefix("/v1")
     if endpoint := _OPENAI.get(short):
@@ -91,15 +92,22 @@ def place(path: str, *, anthropic: bool, query: str = "") -> Place | None:
     return None
 
 
-def speaker(path: str, *, anthropic: bool) -> Dialect:
+def speaker(path: str, *, anthropic: bool, google: bool = False) -> Dialect:
     """The dialect in which to answer `path`, be it an endpoint or not."""
     if path.startswith(("/v1/messages", "/api/event_logging")) or (anthropic and path.removeprefix("/v1").startswith("/models")):
         return DIALECTS["anthropic"]
-    if path.startswith(_GEMINI):
+    if _is_gemini(path, google):
         return DIALECTS["gemini"]
     if path.removeprefix("/v1").startswith("/responses"):
         return DIALECTS["responses"]
     return DIALECTS["openai"]
+
+
+def _is_gemini(path: str, google: bool) -> bool:
+    """Google's package asks under /v1 from its version 3 on, where OpenAI's list of models is too."""
+    if path.startswith(_GEMINI):
+        return True
+    return path.startswith("/v1/models") and (google or path.rpartition(":")[2] in _METHODS)
 
 
 def _responses(short: str) -> Place | None:
