@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 OK, FAILED, USAGE, GATEWAY, KEYS, INTERRUPTED = 0, 1, 2, 3, 4, 130
+TAMPERED = 1  # what every check of evidence says; 2 is incomplete
 
 
 def main(argv: list[str]) -> int:

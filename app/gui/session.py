@@ -72,7 +72,7 @@ class Session(QObject):
     def __init__(self, boot: Boot, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.state = State(boot=boot)
-        self._client = ControlClient(Path(boot.control))
+        self._client = ControlClient(Path(boot.control), via="window")
         self._tasks = Tasks()
         self._post = Post.office()
         self._keeper: Keeper | None = None
@@ -274,6 +274,14 @@ class Session(QObject):
 
     def unlock(self, passphrase: Secret | None, done: Callable[[VaultView], None], failed: Callable[[AppError], None]) -> None:
         self._command("unlock", "", lambda: self._client.unlock(passphrase), done, failed)
+
+    def look(self, name: str, ask: Callable[[ControlClient], T], done: Callable[[T], None], failed: Callable[[AppError], None]) -> None:
+        """A question of one page alone."""
+        self._tasks.run(name, lambda: ask(self._client), done, failed)
+
+    def order(self, verb: str, ask: Callable[[ControlClient], T], done: Callable[[T], None]) -> None:
+        """A command of one page alone; what goes wrong is a notice."""
+        self._command(verb, "", lambda: ask(self._client), done)
 
     def open_link(self, name: str) -> None:
         """Has the keeper open a page of its own list in the browser."""

@@ -59,7 +59,7 @@ class Post(QObject):
 
 def lives(receive: object) -> bool:
     """False for a method of a Qt object that was deleted. Ask on the window's thread only."""
-    owner = getattr(receive, "__self__", None)
+    owner = getattr(getattr(receive, "func", receive), "__self__", None)  # of a partial: what it calls
     return not isinstance(owner, QObject) or shiboken6.isValid(owner)
 
 

@@ -56,6 +56,7 @@ class ControlServer:
         self.usage: list[c.UsageRow] = []
         self.entries: list[c.AuditEntry] = []
         self.finding = ""
+        self.audit_status: c.AuditStatus | None = None
         self.vault = c.VaultView(mode="keyring", state="ready", place="GNOME Keyring")
         self.passphrase = "correct horse"
         self.problem = ""
@@ -161,6 +162,23 @@ class ControlServer:
                 entries = [e for e in reversed(self.entries) if "before" not in query or e.seq < int(query["before"])]
                 limit = int(query["limit"])
                 return c.AuditPage(entries=tuple(entries[:limit]), next=entries[limit - 1].seq if len(entries) > limit else None)
+            case ("GET", "audit", "status"):
+                return self.audit_status
+            case ("GET", "audit", "prune"):
+                return c.AuditPrunable(upto=2, count=2, first=1, first_us=START_US, last_us=START_US, size_bytes=500, rows=0, kept=1)
+            case ("GET", "audit", seq):
+                return c.AuditDetail(
+                    entry=self.entries[int(seq) - 1], previous="", following="ab" * 32, sealed_by=3, sealed_us=START_US, sealed_epoch=0
+                )
+            case ("POST", "audit", "export"):
+                folder = msgspec.json.decode(body, type=c.AuditTarget).folder
+                return c.AuditExport(folder=folder, entries=len(self.entries), upto=3, size_bytes=900, signed=True)
+            case ("PUT", "audit", "policy"):
+                return self.audit_status
+            case ("POST", "audit", "prune" | "accept"):
+                return c.Done(message="Done.")
+            case ("GET", "privacy"):
+                return [c.Promise(id="telemetry", title="No telemetry", kept=True, state="Nothing goes out.", check="sudo ss -tnp")]
             case ("POST", "audit", "verify"):
                 found = c.AuditFinding(kind="edited", seq=2, sentence=self.finding, advice="Compare it.")
                 return c.AuditVerdict(

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from app.gui.page import Page
     from app.gui.session import Session
 
-PAGES: Final = ("home", "clients", "providers", "activity")
-_CLASSES: Final = {"home": "HomePage", "clients": "ClientsPage", "providers": "ProvidersPage", "activity": "ActivityPage"}
+PAGES: Final = ("home", "clients", "providers", "activity", "audit")
+_CLASSES: Final = {
+    "home": "HomePage",
+    "clients": "ClientsPage",
+    "providers": "ProvidersPage",
+    "activity": "ActivityPage",
+    "audit": "AuditPage",
+}
 
 
 def entries() -> tuple[Entry, ...]:
@@ -29,6 +35,8 @@ def entries() -> tuple[Entry, ...]:
         Entry("providers", tr("Providers"), "hard-drives"),
         Entry("", tr("Observe")),
         Entry("activity", tr("Activity"), "activity"),
+        Entry("", tr("Verify")),
+        Entry("audit", tr("Audit"), "file-text"),
     )
 
 

@@ -1,0 +1,206 @@
+"""An entry of the audit log in words and cells: the same for the timeline and for the entry in full. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.control.contract import AuditEntry
+from app.gui import format as fmt
+from app.gui.cells import Cell
+from app.gui.words import plural, tr
+
+_TITLES: Final = {
+    "gateway.started": "Gateway started",
+    "gateway.stopped": "Gateway stopped",
+    "gateway.quit_asked": "Asked to quit",
+    "gateway.crash_found": "Crash found",
+    "provider.added": "Provider added",
+    "provider.removed": "Provider removed",
+    "provider.key_changed": "Key replaced",
+    "provider.tested": "Key tested",
+    "client.added": "Client added",
+    "client.blocked": "Client blocked",
+    "client.unblocked": "Client unblocked",
+    "client.removed": "Client removed",
+    "client.content_changed": "Keeping of answers changed",
+    "setting.changed": "Setting changed",
+    "key.refused": "Key refused",
+    "access.refused": "Request turned away",
+    "vault.changed": "Vault",
+    "vault.refused": "Wrong passphrase",
+    "egress.refused": "Connection refused",
+    "egress.tripped": "Way out refused",
+    "egress.unexplained": "Not explained",
+    "egress.level": "Level of protection",
+    "egress.self_test": "Leaks tried",
+    "egress.report": "Network report signed",
+    "ledger.batch": "Requests recorded",
+    "ledger.trimming": "Requests about to go",
+    "ledger.trimmed": "Requests removed",
+    "ledger.repriced": "Costs worked out again",
+    "ledger.exported": "Requests exported",
+    "price.set": "Price set",
+    "audit.verified": "Log verified",
+    "audit.exported": "Log exported",
+    "audit.pruned": "Log pruned",
+    "audit.finding": "Finding in the log",
+    "audit.restored": "Went on after a finding",
+    "unreadable": "Unreadable",
+}
+_WRONG: Final = frozenset(
+    {
+        "key.refused",
+        "access.refused",
+        "vault.refused",
+        "egress.refused",
+        "egress.tripped",
+        "egress.unexplained",
+        "audit.finding",
+        "unreadable",
+    }
+)
+_PAGES: Final = {"provider": "providers", "client": "clients", "ledger": "activity"}
+_SETTINGS: Final = {"audit.keep_days": "days the audit log is kept", "audit.on_failure": "requests while the log cannot be written"}
+
+
+def title(entry: AuditEntry) -> str:
+    return tr(_TITLES.get(entry.kind, entry.kind))
+
+
+def who(entry: AuditEntry) -> str:
+    return {"person": tr("You"), "gateway": tr("Gatehouse"), "keeper": tr("Gatehouse, keeper")}.get(entry.actor, entry.actor)
+
+
+def origin(entry: AuditEntry) -> str:
+    """From where it was done: "in this window", "on the command line, as anna, process 4711 (python)"."""
+    found = entry.body.get("origin")
+    if not isinstance(found, dict):
+        return tr("by itself")
+    via = {"window": tr("in the window"), "command line": tr("on the command line")}.get(
+        str(found.get("via")), tr("on the control channel")
+    )
+    parts = [via]
+    if found.get("user"):
+        parts.append(tr("as {user}", user=found["user"]))
+    if found.get("process"):
+        parts.append(tr("process {n} ({program})", n=found["process"], program=found.get("program") or "?"))
+    return ", ".join(parts)
+
+
+def detail(entry: AuditEntry) -> dict[str, object]:
+    found = entry.body.get("detail")
+    return found if isinstance(found, dict) else {}
+
+
+def change(entry: AuditEntry) -> tuple[str, str]:
+    """What was before, "" where there was nothing, and what is after or what happened."""
+    said = detail(entry)
+
+    def get(name: str) -> str:
+        return str(said.get(name, ""))
+
+    match entry.kind:
+        case "setting.changed":
+            return get("before"), tr("{after}: {name}", after=get("after"), name=tr(_SETTINGS.get(get("name"), get("name"))))
+        case "provider.key_changed":
+            return get("before"), tr("{after} for {name}", after=get("after") or tr("no key"), name=entry.subject)
+        case "provider.added":
+            return tr("not declared"), f"{entry.subject}, {get('destination')}"
+        case "provider.removed":
+            return f"{entry.subject}, {get('destination')}", tr("removed")
+        case "provider.tested":
+            return "", f"{entry.subject}: {get('result')}"
+        case "client.added":
+            return tr("not allowed"), tr("{name}, key {hint}", name=entry.subject, hint=get("key_hint"))
+        case "client.blocked":
+            return tr("allowed"), tr("{name} blocked", name=entry.subject)
+        case "client.unblocked":
+            return tr("blocked"), tr("{name} allowed", name=entry.subject)
+        case "client.removed":
+            return entry.subject, tr("removed")
+        case "vault.changed":
+            return get("before"), f"{get('state')}, {get('place')}"
+        case "key.refused" | "access.refused":
+            return "", f"{_times(said)}{get('reason')}" + (f", {get('client') or get('where')}" if get("client") or get("where") else "")
+        case "vault.refused":
+            return "", _times(said).strip(" ,") or tr("once")
+        case "egress.refused":
+            return "", f"{_times(said)}{get('destination')}: {get('reason')}"
+        case "ledger.batch":
+            count = said.get("count")
+            return "", plural(count, "{n} request", "{n} requests") if isinstance(count, int) else ""
+        case "audit.pruned":
+            return tr("{n} entries up to {upto}", n=get("count"), upto=get("upto")), tr("removed")
+        case "audit.exported":
+            return "", tr("to {folder}, up to entry {n}", folder=get("folder"), n=get("upto"))
+        case "audit.verified":
+            return "", get("finding") or tr("{state} to entry {n}", state=get("state"), n=get("seq"))
+        case "audit.finding":
+            return "", get("sentence")
+        case "audit.restored":
+            return tr("entry {n}", n=get("base")), tr("a new beginning under a new key")
+        case "gateway.started":
+            return "", tr("{version}, port {port}", version=get("version"), port=get("port"))
+        case "gateway.crash_found":
+            return "", tr("{n} requests were left open", n=get("interrupted"))
+    return "", ", ".join(f"{name} {value}" for name, value in said.items() if name != "name" and value not in ("", None))
+
+
+def _times(said: dict[str, object]) -> str:
+    count = said.get("count")
+    return f"{count:,} ×, " if isinstance(count, int) and count > 1 else ""
+
+
+def difference(entry: AuditEntry) -> tuple[tuple[str, str], ...]:
+    """Lines of a difference: a sign (" ", "-", "+") and the words. Names that begin with before_ or end in before and after are pairs."""
+    said = dict(detail(entry))
+    lines: list[tuple[str, str]] = [(" ", f"{name}  {_value(said.pop(name))}") for name in ("name", "kind") if name in said]
+    if "before" in said and "after" in said:
+        lines += [("-", f"before  {_value(said.pop('before'))}"), ("+", f"after   {_value(said.pop('after'))}")]
+    sign = {"added": "+", "removed": "-"}.get(entry.kind.rpartition(".")[2], " ")
+    lines += [(sign, f"{name}  {_value(value)}") for name, value in said.items()]
+    return tuple(lines)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or fmt.ABSENT
+    return fmt.ABSENT if value in ("", None) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def page_of(entry: AuditEntry) -> str:
+    """The page that shows what the entry is about, or ""."""
+    return _PAGES.get(entry.kind.partition(".")[0], "")
+
+
+def short_hash(digest: str) -> str:
+    return f"{digest[:4]} {digest[4:8]}…{digest[-4:]}" if digest else fmt.ABSENT
+
+
+def key(entry: AuditEntry) -> str:
+    return f"{max(entry.seq, 0):020d}"
+
+
+# -- cells
+
+
+def number_cell(entry: AuditEntry) -> Cell:
+    return Cell(f"{entry.seq:,}", "tx2", mono=True)
+
+
+def time_cell(entry: AuditEntry, now_us: int) -> Cell:
+    return Cell(fmt.table_time(entry.at_us, now_us) if entry.at_us else fmt.ABSENT, tip=fmt.clock_exact(entry.at_us) if entry.at_us else "")
+
+
+def who_cell(entry: AuditEntry) -> Cell:
+    glyph = {"person": "app-window", "gateway": "git-branch", "keeper": "lock-key-fill"}.get(entry.actor, "terminal-window")
+    return Cell(who(entry), glyph=glyph, tone="tx2", tip=origin(entry))
+
+
+def what_cell(entry: AuditEntry) -> Cell:
+    return Cell(title(entry), glyph="prohibit", tone="er") if entry.kind in _WRONG else Cell(title(entry))
+
+
+def change_cell(entry: AuditEntry) -> Cell:
+    before, after = change(entry)
+    return Cell(after, lead=f"{before} → " if before else "")

@@ -1,0 +1,158 @@
+"""The Audit page: never green without a verification, findings as what they are, entries in words, and what can be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtTest import QTest
+
+from app.control import contract as c
+from app.core import events
+from app.gui import entries
+from app.gui.pages.audit import AuditPage, kept, strip
+from app.gui.sheets.retention import RetentionSheet, preview
+from tests.gui.conftest import Wait
+from tests.gui.desk import MINUTE_US, START_US, Desk
+
+NOW_US = START_US + 100 * MINUTE_US
+HEAD = "9f3c" + "0" * 58 + "a1"
+
+
+def verdict(**changes: Any) -> c.AuditVerdict:
+    fields: dict[str, Any] = {"intact": True, "entries": 12_408, "seq": 12_408, "head": HEAD, "at_us": NOW_US, "took_ms": 100, "rows": 900}
+    return c.AuditVerdict(**(fields | changes))
+
+
+def status(**changes: Any) -> c.AuditStatus:
+    fields: dict[str, Any] = {
+        "entries": 12_408, "first": 1, "seq": 12_408, "head": HEAD, "size_bytes": 6_100_000, "sealed": 12_406, "sealed_us": NOW_US,
+        "epoch": 3, "fingerprint": "361a e3d7", "anchored": 12_406, "anchored_us": NOW_US - 2 * MINUTE_US, "place": "GNOME Keyring",
+        "worth": "It is apart from the data folder.", "verdict": verdict(), "keep_days": 365, "on_failure": "stop",
+        "groups": dict.fromkeys(events.GROUPS, 1),
+    }  # fmt: skip
+    return c.AuditStatus(**(fields | changes))
+
+
+def entry(number: int, kind: str = "client.added", actor: str = "person", **detail: object) -> c.AuditEntry:
+    origin = {"via": "window", "user": "anna", "process": 7, "program": "python"}
+    body: dict[str, object] = {"detail": detail or {"name": "codex", "key_hint": "…51ac"}, "origin": origin}
+    return c.AuditEntry(
+        seq=number, at_us=START_US + number * 1000, kind=kind, actor=actor, subject="codex", body=body, hash=f"{number:064x}"
+    )
+
+
+def test_it_is_green_only_after_a_verification_that_found_nothing() -> None:
+    view = strip(status(), NOW_US)
+    assert (view.glyph, view.fact) == ("check-circle-fill", "Verified to entry 12,408 · head 9f3c0000…00a1")
+    assert "2 entries not anchored yet" in view.below
+    assert "anchored 2 min ago in GNOME Keyring" in view.below
+    missing = c.AuditFinding(kind="no anchor", seq=1, sentence="x", advice="y")
+    incomplete = status(verdict=verdict(state="incomplete", intact=False, findings=(missing,)))
+    for not_so in (None, incomplete, status(verdict=None), status(trouble="Not asked yet."), status(verifying=(10, 100))):
+        assert strip(not_so, NOW_US).ink != "oki"
+    assert strip(status(verifying=(10, 40)), NOW_US).fact == "Verifying, 25 %"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("edited", "Edited at 150"), ("gap", "Gap before 150"), ("cut", "Cut after 150"), ("rolled back", "Rolled back to 150")],
+)
+def test_a_finding_is_shown_as_what_it_is_with_what_to_do(kind: str, words: str) -> None:
+    found = c.AuditFinding(kind=kind, seq=150, sentence="It is so.", advice="Do this.")
+    for shown in (status(held=found), status(verdict=verdict(state="tampered", intact=False, findings=(found,)))):
+        view = strip(shown, NOW_US)
+        assert (view.fact, view.ink, view.below) == (words, "eri", "It is so. Do this.")
+    assert strip(status(held=found), NOW_US).held
+
+
+def test_every_kind_of_entry_has_a_title_and_can_be_shown() -> None:
+    for kind, event in events.audited().items():
+        if event.__module__ == "app.core.events":
+            shown = entry(1, kind)
+            assert entries.title(shown) != kind, f"give {kind} a title in app/gui/entries.py"
+            assert isinstance(entries.change_cell(shown).text, str)
+            assert entries.difference(shown)
+
+
+def test_an_entry_somebody_made_into_something_else_is_shown() -> None:
+    broken = c.AuditEntry(seq=-3, at_us=0, kind="unreadable", actor="", subject="", body={"detail": 7, "origin": []}, hash="")
+    assert entries.title(broken) == "Unreadable"
+    assert entries.change(broken) == ("", "")
+    assert entries.what_cell(broken).tone == "er"
+
+
+def test_before_and_after_are_a_difference() -> None:
+    changed = entry(1, "setting.changed", name="audit.keep_days", before="30", after="90")
+    assert entries.change(changed) == ("30", "90: days the audit log is kept")
+    assert entries.difference(changed) == ((" ", "name  audit.keep_days"), ("-", "before  30"), ("+", "after   90"))
+    assert entries.origin(changed) == "in the window, as anna, process 7 (python)"
+
+
+def test_retention_says_what_would_go() -> None:
+    found = c.AuditPrunable(upto=120, count=100, first=21, first_us=START_US, last_us=START_US, size_bytes=41_200, rows=3, kept=50)
+    assert "100 entries (21 to 120" in preview(found, NOW_US)
+    assert "41.2 kB" in preview(found, NOW_US)
+    nothing = c.AuditPrunable(upto=0, count=0, first=0, first_us=0, last_us=0, size_bytes=0, rows=0, kept=5)
+    assert "Nothing would go" in preview(nothing, NOW_US)
+    assert kept(status(keep_days=0)) == "Kept for ever"
+
+
+@pytest.fixture
+def page(desk: Desk, wait: Wait) -> AuditPage:
+    desk.server.audit_status = status(seq=3, entries=3, held=None)
+    desk.server.entries = [entry(1), entry(2, "egress.refused", "keeper"), entry(3, "ledger.batch", "gateway", count=4)]
+    desk.show()
+    desk.prove()
+    wait(lambda: desk.session.state.live)
+    desk.window.open_page("audit")
+    shown = desk.window.page()
+    assert isinstance(shown, AuditPage)
+    wait(lambda: shown._rows.rowCount() == 3 and shown._status is not None)
+    return shown
+
+
+def test_entries_open_and_lead_to_what_they_are_about(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    assert [row.seq for row in page._rows.rows()] == [3, 2, 1]
+    page._open(entries.key(entry(1)))
+    wait(lambda: page._detail.isVisible() and page._detail._number.text() == "entry 1")
+    page._detail._follow.click()
+    assert desk.window.page().NAME == "clients"
+
+
+def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: Desk, wait: Wait, tmp_path: Path) -> None:
+    page._verify.click()
+    wait(lambda: ("POST", "/v0/audit/verify") in [asked[:2] for asked in desk.server.asked])
+    page.export_into(str(tmp_path))
+    wait(lambda: any(asked[1] == "/v0/audit/export" for asked in desk.server.asked))
+    page._change_retention()
+    sheet = page._sheet
+    assert isinstance(sheet, RetentionSheet)
+    wait(lambda: "would go now" in sheet.what.text())
+    sheet.save.click()
+    wait(lambda: ("PUT", "/v0/audit/policy") in [asked[:2] for asked in desk.server.asked])
+
+
+def test_the_filter_is_asked_of_the_engine(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    page._group.choose(1)
+    page._on_filter(1)
+    wait(lambda: any("group=changes" in asked[1] for asked in desk.server.asked))
+    QTest.keyClicks(page._filter.line, "codex")
+    wait(lambda: any("text=codex" in asked[1] for asked in desk.server.asked))
+
+
+def test_a_finding_can_be_gone_on_from_only_after_a_question(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    assert not page._accept.isVisible()
+    found = c.AuditFinding(kind="edited", seq=2, sentence="Entry 2 was changed.", advice="Compare it.")
+    desk.server.audit_status = status(held=found)
+    page._ask_status()
+    wait(page._accept.isVisible)
+    page._accept.click()
+    assert not [asked for asked in desk.server.asked if asked[1] == "/v0/audit/accept"]
+
+
+def test_promises_are_listed_with_the_commands_that_check_them(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    page._part.choose(1)
+    page._on_part(1)
+    wait(lambda: page._promises.count() > 1)
