@@ -173,6 +173,7 @@ class EgressTripped(Event):
     """Code in one of our processes tried to get out by itself and was refused. stack: who asked, the innermost first."""
 
     KIND: ClassVar[str] = "egress.tripped"
+    GROUP: ClassVar[Group] = "network"
     process: str
     what: str
     target: str
@@ -185,6 +186,7 @@ class EgressUnexplained(Event):
     """The books do not agree: a socket, a connection, an exchange or a declared destination that nothing of ours explains."""
 
     KIND: ClassVar[str] = "egress.unexplained"
+    GROUP: ClassVar[Group] = "network"
     what: str
     sentence: str
 
@@ -194,6 +196,7 @@ class LevelMeasured(Event):
     """What keeps everything else from leaving, as measured in this run. Written when it differs from the last time."""
 
     KIND: ClassVar[str] = "egress.level"
+    GROUP: ClassVar[Group] = "network"
     before: str
     after: str
     reason: str
@@ -202,6 +205,7 @@ class LevelMeasured(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTested(Event):
     KIND: ClassVar[str] = "egress.self_test"
+    GROUP: ClassVar[Group] = "network"
     stopped: int
     got_out: int
     control_passed: bool
@@ -212,6 +216,7 @@ class ReportMade(Event):
     """A network report was signed. digest: SHA-256 of its canonical JSON."""
 
     KIND: ClassVar[str] = "egress.report"
+    GROUP: ClassVar[Group] = "network"
     digest: str
 
 
@@ -345,6 +350,70 @@ class LedgerBatch(Event):
     first: str
     last: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerTrimming(Event):
+    """Rows of the batches up to audit entry `upto`, all opened before `until_us`, are about to go. reason: age or size."""
+
+    KIND: ClassVar[str] = "ledger.trimming"
+    GROUP: ClassVar[Group] = "ledger"
+    upto: int
+    until_us: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerTrimmed(Event):
+    """They have gone; their sums stay. old_rows, old_digest: what stays of rows whose batches' own entries were pruned, as in
+    `AuditPruned`."""
+
+    KIND: ClassVar[str] = "ledger.trimmed"
+    GROUP: ClassVar[Group] = "ledger"
+    upto: int
+    until_us: int
+    rows: int
+    old_rows: int
+    old_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSet(Event):
+    """A price of one's own for a model of an account. Dollars for a million tokens, as texts; "" for none before, or removed."""
+
+    KIND: ClassVar[str] = "price.set"
+    GROUP: ClassVar[Group] = "changes"
+    name: str
+    model: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRepriced(Event):
+    """Costs of a period were worked out again; the rows keep what was first written. The sums are millionths of a dollar."""
+
+    KIND: ClassVar[str] = "ledger.repriced"
+    GROUP: ClassVar[Group] = "ledger"
+    run: int
+    since_us: int
+    until_us: int
+    looked_at: int
+    changed: int
+    before_microusd: int
+    after_microusd: int
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerExported(Event):
+    """Rows left the ledger as a file. form: csv or jsonl."""
+
+    KIND: ClassVar[str] = "ledger.exported"
+    GROUP: ClassVar[Group] = "ledger"
+    form: str
+    rows: int
+    finished: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
