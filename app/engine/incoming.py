@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
@@ -15,24 +15,6 @@ if TYPE_CHECKING:
 
 _UNREAD_BYTES: Final = 256 * 1024
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Headers(Mapping[str, str]):
-    """First value of each header, by lower-case name."""
-
-    __slots__ = ("_first",)
-
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        self._first = dict(reversed(pairs))
-
-    def __getitem__(self, name: str) -> str:
-        return self._first[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._first)
-
-    def __len__(self) -> int:
-        return len(self._first)
 
 
 class Incoming:
@@ -107,7 +89,7 @@ class Incoming:
     def begin(self, method: str, url: str, modern: bool) -> None:
         self.method, self.modern = method, modern
         self.path, _, self.query = url.partition("?")
-        self.headers = Headers(self.raw)
+        self.headers = dict(reversed(self.raw))  # the first of several is the one that counts
         self._expects = modern and self.headers.get("expect", "").lower() == "100-continue"
 
     def feed(self, data: bytes) -> None:

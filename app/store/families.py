@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from app.core.records import Exchange
+from app.store.statements import Insert
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -22,7 +23,7 @@ _MOST_REMEMBERED: Final = 20_000
 _PLACES: Final = ", ".join("?" * len(COLUMNS))
 _ADD: Final = f"INSERT INTO families ({', '.join(COLUMNS)}) VALUES ({_PLACES}) ON CONFLICT DO NOTHING"  # noqa: S608 - our words alone
 _NUMBER: Final = f"SELECT id FROM families WHERE {' AND '.join(f'{name} = ?' for name in COLUMNS)}"  # noqa: S608 - our words alone
-_ADD_ROW: Final = "INSERT INTO family_rows (family, exchange) VALUES (?, ?)"
+_ADD_ROWS: Final = Insert("family_rows", ("family", "exchange"))
 _NEWEST: Final = """
 SELECT value, (SELECT max(exchange) FROM family_rows WHERE family = value AND exchange >= ? AND exchange < ?) AS newest
 FROM json_each(?) WHERE newest IS NOT NULL ORDER BY newest DESC LIMIT ?"""
@@ -46,7 +47,7 @@ def add(connection: Connection, identifiers: Sequence[bytes], rows: Iterable[Exc
             connection.exec_driver_sql(_ADD, key)
             family = known[key] = int(connection.exec_driver_sql(_NUMBER, key).scalar_one())
         placed.append((family, identifier))
-    connection.exec_driver_sql(_ADD_ROW, placed)
+    _ADD_ROWS.run(connection, placed)
 
 
 def matching(connection: Connection, condition: str, values: Sequence[int], most: int) -> list[int]:

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 
 class Statements(Protocol):
     def exec_driver_sql(self, statement: str, parameters: tuple[Any, ...] = (), /) -> Iterable[Any]:
         """The rows of `statement`, each a sequence."""
+
+
+class Insert:
+    """An INSERT for any number of rows, several to a statement.
+
+    The driver lets go of the interpreter's lock at each statement. One statement a row therefore wakes the event loop at each row and
+    waits for it again, which cost a quarter of all CPU per request.
+    """
+
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        row = f"({', '.join('?' * len(columns))})"
+        into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - our own words alone
+        self._statements: Final = tuple((size, into + ", ".join([row] * size)) for size in (256, 32, 8, 1))
+
+    def run(self, connection: Connection, rows: Sequence[Sequence[object]]) -> None:
+        start = 0
+        for size, statement in self._statements:
+            while len(rows) - start >= size:
+                connection.exec_driver_sql(statement, tuple(value for row in rows[start : start + size] for value in row))
+                start += size
 
 
 class Direct:

@@ -92,7 +92,7 @@ class _Passage:
     def _note(self, heard: Heard) -> None:
         self.started = True
         if heard.usage is not None:
-            self._reported = self._reported.merged(heard.usage)
+            self._reported = heard.usage if self._reported is _NONE else self._reported.merged(heard.usage)
             self._settled = self._settled or not heard.opening
         self._finished = self._finished or heard.finished
 
