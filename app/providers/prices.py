@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 import app
-from app.core.records import Tokens
+from app.core.records import OwnPrice, Tokens
 from app.providers.catalogue import BUILT_IN, KINDS
 from app.wire.usage import Usage
 
@@ -69,7 +69,7 @@ class _Model:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """microusd: millionths of a US dollar. price: date of the price file, or "local"."""
+    """microusd: millionths of a US dollar. price: date of the price file, "local", or "own" and a day."""
 
     microusd: int
     price: str
@@ -95,6 +95,18 @@ def cost(kind: str, model: str, usage: Usage | Tokens, at_us: int, *, local: boo
         return Cost(0, version())
     exact = microdollars(row.prices, model, usage, at_us) if row is not None and row.prices else None
     return None if exact is None else Cost(int(exact.quantize(_ONE, ROUND_HALF_UP)), version())
+
+
+def own_cost(own: OwnPrice, usage: Usage | Tokens) -> Cost | None:
+    """What `usage` cost by a price of one's own. None: nothing says what was used."""
+    if isinstance(usage, Tokens):
+        usage = Usage.of(usage)
+    if usage.input is None and usage.output is None:
+        return None
+    given = {"cached": own.cached, "cache_write": own.cache_write, "input": own.input, "output": own.output}
+    exact = _sum({unit: given[unit] for unit in _PART_OF if given.get(unit)}, usage)
+    day = datetime.fromtimestamp(own.set_us / 1e6, UTC).date()
+    return Cost(int(exact.quantize(_ONE, ROUND_HALF_UP)), f"own {day.isoformat()}")
 
 
 def microdollars(provider: str, model: str, usage: Usage, at_us: int) -> Decimal | None:

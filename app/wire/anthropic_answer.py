@@ -151,7 +151,7 @@ class Reader:
         kind = delta.get("type")
         if kind == "text_delta":
             text = delta.get("text")
-            return (Said(text),) if isinstance(text, str) and text else ()
+            return (*self.close(), Said(text)) if isinstance(text, str) and text else ()
         if kind == "input_json_delta":
             piece = delta.get("partial_json")
             if isinstance(piece, str) and piece and self._tool is not None and event.get("index", 0) == self._tool:
@@ -159,10 +159,10 @@ class Reader:
                 return (CallPiece(piece),)
         elif kind == "thinking_delta":
             text = delta.get("thinking")
-            return (Thought(text),) if isinstance(text, str) and text else ()
+            return (*self.close(), Thought(text)) if isinstance(text, str) and text else ()
         elif kind == "signature_delta":
             seal = delta.get("signature")
-            return (Thought("", seal, origin=NAME),) if isinstance(seal, str) and seal else ()
+            return (*self.close(), Thought("", seal, origin=NAME)) if isinstance(seal, str) and seal else ()
         return ()
 
     def _end(self) -> Sequence[Delta]:

@@ -57,7 +57,8 @@ class Gemini:
     words: Final = re.compile(rb'"text"\s*:\s*"(?!")([^"\\]*+(?:\\.[^"\\]*+)*+)"')
 
     def notable(self, block: bytes) -> bool:
-        return b"sage" in block or b"finish" in block or b"error" in block or b"lock" in block
+        # Usage is in every chunk, and rises: the last one's, which says why the model stopped, is the one that counts.
+        return b"finishReason" in block or b"error" in block or b"blockReason" in block or b"candidates" not in block
 
     def edits(self, call: Understood, endpoint: str, model: str, *, ask_usage: bool) -> Edits:
         return Edits(values={})  # the model is in the path

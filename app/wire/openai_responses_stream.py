@@ -63,7 +63,7 @@ class Reader:
             self._thought = self._thought or bool(piece)
             return (*self.close(), Thought(piece, origin=NAME)) if isinstance(piece, str) and piece else ()
         if kind == "response.reasoning_summary_part.added":
-            return (Thought("\n\n", origin=NAME),) if self._thought and event.get("summary_index") else ()
+            return (*self.close(), Thought("\n\n", origin=NAME)) if self._thought and event.get("summary_index") else ()
         item = event.get("item")
         if isinstance(item, dict):
             if kind == "response.output_item.added":
@@ -112,7 +112,7 @@ class Reader:
         if item.get("type") == "reasoning":
             unsaid = thought_of(item) if not self._thought else ""
             seal = seal_of(item)
-            out: list[Delta] = [Thought(unsaid, origin=NAME)] if unsaid else []
+            out: list[Delta] = [*self.close(), *([Thought(unsaid, origin=NAME)] if unsaid else [])]
             self._thought = False
             return (*out, Thought("", seal, origin=NAME)) if seal else out
         if item.get("type") not in _CALLS:
