@@ -136,10 +136,19 @@ def _parser() -> argparse.ArgumentParser:
     policy.add_argument("--on-failure", choices=("stop", "continue"), default=None, help="requests while the log cannot be written")
     accept = verb(audit, "accept", "go on from a log with a finding, under a new key: a restore that you confirm")
     accept.add_argument("--yes", action="store_true", help="do not ask")
-    check = verb(verbs, "verify", "check an exported audit log, without a gateway: 0 intact, 1 tampered, 2 incomplete, 3 bad input")
-    check.add_argument("path", metavar="PATH", help="the folder of the export")
-    check.add_argument("--key", metavar="FINGERPRINT", default=None, help="the fingerprint the log must have")
+    check = verb(
+        verbs, "verify", "check an exported audit log or network report, without a gateway: 0 intact, 1 tampered, 2 incomplete, 3 bad input"
+    )
+    check.add_argument("path", metavar="PATH", help="the folder of the export or report")
+    check.add_argument("--key", metavar="FINGERPRINT", default=None, help="the fingerprint the log must have; for a report, its key")
     verb(verbs, "privacy", "each promise about privacy, how it is kept just now, and the command that checks it")
+
+    network = actions("network", "what leaves this machine, and proof of what does not")
+    verb(network, "status", "the level that was measured, the layers, and whether the books agree (1 when they do not)")
+    verb(network, "destinations", "everything that may be contacted, used or not")
+    verb(network, "refused", "what was refused, and who asked")
+    verb(network, "selftest", "every process really tries to get out, to addresses that belong to nobody")
+    verb(network, "report", "a signed report and the program that checks it, into a new folder").add_argument("folder", metavar="FOLDER")
 
     unlock = verb(verbs, "unlock", "open the vault: asks for the passphrase, or lets the system ask for its keyring")
     unlock.add_argument("--passphrase-stdin", action="store_true", help="read the passphrase from standard input")

@@ -6,6 +6,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,11 @@ def perform(options: Namespace) -> int:
     if options.verb == "shortcut":
         return _shortcut(options)
     if options.verb == "verify":
+        from app import report_verifier  # noqa: PLC0415  needs no gateway
+
+        path = Path(options.path)
+        if (path / report_verifier.REPORT_FILE).is_file():
+            return report_verifier.run(path, key=options.key or "", as_json=options.json)
         from app.cli import audit  # noqa: PLC0415  needs no gateway
 
         return audit.verify_export(options)
@@ -278,6 +284,12 @@ def _shortcut(options: Namespace) -> int:
     return OK
 
 
+def _network(options: Namespace, client: ControlClient) -> int:
+    from app.cli import network  # noqa: PLC0415  no other verb needs it
+
+    return network.run(options, client)
+
+
 VERBS: Final[dict[tuple[str, str | None], Verb]] = {
     ("status", None): _status,
     ("provider", "add"): _provider_add,
@@ -302,6 +314,11 @@ VERBS: Final[dict[tuple[str, str | None], Verb]] = {
     ("audit", "policy"): _audit,
     ("audit", "accept"): _audit,
     ("privacy", None): _audit,
+    ("network", "status"): _network,
+    ("network", "destinations"): _network,
+    ("network", "refused"): _network,
+    ("network", "selftest"): _network,
+    ("network", "report"): _network,
     ("unlock", None): _unlock,
     ("quit", None): _quit,
 }
