@@ -51,7 +51,10 @@ def _status(options: Namespace, client: ControlClient) -> int:
             f"{view.connections} connections to {view.hosts} hosts on the internet and {view.local_hosts} of your own; "
             f"{view.refused_count} attempts refused."
         ),
-        f"Removed before it left: {view.removed_headers} headers from {view.removed_from} requests, {view.removed_identifiers} identifiers.",
+        (
+            f"Removed before it left: {view.removed_headers} headers from {view.removed_from} requests, "
+            f"{view.removed_identifiers} identifiers."
+        ),
         "",
         text.table(
             ("LAYER", "STATE", "WHAT IT DOES", "WHY NOT"),
