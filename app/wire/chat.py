@@ -7,6 +7,7 @@ what must not be dropped, because the answer would be another one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -306,10 +307,14 @@ class Losses:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._names)
+        """Fit for a header: some of them are the client's own words. Past the first forty the rest is one name."""
+        fit = list(dict.fromkeys([_UNFIT.sub("?", name)[:64] for name in self._names]))
+        return tuple(fit) if len(fit) <= _MOST_NAMES else (*fit[:_MOST_NAMES], "...")
 
 
 CUSTOM_INPUT: Final = "input"
+_UNFIT: Final = re.compile(r"[^\w.$/:-]", re.ASCII)
+_MOST_NAMES: Final = 40
 
 
 def inexpressible(param: str, why: str, hint: str = "Use a model whose provider speaks the client's dialect, or leave it out.") -> AppError:

@@ -338,3 +338,10 @@ def test_logprobs_go_both_ways_where_both_have_them() -> None:
     assert out["choices"][0]["logprobs"]["content"][0]["logprob"] == -0.5
     fits("openai", out, whole=True)
     assert sent(crossing("openai", "responses", body))["top_logprobs"] == 1
+
+
+def test_names_of_what_was_dropped_cannot_break_a_header() -> None:
+    body = {"messages": [{"role": "user", "content": "x"}], "a\r\nset-cookie: x": 1, "ä,b": 2, **{f"n{number}": 1 for number in range(60)}}
+    dropped = crossing("openai", "anthropic", body).dropped
+    assert dropped[:2] == ("a??set-cookie:?x", "??b")
+    assert len(dropped) == 41

@@ -361,7 +361,11 @@ def test_googles_package_asks_under_v1_where_openais_models_are_too() -> None:
     found = place("/v1/models/work/gpt-5:streamGenerateContent", anthropic=False, query="alt=sse")
     assert found is not None
     assert (found.dialect.name, found.endpoint, found.model, found.stream) == ("gemini", "streamGenerateContent", "work/gpt-5", True)
-    for path, google, dialect in (("/v1/models", True, "gemini"), ("/v1/models", False, "openai"), ("/v1/models/ft:gpt:me", False, "openai")):
+    for path, google, dialect in (
+        ("/v1/models", True, "gemini"),
+        ("/v1/models", False, "openai"),
+        ("/v1/models/ft:gpt:me", False, "openai"),
+    ):
         listed = place(path, anthropic=False, google=google)
         assert listed is not None
         assert (listed.dialect.name, listed.endpoint) == (dialect, "models")

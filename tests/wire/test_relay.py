@@ -319,7 +319,8 @@ def mutate_and_run(case: Case, chance: random.Random) -> None:
                 piece = data[at : at + chance.randint(1, 200)]
                 to = chance.randrange(len(data) + 1)
                 data[to:to] = piece
-    call = understand(request, expected["endpoint"])
+    gemini = case.dialect == "gemini"
+    call = understand(request, expected["endpoint"], model="m" if gemini else "", stream=case.streams if gemini else None)
     passing = Relay(DIALECTS[case.dialect], expected["endpoint"], request, call, "m", secrets=(KEY,))  # type: ignore[index]
     raw = bytes(data)
     try:
@@ -344,7 +345,7 @@ def test_every_stream_is_forwarded_with_usage_stripped_only_when_we_asked() -> N
         asked.feed(case.answer)
         silent = Relay(
             DIALECTS[case.dialect],  # type: ignore[index]
-            case.expected["endpoint"], case.request, understand(case.request, case.expected["endpoint"]), "m", ask_usage=False,
+            case.expected["endpoint"], case.request, case.call, "m", ask_usage=False,
         )  # fmt: skip
         out = silent.feed(case.answer)
         if not case.expected["replaced"]:
