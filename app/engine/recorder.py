@@ -164,9 +164,10 @@ class Recorder:
     def _flood(self, key: tuple[str, ...], event: Flood, actor: str = "gateway") -> None:
         now = self._now_us()
         known = self._floods.get(key)
+        if known is None and len(self._floods) >= MOST_FLOODS:
+            key = (key[0], "others")
+            known = self._floods.get(key)
         if known is None:
-            if len(self._floods) >= MOST_FLOODS:
-                key = (key[0], "others")
             self._floods[key] = ([0, now, now], event, actor)
             self.note(event(1, now, now), actor)
         else:

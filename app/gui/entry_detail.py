@@ -112,7 +112,7 @@ class EntryDetail(QFrame):
         column.setSpacing(0)
         changed = _section(column)
         changed.addWidget(Label(tr("What changed"), "heading", parent=inner))
-        inks = {" ": "tx2", "-": "eri", "+": "oki"}
+        inks = {" ": "tx2", "-": "er", "+": "ok"}
         for sign, words in entries.difference(entry):
             line = Label(f"{sign} {words}", "monosmall", inks[sign], inner).wrapped().selectable()
             line.setAccessibleName({"-": tr("before"), "+": tr("after")}.get(sign, "") + f" {words}")
