@@ -35,7 +35,9 @@ class Messages:
     name = "anthropic"
     dialect = "anthropic"
     errors = ERRORS
+    broken: type[Exception] = anthropic.APIStatusError
     no_thoughts = ""
+    lacks = frozenset({"embeddings"})
 
     def __init__(self, url: str, key: str) -> None:
         self.sdk = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=20)
@@ -52,7 +54,8 @@ class Messages:
         content.append({"type": "text", "text": ask.text})
         arguments: dict[str, Any] = {"model": ask.model, "max_tokens": ask.max_tokens, "messages": [{"role": "user", "content": content}]}
         if ask.system:
-            arguments["system"] = [{"type": "text", "text": ask.system, "cache_control": {"type": "ephemeral"}}]
+            mark = {"cache_control": {"type": "ephemeral"}} if ask.cache else {}
+            arguments["system"] = [{"type": "text", "text": ask.system, **mark}]
         if ask.schema:
             arguments["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         if ask.tools:
@@ -99,6 +102,9 @@ class Messages:
                    for block in reply.content if block.type == "tool_use"]  # fmt: skip
         arguments["messages"].append({"role": "user", "content": results})
         return first, self._ask(arguments, ask.stream)[0]
+
+    def count(self, ask: Ask) -> int:
+        return self.sdk.messages.count_tokens(model=ask.model, messages=self._arguments(ask)["messages"]).input_tokens
 
     def leave(self, ask: Ask) -> None:
         with self.sdk.messages.stream(**self._arguments(ask)) as events:

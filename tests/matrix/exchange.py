@@ -39,7 +39,7 @@ WEATHER = {"Paris": "18 degrees, sun", "Oslo": "9 degrees, rain"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One question. thinking: the model is asked to think. stop: one stop sequence."""
+    """One question. thinking: the model is asked to think. stop: one stop sequence. cache: the system prompt is marked for the cache."""
 
     model: str
     text: str = "Hello"
@@ -51,6 +51,7 @@ class Ask:
     tools: bool = False
     thinking: bool = False
     stop: str = ""
+    cache: bool = False
     max_tokens: int = 4096
     stream: bool = False
 
@@ -85,14 +86,16 @@ class Got:
 class Client(Protocol):
     """A package, set up with base URL and key as its documentation says.
 
-    name: as the table calls it. dialect: what it speaks. errors: its exception class by status. no_thoughts: why it cannot show what
-    a model thought, or "".
+    name: as the table calls it. dialect: what it speaks. errors: its exception class by status. broken: that for an error inside a
+    stream. no_thoughts: why it cannot show what a model thought, or "". lacks: features that it has no words for.
     """
 
     name: str
     dialect: str
     errors: dict[int, type[Exception]]
+    broken: type[Exception]
     no_thoughts: str
+    lacks: frozenset[str]
 
     def say(self, ask: Ask) -> Got:
         """One answer."""
@@ -102,8 +105,12 @@ class Client(Protocol):
         """An answer with tool calls, and the answer to their results (`WEATHER`), sent back with the package's own objects."""
         ...
 
+    def count(self, ask: Ask) -> int:
+        """Tokens of a question, not asked; NotImplementedError where the package has no such call."""
+        ...
+
     def leave(self, ask: Ask) -> None:
-        """Take the first piece of a stream and go."""
+        """Take the first piece of a stream's text and go."""
         ...
 
     def status(self, error: Exception) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from google import genai
-from google.genai import errors, types
+from google.genai import errors as google_errors
+from google.genai import types
 
 from tests.matrix.exchange import (
     IMAGE_URL,
@@ -22,8 +23,8 @@ from tests.matrix.exchange import (
 )
 
 ERRORS: dict[int, type[Exception]] = {
-    **dict.fromkeys((400, 401, 403, 404, 429), errors.ClientError),
-    **dict.fromkeys((500, 529), errors.ServerError),
+    **dict.fromkeys((400, 401, 403, 404, 429), google_errors.ClientError),
+    **dict.fromkeys((500, 529), google_errors.ServerError),
 }
 
 
@@ -31,10 +32,16 @@ class Gemini:
     name = "google-genai"
     dialect = "gemini"
     errors = ERRORS
+    broken: type[Exception] = google_errors.APIError
     no_thoughts = ""
+    lacks = frozenset({"cache marks", "embeddings"})
 
     def __init__(self, url: str, key: str) -> None:
-        self.sdk = genai.Client(api_key=key, vertexai=False, http_options=types.HttpOptions(base_url=url, timeout=20_000))
+        self.sdk = genai.Client(
+            api_key=key,
+            vertexai=False,
+            http_options=types.HttpOptions(base_url=url, timeout=20_000),
+        )
 
     def _contents(self, ask: Ask) -> list[types.Content]:
         parts = [types.Part.from_text(text=ask.text)]
@@ -103,16 +110,19 @@ class Gemini:
                 results.append(types.Part(function_response=answer))
         return first, self._ask(ask, [*contents, said, types.Content(role="user", parts=results)])[0]
 
+    def count(self, ask: Ask) -> int:
+        return self.sdk.models.count_tokens(model=ask.model, contents=self._contents(ask)).total_tokens or 0
+
     def leave(self, ask: Ask) -> None:
         stream = self.sdk.models.generate_content_stream(model=ask.model, contents=self._contents(ask), config=self._config(ask))
         next(iter(stream))
         stream.close()  # type: ignore[attr-defined]  # a generator
 
     def status(self, error: Exception) -> int:
-        return error.code if isinstance(error, errors.APIError) else 0
+        return error.code if isinstance(error, google_errors.APIError) else 0
 
     def header(self, error: Exception, name: str) -> str | None:
-        return error.response.headers.get(name) if isinstance(error, errors.APIError) else None
+        return error.response.headers.get(name) if isinstance(error, google_errors.APIError) else None
 
     def close(self) -> None:
         self.sdk.close()

@@ -57,7 +57,10 @@ class _LangChain:
             content.append({"type": "image", "url": IMAGE_URL})
         if ask.document:
             content.append({"type": "file", "base64": PDF_64, "mime_type": "application/pdf", "filename": "paper.pdf"})
-        messages: list[BaseMessage] = [SystemMessage(ask.system)] if ask.system else []
+        messages: list[BaseMessage] = []
+        if ask.system:
+            mark = {"cache_control": {"type": "ephemeral"}} if ask.cache else {}
+            messages.append(SystemMessage([{"type": "text", "text": ask.system, **mark}]))
         return [*messages, HumanMessage(content)]
 
     def _ask(self, ask: Ask, messages: list[BaseMessage]) -> tuple[Got, AIMessage]:
@@ -100,8 +103,11 @@ class _LangChain:
 
     def leave(self, ask: Ask) -> None:
         stream = self._model(ask).stream(self._messages(ask))
-        next(stream)
+        next(chunk for chunk in stream if chunk.text)
         stream.close()  # type: ignore[attr-defined]  # a generator
+
+    def count(self, ask: Ask) -> int:
+        raise NotImplementedError
 
     def close(self) -> None:
         pass
@@ -111,7 +117,9 @@ class OpenAI(_LangChain):
     name = "langchain-openai"
     dialect = "openai"
     errors = openai_sdk.ERRORS
+    broken: type[Exception] = openai.APIError
     no_thoughts = "langchain-openai reads no thoughts from Chat Completions"
+    lacks = frozenset({"cache marks", "counting tokens", "embeddings"})
 
     def _model(self, ask: Ask) -> BaseChatModel:
         more: dict[str, Any] = {"reasoning_effort": "medium"} if ask.thinking else {}
@@ -136,7 +144,9 @@ class Anthropic(_LangChain):
     name = "langchain-anthropic"
     dialect = "anthropic"
     errors = anthropic_sdk.ERRORS
+    broken: type[Exception] = anthropic.APIStatusError
     no_thoughts = ""
+    lacks = frozenset({"counting tokens", "embeddings"})
 
     def _model(self, ask: Ask) -> BaseChatModel:
         more: dict[str, Any] = {"thinking": {"type": "enabled", "budget_tokens": 2048}} if ask.thinking else {}

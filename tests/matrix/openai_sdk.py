@@ -32,9 +32,14 @@ ERRORS: dict[int, type[Exception]] = {
 }
 
 
+EMBEDDED = [0.25, -0.5, 0.75, 0.0]
+
+
 class _OpenAI:
     errors = ERRORS
+    broken: type[Exception] = openai.APIError
     no_thoughts = ""
+    lacks = frozenset({"cache marks", "counting tokens"})
 
     def __init__(self, url: str, key: str) -> None:
         self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0, timeout=20)
@@ -44,6 +49,9 @@ class _OpenAI:
 
     def header(self, error: Exception, name: str) -> str | None:
         return error.response.headers.get(name) if isinstance(error, openai.APIStatusError) else None
+
+    def count(self, ask: Ask) -> int:
+        raise NotImplementedError
 
     def close(self) -> None:
         self.sdk.close()
@@ -77,6 +85,7 @@ class Chat(_OpenAI):
         return arguments
 
     def _ask(self, arguments: dict[str, Any], stream: bool) -> tuple[Got, Any]:
+        """What came, and the message to send back."""
         if not stream:
             reply = self.sdk.chat.completions.create(**arguments)
             choice = reply.choices[0]
@@ -89,7 +98,7 @@ class Chat(_OpenAI):
             got.counts = _counts(reply.usage)
             return got, message
         got = Got()
-        calls: dict[int, dict[str, Any]] = {}
+        calls: dict[int, dict[str, str]] = {}
         for chunk in self.sdk.chat.completions.create(**arguments, stream=True, stream_options={"include_usage": True}):
             if chunk.usage is not None:
                 got.counts = _counts(chunk.usage)
@@ -100,21 +109,33 @@ class Chat(_OpenAI):
                 got.thinking += getattr(delta, "reasoning_content", None) or ""
                 got.stop = piece.finish_reason or got.stop
                 for part in delta.tool_calls or []:
-                    call = calls.setdefault(part.index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
-                    call["id"] += part.id or ""
+                    call = calls.setdefault(part.index, {"name": "", "arguments": ""})
                     if part.function is not None:
-                        call["function"]["name"] += part.function.name or ""
-                        call["function"]["arguments"] += part.function.arguments or ""
+                        call["name"] += part.function.name or ""
+                        call["arguments"] += part.function.arguments or ""
         listed = [calls[index] for index in sorted(calls)]
-        got.calls = [(call["function"]["name"], json.loads(call["function"]["arguments"] or "{}")) for call in listed]
-        return got, {"role": "assistant", "content": got.text or None, **({"tool_calls": listed} if listed else {})}
+        got.calls = [(call["name"], json.loads(call["arguments"] or "{}")) for call in listed]
+        return got, None
 
     def say(self, ask: Ask) -> Got:
         return self._ask(self._arguments(ask), ask.stream)[0]
 
+    def _gathered(self, arguments: dict[str, Any]) -> tuple[Got, dict[str, Any]]:
+        """With the package's own way of putting a stream together, which keeps fields that it does not know."""
+        with self.sdk.chat.completions.stream(**arguments, stream_options={"include_usage": True}) as events:
+            pieces = sum(event.type == "content.delta" for event in events)
+            reply = events.get_final_completion()
+        message = reply.choices[0].message
+        got = Got(message.content or "", getattr(message, "reasoning_content", ""), stop=reply.choices[0].finish_reason, pieces=pieces)
+        got.calls = [(call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls or []]
+        got.counts = _counts(reply.usage)
+        # What it adds itself must not be sent back.
+        added: Any = {"parsed": True, "tool_calls": {"__all__": {"index": True, "function": {"parsed_arguments"}}}}
+        return got, message.model_dump(exclude=added, exclude_none=True)
+
     def converse(self, ask: Ask) -> tuple[Got, Got]:
         arguments = self._arguments(ask)
-        first, message = self._ask(arguments, ask.stream)
+        first, message = self._gathered(arguments) if ask.stream else self._ask(arguments, stream=False)
         arguments["messages"].append(message)
         calls = message["tool_calls"] if isinstance(message, dict) else [call.model_dump() for call in message.tool_calls]
         for call in calls:
@@ -124,7 +145,7 @@ class Chat(_OpenAI):
 
     def leave(self, ask: Ask) -> None:
         with self.sdk.chat.completions.create(**self._arguments(ask), stream=True) as stream:
-            next(iter(stream))
+            next(chunk for chunk in stream if chunk.choices and chunk.choices[0].delta.content)
 
 
 def _counts(usage: Any) -> Counts:
@@ -136,6 +157,11 @@ def _counts(usage: Any) -> Counts:
 class Responses(_OpenAI):
     name = "openai, responses"
     dialect = "responses"
+    lacks = frozenset({"cache marks", "stop sequences", "embeddings"})
+
+    def count(self, ask: Ask) -> int:
+        arguments = self._arguments(ask)
+        return self.sdk.responses.input_tokens.count(model=ask.model, input=arguments["input"]).input_tokens
 
     def _arguments(self, ask: Ask) -> dict[str, Any]:
         content: list[dict[str, Any]] = [{"type": "input_text", "text": ask.text}]
@@ -216,4 +242,4 @@ class Responses(_OpenAI):
 
     def leave(self, ask: Ask) -> None:
         with self.sdk.responses.create(**self._arguments(ask), stream=True) as stream:
-            next(iter(stream))
+            next(event for event in stream if event.type == "response.output_text.delta")

@@ -23,7 +23,7 @@ _TOP = {
     "contents": list, "systemInstruction": dict, "tools": list, "toolConfig": dict, "safetySettings": list, "generationConfig": dict,
     "cachedContent": str, "serviceTier": str, "store": bool,
 }  # fmt: skip
-_FILES = ("https://generativelanguage.googleapis.com/", "gs://", "https://www.youtube.com/", "https://youtu.be/")
+_FILES = ("https://", "gs://")
 _VERTEX = ("routingConfig", "modelSelectionConfig", "audioTimestamp", "enableAffectiveDialog")
 _MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
 _LEVELS = ("THINKING_LEVEL_UNSPECIFIED", "MINIMAL", "LOW", "MEDIUM", "HIGH")
@@ -221,8 +221,12 @@ def _part(part: dict[str, Any], role: str, where: str) -> str:
             return f"Unsupported MIME type: {given.get('mimeType', '')}"
         if not given.get("data"):
             return f"* GenerateContentRequest.{where}.inline_data.data: data must not be empty"
-    if "fileData" in part and not part["fileData"].get("fileUri", "").startswith(_FILES):
-        return f"Unsupported file URI type: {part['fileData'].get('fileUri', '')}"
+    if "fileData" in part:
+        given = part["fileData"]
+        if not given.get("fileUri", "").startswith(_FILES):
+            return f"Unsupported file URI type: {given.get('fileUri', '')}"
+        if not given.get("mimeType"):
+            return f"* GenerateContentRequest.{where}.file_data.mime_type: mime_type must be specified."
     if "functionCall" in part and (role != "model" or not _NAME.fullmatch(part["functionCall"].get("name", ""))):
         return f"* GenerateContentRequest.{where}.function_call: must be in a model turn and have a valid name."
     if "functionResponse" in part:
@@ -258,7 +262,9 @@ def _item(part: dict[str, Any]) -> Item:
         data = given["data"].replace("-", "+").replace("_", "/")
         return Item(kind, media=given["mimeType"], digest=digest(data), name=given.get("displayName", ""))
     if "fileData" in part:
-        return Item("document", digest=part["fileData"].get("fileUri", ""), media=part["fileData"].get("mimeType", ""))
+        given = part["fileData"]
+        kind = "image" if given["mimeType"].startswith("image/") else "document"
+        return Item(kind, digest=given["fileUri"], media=given["mimeType"])
     if "functionCall" in part:
         given = part["functionCall"]
         return Item("call", id=given.get("id", ""), name=given["name"], value=given.get("args", {}), seal=sealed)
