@@ -16,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.control.contract import (
+    ActivityNames,
     ActivityPage,
     AuditAccept,
     AuditDetail,
@@ -41,11 +42,19 @@ from app.control.contract import (
     NewClient,
     NewKey,
     NewProvider,
+    OwnPrice,
+    PriceName,
     Problem,
     Promise,
     Proof,
     ProviderView,
+    Reprice,
+    Repriced,
+    RetentionPolicy,
+    RetentionView,
+    RowFilter,
     Snapshot,
+    Trimmed,
     Unlock,
     UsageRow,
     VaultView,
@@ -62,6 +71,8 @@ SILENCE_S: Final = 15.0
 # A provider's test waits for the provider, an unlock for a person at a prompt, a verification reads the whole chain.
 _TEST_S: Final = 90.0
 _PERSON_S: Final = 300.0
+# Ten million rows, a few thousand at a time so that requests go on.
+_LONG_S: Final = 3_600.0
 
 T = TypeVar("T")
 
@@ -150,19 +161,65 @@ class ControlClient:
 
     # -- what happened
 
-    def activity(self, *, limit: int = 50, before: str | None = None) -> ActivityPage:
-        """Exchanges, newest first; `before`: the page's `next`."""
-        older = "" if before is None else f"&before={quote(before, safe='')}"
-        return self._ask("GET", f"/v0/activity?limit={limit}{older}", ActivityPage)
+    def activity(
+        self, *, limit: int = 50, before: str | None = None, after: str | None = None, only: RowFilter | None = None
+    ) -> ActivityPage:
+        """Exchanges, newest first; `before`: the page's `next`. after: the oldest ones after that row instead, newest first too."""
+        path = f"/v0/activity?limit={limit}" + _arguments(before=before, after=after) + _filter(only)
+        return self._ask("GET", path, ActivityPage)
 
-    def usage(self, by: Sequence[str], *, since_us: int | None = None, until_us: int | None = None) -> list[UsageRow]:
-        """by: any of day, client, model, provider, in the order wanted."""
-        path = f"/v0/usage?by={quote(','.join(by), safe=',')}"
-        if since_us is not None:
-            path += f"&since_us={since_us}"
-        if until_us is not None:
-            path += f"&until_us={until_us}"
-        return self._ask("GET", path, list[UsageRow])
+    def activity_names(self) -> ActivityNames:
+        return self._ask("GET", "/v0/activity/names", ActivityNames)
+
+    def usage(
+        self, by: Sequence[str], *, since_us: int | None = None, until_us: int | None = None, only: RowFilter | None = None
+    ) -> list[UsageRow]:
+        """by: any of client, model, provider, and one of hour, day, month, in the order wanted. only: its names count, nothing else."""
+        path = f"/v0/usage?by={quote(','.join(by), safe=',')}" + _arguments(since_us=since_us, until_us=until_us)
+        named = RowFilter() if only is None else RowFilter(clients=only.clients, providers=only.providers, models=only.models)
+        return self._ask("GET", path + _filter(named), list[UsageRow])
+
+    def export(self, form: str, only: RowFilter | None = None) -> Iterator[bytes]:
+        """The rows as a file, in pieces as they are read; each row's line begins with its id. Ends early only with an AppError.
+
+        Closing the iterator cancels it.
+        """
+        http = self._client()
+        import httpx2  # noqa: PLC0415  see the module's docstring
+
+        try:
+            with http.stream("GET", f"/v0/export?form={quote(form, safe='')}" + _filter(only), timeout=httpx2.Timeout(60.0)) as response:
+                if response.status_code != 200:
+                    raise _problem(response.status_code, response.read())
+                yield from response.iter_raw()
+        except httpx2.HTTPError as error:
+            raise self._explain(error) from error
+
+    # -- prices and retention
+
+    def prices(self) -> list[OwnPrice]:
+        return self._ask("GET", "/v0/prices", list[OwnPrice])
+
+    def set_price(self, price: OwnPrice) -> OwnPrice:
+        """Counts from now on; `reprice` works out what was recorded before."""
+        return self._ask("PUT", "/v0/prices", OwnPrice, price)
+
+    def remove_price(self, account: str, model: str) -> Done:
+        return self._ask("POST", "/v0/prices/remove", Done, PriceName(account=account, model=model))
+
+    def reprice(self, since_us: int, until_us: int, *, everything: bool = False) -> Repriced:
+        """Takes about a second for thirty thousand rows."""
+        wanted = Reprice(since_us=since_us, until_us=until_us, all=everything)
+        return self._ask("POST", "/v0/reprice", Repriced, wanted, timeout_s=_LONG_S)
+
+    def retention(self) -> RetentionView:
+        return self._ask("GET", "/v0/retention", RetentionView)
+
+    def set_retention(self, policy: RetentionPolicy) -> RetentionView:
+        return self._ask("PUT", "/v0/retention", RetentionView, policy)
+
+    def run_retention(self) -> Trimmed:
+        return self._ask("POST", "/v0/retention/run", Trimmed, timeout_s=_LONG_S)
 
     def audit(self, *, limit: int = 50, before: int | None = None, group: str = "", actor: str = "", text: str = "") -> AuditPage:
         """Audit entries that fit, newest first; `before`: the page's `next`, which may come with an empty page."""
@@ -272,7 +329,9 @@ class ControlClient:
             with self._lock:
                 self._streams = [other for other in self._streams if other is not response]
 
-    def _ask(self, method: str, path: str, shape: type[T], body: msgspec.Struct | None = None, *, timeout_s: float | None = None) -> T:
+    def _ask(
+        self, method: str, path: str, shape: type[T], body: msgspec.Struct | OwnPrice | None = None, *, timeout_s: float | None = None
+    ) -> T:
         http = self._client()
         import httpx2  # noqa: PLC0415  see the module's docstring
 
@@ -308,6 +367,18 @@ class ControlClient:
                     self._http.close()
                     self._http = None
         return connection.explain(error)
+
+
+def _arguments(**given: str | int | None) -> str:
+    return "".join(f"&{name}={quote(str(value), safe='', errors='replace')}" for name, value in given.items() if value is not None)
+
+
+def _filter(only: RowFilter | None) -> str:
+    if only is None:
+        return ""
+    query = _arguments(since_us=only.since_us, until_us=only.until_us, text=only.text or None, id=only.id or None)
+    named = (("client", only.clients), ("provider", only.providers), ("model", only.models), ("status", only.statuses))
+    return query + "".join(_arguments(**{name: value}) for name, values in named for value in values)
 
 
 def _segment(name: str) -> str:

@@ -15,8 +15,20 @@ Paths (all under `/v0`):
     POST   /v0/clients/NAME/block | unblock  -> Client
     POST   /v0/clients/NAME/content KeepContent -> Client (whether answers may be kept for it)
     DELETE /v0/clients/NAME                  -> Done
-    GET    /v0/activity?limit=N&before=ID    -> ActivityPage, newest first
-    GET    /v0/usage?by=day,client&since_us=&until_us=  -> list[UsageRow]; dimensions: day client model provider
+    GET    /v0/activity?limit=N&before=ID    -> ActivityPage, newest first. after=ID instead: the oldest of those after it. Filters, each
+                                                may be repeated: client provider model status (429, 4xx, failed); since_us until_us
+                                                text (in the errors of failed rows) id (how it begins)
+    GET    /v0/activity/names                -> ActivityNames, to filter by
+    GET    /v0/usage?by=day,client&since_us=&until_us=  -> list[UsageRow]; dimensions: one of hour day month, and client model
+                                                provider; client= provider= model= : only those
+    GET    /v0/export?form=csv|jsonl         -> the rows as a file, oldest first, while they are read; filters as above, but no text
+    GET    /v0/prices                        -> list[OwnPrice]
+    PUT    /v0/prices             OwnPrice   -> OwnPrice
+    POST   /v0/prices/remove      PriceName  -> Done
+    POST   /v0/reprice            Reprice    -> Repriced
+    GET    /v0/retention                     -> RetentionView
+    PUT    /v0/retention          RetentionPolicy -> RetentionView
+    POST   /v0/retention/run                 -> Trimmed
     GET    /v0/audit?limit=N&before=SEQ&group=G&actor=A&text=T  -> AuditPage, newest first; group: changes access network gateway
                                                audit ledger
     GET    /v0/audit/SEQ                     -> AuditDetail
@@ -50,6 +62,7 @@ from app.core.records import (
     HostView,
     HourBar,
     NameAsked,
+    OwnPrice,
     RefusedAttempt,
     Today,
     UsageRow,
@@ -183,6 +196,79 @@ class Unlock(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "Unlock()"
+
+
+class RowFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows; empty fields let everything through, of several names one must hold.
+
+    statuses: a status (`429`), a hundred of them (`4xx`) or an outcome (`cancelled`). text: in the errors of failed rows, or their code.
+    id: how it begins.
+    """
+
+    since_us: int | None = None
+    until_us: int | None = None
+    clients: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    text: str = ""
+    id: str = ""
+
+
+class ActivityNames(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which there are rows."""
+
+    clients: tuple[str, ...]
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+class PriceName(msgspec.Struct, frozen=True, kw_only=True):
+    """model "": the price for all of the account's."""
+
+    account: str
+    model: str = ""
+
+
+class Reprice(msgspec.Struct, frozen=True, kw_only=True):
+    """all: also what has a price already; otherwise only what has none."""
+
+    since_us: int
+    until_us: int
+    all: bool = False
+
+
+class Repriced(msgspec.Struct, frozen=True, kw_only=True):
+    """changed: rows that cost something else now; the sums are theirs."""
+
+    looked_at: int
+    changed: int
+    before_microusd: int
+    after_microusd: int
+
+
+class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """0: no limit."""
+
+    keep_days: int
+    keep_bytes: int
+
+
+class RetentionView(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy, and what there is: the file, the part of it that is free, and when the oldest row was opened."""
+
+    keep_days: int
+    keep_bytes: int
+    file_bytes: int
+    free_bytes: int
+    oldest_us: int | None = None
+
+
+class Trimmed(msgspec.Struct, frozen=True, kw_only=True):
+    """rows: how many went. freed_bytes: given back to the disk."""
+
+    rows: int
+    freed_bytes: int
 
 
 class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -465,6 +551,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 __all__ = [
     "Account",
+    "ActivityNames",
     "ActivityPage",
     "AuditAccept",
     "AuditDetail",
@@ -502,17 +589,25 @@ __all__ = [
     "NewClient",
     "NewKey",
     "NewProvider",
+    "OwnPrice",
+    "PriceName",
     "Problem",
     "ProcessView",
     "Promise",
     "Proof",
     "ProviderView",
     "RefusedAttempt",
+    "Reprice",
+    "Repriced",
+    "RetentionPolicy",
+    "RetentionView",
+    "RowFilter",
     "Snapshot",
     "Today",
+    "Trimmed",
     "Unlock",
     "UsageRow",
     "VaultMode",
     "VaultState",
     "VaultView",
-]  # fmt: skip
+]

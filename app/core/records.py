@@ -121,7 +121,8 @@ class Exchange:
     """One proxied request with its reply: a row of the ledger.
 
     asked: the model name as the client sent it. model: the name the provider was asked for. status: HTTP status the client got
-    (499 when it left first). price: date of the price file applied, "local", or "" when unpriced; `cost_microusd` is None then.
+    (499 when it left first). price: date of the price file applied, "local", "own" and the day such a price was set, or "" when unpriced;
+    `cost_microusd` is None then.
     client is "" when no known key came with the request.
     """
 
@@ -152,6 +153,27 @@ class Exchange:
     bytes_in: int = 0
     removed_headers: int = 0
     dropped: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPrice:
+    """A price of one's own for a model of an account; model "": for all of the account's that have none.
+
+    In dollars for a million tokens, as decimal texts. cached, cache_write: "" when they cost what input costs.
+    """
+
+    account: str
+    model: str
+    input: str
+    output: str
+    cached: str = ""
+    cache_write: str = ""
+    set_us: int = 0
+
+    def words(self) -> str:
+        """As an audit entry tells it."""
+        parts = (("in", self.input), ("out", self.output), ("cached", self.cached), ("cache write", self.cache_write))
+        return ", ".join(f"{name} {price}" for name, price in parts if price)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,18 +17,20 @@ from app.control.contract import Kind, ProviderView, VaultView
 from app.core.errors import AppError
 from app.core.events import ProviderAdded, ProviderKeyChanged, ProviderRemoved, ProviderTested, Who
 from app.core.names import check_account_name
-from app.core.records import Account, Destination
+from app.core.records import Account, Destination, OwnPrice, Tokens
 from app.core.secret import Secret
 from app.egress.upstream import Target, Timeouts, Upstream
 from app.engine import echo, tasks
 from app.engine.lifeline import Lifeline
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.web import Pairs
-from app.providers import catalogue
+from app.providers import catalogue, prices
+from app.providers.prices import Cost
 from app.providers.provider import Check, Outgoing, Provider, base_url, check, reply_headers, request, speech
 from app.store import accounts as table
 from app.wire.dialect import Dialect, ModelEntry
 from app.wire.dialects import DIALECTS
+from app.wire.usage import Usage
 
 _TEST_REPLY: Final = 8 * 1_048_576
 _TEST: Final = Timeouts(connect_s=10.0, first_byte_s=20.0, silence_s=20.0, total_s=40.0)
@@ -49,6 +51,7 @@ class Entry:
     offers: frozenset[str]
     secret: Secret | None = None
     timeouts: Timeouts = _PATIENT
+    own: Mapping[str, OwnPrice] = field(default_factory=dict)
     _bases: dict[tuple[str, str], tuple[Secret | None, Outgoing]] = field(default_factory=dict)
     _passed: dict[tuple[str, str], int] = field(default_factory=dict)
     _returned: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -56,6 +59,13 @@ class Entry:
     @property
     def host(self) -> str:
         return self.target.destination.host if self.target is not None else ""
+
+    def cost(self, model: str, usage: Usage | Tokens, at_us: int) -> Cost | None:
+        """By a price of one's own for the model, or for the account; else by the price file. Local accounts cost nothing."""
+        own = self.own.get(model) or self.own.get("")
+        if own is not None:
+            return prices.own_cost(own, usage)
+        return prices.cost(self.account.kind, model, usage, at_us, local=True if self.account.local else None)
 
     @property
     def asks_usage(self) -> bool:
@@ -141,6 +151,7 @@ class Accounts:
         self._entries: Final[dict[str, Entry]] = {echo.ACCOUNT: Entry(built_in, None, None, frozenset(echo.OFFERED))}
         self._offers: Mapping[str, frozenset[str]] = {}
         self._busy: Final[set[str]] = set()
+        self._own: dict[str, dict[str, OwnPrice]] = {}
         self.refused_connections = 0
         self._index()
 
@@ -152,6 +163,23 @@ class Accounts:
                 self._entries[account.name] = entry
                 await self._declare(entry)
         self._index()
+
+    def set_prices(self, own: Iterable[OwnPrice]) -> None:
+        """All prices of the person's own, from now on."""
+        self._own = {}
+        for price in own:
+            self._own.setdefault(price.account, {})[price.model] = price
+        for name, entry in self._entries.items():
+            entry.own = self._own.get(name, {})
+
+    def cost(self, name: str, kind: str, model: str, tokens: Tokens, at_us: int) -> Cost | None:
+        """What a recorded exchange costs by the prices of now, also of an account that is gone."""
+        entry = self._entries.get(name)
+        if entry is not None and entry.account.kind == kind:
+            return entry.cost(model, tokens, at_us)
+        own = self._own.get(name, {})
+        price = own.get(model) or own.get("")
+        return prices.cost(kind, model, tokens, at_us) if price is None else prices.own_cost(price, tokens)
 
     def offers(self) -> Mapping[str, frozenset[str]]:
         return self._offers
@@ -392,7 +420,7 @@ class Accounts:
     def _entry(self, account: Account) -> Entry:
         place = Destination.of(account.base_url, local=account.local)
         target = Target(account.name, place, self._tls)
-        return Entry(account, catalogue.KINDS[account.kind], target, frozenset(account.models))
+        return Entry(account, catalogue.KINDS[account.kind], target, frozenset(account.models), own=self._own.get(account.name, {}))
 
     def _known(self, name: str) -> Entry:
         entry = self.get(name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -22,7 +21,7 @@ from app.core.events import ClientAdded, ClientBlocked, ClientContentChanged, Cl
 from app.core.names import check_client_name
 from app.core.records import Client
 from app.core.secret import Secret
-from app.engine import audit_routes
+from app.engine import audit_routes, figures
 from app.engine.accounts import kinds
 from app.engine.bus import Bus
 from app.engine.clients import PREFIX, fresh_key
@@ -30,7 +29,7 @@ from app.engine.lifeline import Lifeline
 from app.engine.network import Network
 from app.engine.status import Status
 from app.engine.web import Incoming, Reply, Stream
-from app.store import clients, ledger, rollups, usage
+from app.store import clients, rollups
 
 _log: Final = logging.getLogger(__name__)
 
@@ -110,10 +109,14 @@ class Control:
                 return _reply(await self._keep_content(name, keeps=(await _read(request, contract.KeepContent)).keeps, who=who))
             case "DELETE", ["clients", name]:
                 return _reply(await self._remove_client(name, who))
-            case "GET", ["activity"]:
-                return _reply(await self._activity(_count(arguments), arguments.get("before")))
-            case "GET", ["usage"]:
-                return _reply(await self._usage(arguments))
+            case "GET", ["export"]:
+                return await figures.export(self._status, request, parse_qs(request.query), audit_routes.who_of(request))
+            case _, ["activity" | "usage" | "prices" | "reprice" | "retention", *_]:
+                done = await figures.answer(
+                    self._status, request.method, parts[1:], parse_qs(request.query), lambda shape: _read(request, shape), lambda: who
+                )
+                if done is not None:
+                    return _reply(done)
             case _, ["audit" | "privacy", *_]:
                 done = await audit_routes.answer(
                     self._status, request.method, parts[1:], arguments, lambda shape: _read(request, shape), lambda: who
@@ -251,27 +254,6 @@ class Control:
         opened.clients.remove(name)
         self._bus.changed()
         return contract.Done(message=f"{name} is removed; its key no longer works.")
-
-    async def _activity(self, limit: int, before: str | None) -> contract.ActivityPage:
-        threads = self._status.need().threads
-
-        def read() -> contract.ActivityPage:
-            with threads.store.read() as connection:
-                rows = tuple(ledger.page(connection, limit, before))
-                return contract.ActivityPage(rows=rows, next=rows[-1].id if len(rows) == limit else None)
-
-        return await threads.read(read)
-
-    async def _usage(self, arguments: dict[str, str]) -> list[contract.UsageRow]:
-        threads = self._status.need().threads
-        by = tuple(part for part in arguments.get("by", "day").split(",") if part)
-        since_us, until_us = _number(arguments, "since_us", 0), _number(arguments, "until_us", int(time.time() * 1e6) + 86_400_000_000)
-
-        def read() -> list[contract.UsageRow]:
-            with threads.store.read() as connection:
-                return usage.usage(connection, by, since_us, until_us)
-
-        return await threads.read(read)
 
 
 async def _read(request: Incoming, shape: type[T]) -> T:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from app.core.errors import AppError
 from app.core.ids import call_id
 from app.core.records import Exchange, Outcome, Tokens
-from app.providers import prices
 from app.wire.usage import Usage
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class Draft:
         entry, reply = self._entry, self.reply
         usage, cost = self.usage, None
         if entry is not None and usage is not None:
-            cost = prices.cost(entry.account.kind, self.model, usage, self.opened_us)
+            cost = entry.cost(self.model, usage, self.opened_us)
         self.last = Exchange(
             id=self.id,
             opened_us=self.opened_us,

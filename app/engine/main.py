@@ -41,6 +41,7 @@ from app.engine.network import Network
 from app.engine.opening import open_store
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.status import Boot, Opened, Status
+from app.engine.upkeep import Upkeep
 from app.system.channel import Channel, inherited, peer_uid
 
 _log: Final = logging.getLogger(__name__)
@@ -178,7 +179,10 @@ class _Engine:
         self._recording = tasks.start(recorder.run(), "recorder")
         auditor = Auditor(self._lifeline, threads, recorder, now_us, self._bus.changed)
         self._auditing = tasks.start(auditor.run(), "auditor")
-        self._status.opened = Opened(threads, recorder, clients, accounts, auditor)
+        accounts.set_prices(found.prices)
+        upkeep = Upkeep(threads, accounts, now_us)
+        self._keeping_up = tasks.start(upkeep.run(), "upkeep")
+        self._status.opened = Opened(threads, recorder, clients, accounts, auditor, upkeep)
         self._network.opened()
         gc.collect()
         gc.freeze()
@@ -227,6 +231,7 @@ class _Engine:
                 async with asyncio.timeout(FLUSH_S):
                     await opened.recorder.stop()
             self._auditing.cancel()
+            self._keeping_up.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SIGN_S):
                     await opened.auditor.stop()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.core.events import GatewayStarted, GatewayStopped
-from app.core.records import Account, Client
-from app.store import accounts, audit, clients, egress, ledger
+from app.core.records import Account, Client, OwnPrice
+from app.store import accounts, audit, clients, egress, ledger, own_prices
 from app.store.database import Store
 from app.store.journal import Journal
 from app.system.paths import Paths
@@ -26,6 +26,7 @@ class Found:
     journal: Journal
     accounts: list[Account]
     clients: list[tuple[Client, bytes]]
+    prices: list[OwnPrice]
     replayed: int
     interrupted: int
     crashed: bool
@@ -54,6 +55,7 @@ def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) 
                     journal=journal,
                     accounts=accounts.all(look),
                     clients=clients.all(look),
+                    prices=own_prices.known(look),
                     replayed=replayed,
                     interrupted=len(replay.interrupted),
                     crashed=newest is not None and newest.kind == GatewayStarted.KIND,

@@ -13,6 +13,7 @@ from app.engine.accounts import Accounts
 from app.engine.auditing import Auditor
 from app.engine.clients import Clients
 from app.engine.recorder import Recorder, StoreThreads
+from app.engine.upkeep import Upkeep
 from app.store import audit, hosts, rollups
 
 
@@ -52,6 +53,7 @@ class Opened:
     clients: Clients
     accounts: Accounts
     auditor: Auditor
+    upkeep: Upkeep
 
 
 _SENTENCES: Final = {

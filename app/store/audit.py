@@ -19,6 +19,7 @@ from app.store.statements import Statements
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+Actor = str | Who
 SEARCHED: Final = 200_000
 _AT_ONCE: Final = 1_000
 _LAST: Final = "SELECT seq, body, hash FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1"

@@ -11,24 +11,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from app.core.errors import AppError
-from app.core.events import AuditPruned, LedgerBatch
+from app.core.events import AuditPruned, LedgerBatch, LedgerTrimmed, LedgerTrimming
 from app.core.ids import call_id_bytes, call_id_of
 from app.core.records import Exchange, UsageRow
 from app.store import audit, exchanges, families, rollups, words
 from app.store.rollups import today, today_by_account
-from app.store.tables import insert_into, select_from
+from app.store.statements import Insert
+from app.store.tables import select_from
 from app.store.usage import usage
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+D = TypeVar("D")
 ACTOR: Final = "gateway"
 _FORM: Final = "1:"
 
@@ -37,7 +39,7 @@ _NAMES: Final = slice(1, 1 + len(exchanges.NAMES))
 _REST: Final = slice(_NAMES.stop, None)
 _STREAM: Final = exchanges.FIELDS.index("stream")
 _ESTIMATED: Final = exchanges.FIELDS.index("tokens.estimated")
-_INSERT: Final = insert_into("exchanges", _COLUMNS)
+_INSERT: Final = Insert("exchanges", _COLUMNS)
 _SELECT: Final = select_from("exchanges", _COLUMNS)
 _SEVERAL: Final = f"{_SELECT} WHERE id IN (SELECT unhex(value) FROM json_each(?)) ORDER BY id DESC"  # noqa: S608 - our words alone
 _KNOWN: Final = "SELECT id FROM exchanges WHERE id IN (SELECT unhex(value) FROM json_each(?))"
@@ -62,13 +64,11 @@ def record(connection: Connection, rows: Sequence[Exchange], at_us: int | None =
         at_us = max(row.closed_us or row.opened_us for row in ordered)
     seq = audit.append(connection, batch, ACTOR, at_us)
     numbers = words.numbers(connection, {text for row in values for text in row[_NAMES]})
-    connection.exec_driver_sql(
-        _INSERT,
-        [
-            (identifier, seq, *[numbers[text] for text in row[_NAMES]], *row[_REST])
-            for identifier, row in zip(sorted(fresh), values, strict=True)
-        ],
-    )
+    bound = [
+        (identifier, seq, *[numbers[text] for text in row[_NAMES]], *row[_REST])
+        for identifier, row in zip(sorted(fresh), values, strict=True)
+    ]
+    _INSERT.run(connection, bound)
     families.add(connection, sorted(fresh), ordered, numbers)
     rollups.add(connection, ordered, numbers, zone)
     return len(ordered)
@@ -80,20 +80,19 @@ def page(connection: Connection, limit: int, before: str | None = None) -> list[
         found = connection.exec_driver_sql(f"{_SELECT} ORDER BY id DESC LIMIT ?", (limit,)).all()
     else:
         found = connection.exec_driver_sql(f"{_SELECT} WHERE id < ? ORDER BY id DESC LIMIT ?", (key(before), limit)).all()
-    return [exchanges.of_flat(values) for values in _flat(connection, found)]
+    return _shown(connection, found)
 
 
 def one(connection: Connection, identifier: str) -> Exchange | None:
     """The row with that call id, or None. AppError body_invalid when it is no call id."""
     found = connection.exec_driver_sql(f"{_SELECT} WHERE id = ?", (key(identifier),)).all()
-    return next(map(exchanges.of_flat, _flat(connection, found)), None)
+    return next(iter(_shown(connection, found)), None)
 
 
 def several(connection: Connection, identifiers: Sequence[bytes]) -> list[Exchange]:
     """The rows with these ids, the one opened last first."""
     as_hex = _line([identifier.hex() for identifier in identifiers]).decode()
-    found = connection.exec_driver_sql(_SEVERAL, (as_hex,)).all()
-    return [exchanges.of_flat(values) for values in _flat(connection, found)]
+    return _shown(connection, connection.exec_driver_sql(_SEVERAL, (as_hex,)).all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +107,11 @@ class Verdict:
 def verify(connection: Connection, progress: Callable[[int], None] | None = None) -> Verdict:
     """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `checkpoints.verify`).
 
-    Rows whose batches' entries were pruned are held against the digest that the prune wrote down.
+    Rows whose batches' entries were pruned are held against the digest that the prune, or a later retention, wrote down. Rows that
+    retention is just taking away are not held against anything; ones that it has taken must be gone.
     """
-    pruned = _pruned(connection)
-    upto, old, old_rows = pruned.upto if pruned is not None else 0, hashlib.sha256(), 0
+    known = _known_gone(connection)
+    upto, old, old_rows = known.pruned, hashlib.sha256(), 0
     waiting: dict[int, tuple[int, LedgerBatch, Any]] = {}  # by batch: rows still to come, what the log says, the hash so far
     rows = batches = 0
     for batch, values in _everything(connection):
@@ -121,6 +121,10 @@ def verify(connection: Connection, progress: Callable[[int], None] | None = None
         if 0 < batch <= upto:
             old_rows += 1
             old.update(_line(values) + b"\n")
+            continue
+        if 0 < batch <= known.gone:
+            return Verdict(rows - 1, batches, f"Row {values[0]} went with the retention of old rows and is there again.")
+        if 0 < batch <= known.going:
             continue
         if batch not in waiting:
             said = _said(connection, batch)
@@ -139,12 +143,57 @@ def verify(connection: Connection, progress: Callable[[int], None] | None = None
     if waiting:
         batch, (left, said, _) = min(waiting.items())
         return Verdict(rows, batches, f"{left} of the {said.count} rows of audit entry {batch} ({said.first} to {said.last}) are missing.")
-    if pruned is not None and (old_rows, _FORM + old.hexdigest()) != (pruned.rows, pruned.digest):
+    if known.old is not None and (old_rows, _FORM + old.hexdigest()) != known.old:
         return Verdict(rows, batches, f"The rows of the batches up to audit entry {upto} are not those that were there when it was pruned.")
-    logged = connection.exec_driver_sql("SELECT count(*) FROM audit WHERE kind = ? AND seq > ?", (LedgerBatch.KIND, upto)).scalar_one()
+    first = max(upto, known.going, known.gone)
+    logged = connection.exec_driver_sql("SELECT count(*) FROM audit WHERE kind = ? AND seq > ?", (LedgerBatch.KIND, first)).scalar_one()
     if logged != batches:
         return Verdict(rows, batches, f"The audit log knows {logged} batches of rows, the ledger holds {batches}.")
     return Verdict(rows, batches)
+
+
+def pruned_upto(connection: Connection) -> int:
+    """The newest audit entry that was pruned, 0 for none."""
+    found = _detail(connection, AuditPruned.KIND, _Prune)
+    return 0 if found is None else found[1].detail.upto
+
+
+def trimmed_upto(connection: Connection) -> int:
+    """The newest batch (an audit entry) whose rows went with retention, 0 for none."""
+    found = _detail(connection, LedgerTrimmed.KIND, _Trimmed)
+    return 0 if found is None else found[1].detail.upto
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """pruned: batches whose audit entries are gone. old: how many rows of these there must be, and their digest; None when that cannot
+    be said. gone, going: batches up to which rows have gone, and are going."""
+
+    pruned: int
+    old: tuple[int, str] | None
+    gone: int
+    going: int
+
+
+def _known_gone(connection: Connection) -> _Gone:
+    prune = _detail(connection, AuditPruned.KIND, _Prune)
+    trimmed = _detail(connection, LedgerTrimmed.KIND, _Trimmed)
+    trimming = _detail(connection, LedgerTrimming.KIND, _Trimming)
+    going = trimming is not None and (trimmed is None or trimming[0] > trimmed[0])
+    old: tuple[int, str] | None = None
+    if prune is not None and not going:
+        later = trimmed is not None and trimmed[0] > prune[0]
+        old = (
+            (trimmed[1].detail.old_rows, trimmed[1].detail.old_digest)
+            if trimmed is not None and later
+            else (prune[1].detail.rows, prune[1].detail.digest)
+        )
+    return _Gone(
+        pruned=0 if prune is None else prune[1].detail.upto,
+        old=old,
+        gone=0 if trimmed is None else trimmed[1].detail.upto,
+        going=trimming[1].detail.upto if trimming is not None and going else 0,
+    )
 
 
 def digest_upto(connection: Connection, upto: int) -> tuple[int, str]:
@@ -157,11 +206,11 @@ def digest_upto(connection: Connection, upto: int) -> tuple[int, str]:
     return rows, _FORM + digest.hexdigest()
 
 
-def _pruned(connection: Connection) -> AuditPruned | None:
-    """What the newest prune wrote down."""
-    row = connection.exec_driver_sql("SELECT body FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1", (AuditPruned.KIND,)).scalar()
+def _detail(connection: Connection, kind: str, shape: type[D]) -> tuple[int, D] | None:
+    """The newest entry of that kind, and its number."""
+    row = connection.exec_driver_sql("SELECT seq, body FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)).first()
     try:
-        return None if row is None else msgspec.json.decode(row, type=_Prune).detail
+        return None if row is None else (row[0], msgspec.json.decode(row[1], type=shape))
     except msgspec.DecodeError:
         return None
 
@@ -191,6 +240,19 @@ def _flat(connection: Connection, found: Sequence[Sequence[Any]]) -> Iterator[li
         yield values
 
 
+def _shown(connection: Connection, found: Sequence[Sequence[Any]]) -> list[Exchange]:
+    """Rows of `_SELECT` as exchanges, with the costs that were worked out later."""
+    from app.store import repricing  # noqa: PLC0415  (it reads the ledger)
+
+    later = repricing.newest(connection, [row[0] for row in found]) if found else {}
+    shown = [exchanges.of_flat(values) for values in _flat(connection, found)]
+    for place, row in enumerate(found) if later else ():
+        if row[0] in later:
+            cost, price = later[row[0]]
+            shown[place] = replace(shown[place], cost_microusd=cost, price=price)
+    return shown
+
+
 def _everything(connection: Connection) -> Iterator[tuple[int, list[Any]]]:
     """Every flat row with its batch, in the order of ids, a thousand in memory at a time."""
     after = b""
@@ -215,6 +277,14 @@ class _Prune(msgspec.Struct):
     detail: AuditPruned
 
 
+class _Trimming(msgspec.Struct):
+    detail: LedgerTrimming
+
+
+class _Trimmed(msgspec.Struct):
+    detail: LedgerTrimmed
+
+
 def key(identifier: str) -> bytes:
     """The 16 bytes of a call id. AppError body_invalid when it is none."""
     try:
@@ -223,4 +293,19 @@ def key(identifier: str) -> bytes:
         raise AppError("body_invalid", "That is not the id of a request.", "Ids look like req_01J...", param="id") from error
 
 
-__all__ = ["UsageRow", "Verdict", "digest_upto", "key", "one", "page", "record", "several", "today", "today_by_account", "usage", "verify"]
+__all__ = [
+    "UsageRow",
+    "Verdict",
+    "digest_upto",
+    "key",
+    "one",
+    "page",
+    "pruned_upto",
+    "record",
+    "several",
+    "today",
+    "today_by_account",
+    "trimmed_upto",
+    "usage",
+    "verify",
+]

@@ -298,10 +298,42 @@ def _egress(connection: sqlcipher3.Connection) -> None:
         connection.execute(statement)
 
 
+# What costs were worked out as later. The rows themselves are never changed: `exchanges` holds what was first written for ever.
+_REPRICED: Final = """
+CREATE TABLE repriced (
+    exchange BLOB NOT NULL,
+    run INTEGER NOT NULL,          -- audit.seq when the run began
+    cost_microusd INTEGER,
+    price INTEGER NOT NULL,        -- a word, as in exchanges
+    before_microusd INTEGER,
+    before_price INTEGER NOT NULL,
+    PRIMARY KEY (exchange, run)
+) STRICT, WITHOUT ROWID"""
+
+# Dollars for a million tokens, as decimal texts; "" where another unit's price is taken. model: "" for all of the account's.
+_OWN_PRICES: Final = """
+CREATE TABLE own_prices (
+    account TEXT NOT NULL,
+    model TEXT NOT NULL,
+    input TEXT NOT NULL,
+    output TEXT NOT NULL,
+    cached TEXT NOT NULL,
+    cache_write TEXT NOT NULL,
+    set_us INTEGER NOT NULL,
+    PRIMARY KEY (account, model)
+) STRICT, WITHOUT ROWID"""
+
+
+def _prices(connection: sqlcipher3.Connection) -> None:
+    for statement in (_REPRICED, _OWN_PRICES):
+        connection.execute(statement)
+
+
 ALL: Final[tuple[Migration, ...]] = (
     Migration("first", _first),
     Migration("checkpoints and settings", _checkpoints),
     Migration("kept responses", _responses),
     Migration("egress records", _egress),
     Migration("families of rows and whole days", _ways_to_ask),
+    Migration("own prices and later costs", _prices),
 )

@@ -36,7 +36,7 @@ SELECT id FROM (
 _NTH_FAILED: Final = """
 SELECT id FROM exchanges INDEXED BY failures WHERE message <> '' AND id >= ? AND id < ? ORDER BY id {order} LIMIT 1 OFFSET ?"""
 
-_Kept = tuple[str, list[int]]
+Columns = tuple[str, list[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +70,19 @@ def find(connection: Connection, wanted: Filter, limit: int, before: str | None 
 
     AppError body_invalid when a filter is not understood.
     """
-    low, high = _range(wanted, before, after)
+    low, high = bounds(wanted, before, after)
     up = after is not None
-    kept = _kept(connection, wanted)
-    family = None if kept is None else families.matching(connection, *kept, MOST_FAMILIES + 1)
+    columns = kept(connection, wanted)
+    family = None if columns is None else families.matching(connection, *columns, MOST_FAMILIES + 1)
     if low >= high or family == []:
         return Found(rows=[], next=None)
     if wanted.text:
-        return _by_text(connection, wanted.text, kept, low, high, limit, up=up)
-    if kept is None or family is None:
+        return _by_text(connection, wanted.text, columns, low, high, limit, up=up)
+    if columns is None or family is None:
         ids = [row[0] for row in connection.exec_driver_sql(_plain(up=up), (low, high, limit))]
         ids.sort(reverse=True)
     elif len(family) > MOST_FAMILIES:
-        return _one_by_one(connection, kept, low, high, limit, up=up)
+        return _one_by_one(connection, columns, low, high, limit, up=up)
     else:
         ids = (families.oldest if up else families.newest)(connection, family, low, high, limit)
     return Found(rows=ledger.several(connection, ids), next=_next(ids, limit, up=up))
@@ -97,13 +97,13 @@ def names(connection: Connection) -> tuple[list[str], list[str], list[str]]:
     return columns[0], columns[1], columns[2]
 
 
-def _range(wanted: Filter, before: str | None, after: str | None) -> tuple[bytes, bytes]:
+def bounds(wanted: Filter, before: str | None, after: str | None) -> tuple[bytes, bytes]:
     """The ids that may be shown: from, to before."""
     low, high = _LOWEST, _HIGHEST
     if wanted.since_us is not None:
         low = max(low, _at(wanted.since_us))
     if wanted.until_us is not None:
-        high = min(high, _at(wanted.until_us))
+        high = min(high, _at(wanted.until_us + 999))
     if wanted.id:
         first, last = _beginning(wanted.id)
         low, high = max(low, first), min(high, last + b"\0")
@@ -131,7 +131,7 @@ def _beginning(text: str) -> tuple[bytes, bytes]:
         raise AppError("body_invalid", "That is not how the id of a request begins.", "Ids look like req_01J...", param="id") from error
 
 
-def _kept(connection: Connection, wanted: Filter) -> _Kept | None:
+def kept(connection: Connection, wanted: Filter) -> Columns | None:
     """What the columns of `families.COLUMNS` must be, and the values of it; None when anything will do."""
     conditions, values = [], list[int]()
     for name, texts in (("client", wanted.clients), ("account", wanted.providers), ("model", wanted.models)):
@@ -160,11 +160,11 @@ def _statuses(connection: Connection, statuses: Sequence[str]) -> str:
     return f"({' OR '.join(conditions)})"
 
 
-def _by_text(connection: Connection, text: str, kept: _Kept | None, low: bytes, high: bytes, limit: int, *, up: bool) -> Found:
+def _by_text(connection: Connection, text: str, columns: Columns | None, low: bytes, high: bytes, limit: int, *, up: bool) -> Found:
     order = "ASC" if up else "DESC"
     lowered = _lower(text)
     codes = msgspec.json.encode(words.containing(connection, lowered)).decode()
-    condition, values = ("1", []) if kept is None else kept
+    condition, values = ("1", []) if columns is None else columns
     query = _FAILED.format(order=order, kept=condition)
     found = connection.exec_driver_sql(query, (low, high, SEARCHED, lowered, codes, *values, limit)).all()
     ids = sorted((row[0] for row in found), reverse=not up)
@@ -174,19 +174,19 @@ def _by_text(connection: Connection, text: str, kept: _Kept | None, low: bytes, 
     return Found(rows=ledger.several(connection, ids), next=None if last is None else call_id_of(last))
 
 
-def _one_by_one(connection: Connection, kept: _Kept, low: bytes, high: bytes, limit: int, *, up: bool) -> Found:
+def _one_by_one(connection: Connection, columns: Columns, low: bytes, high: bytes, limit: int, *, up: bool) -> Found:
     """The slow way: read `READ` rows and keep those that fit."""
     read = [row[0] for row in connection.exec_driver_sql(_plain(up=up), (low, high, READ))]
-    ids = _those(connection, read, kept, up=up)
+    ids = _those(connection, read, columns, up=up)
     if len(ids) >= limit:
         ids = ids[:limit]
         return Found(rows=ledger.several(connection, ids), next=call_id_of(ids[-1]))
     return Found(rows=ledger.several(connection, ids), next=call_id_of(read[-1]) if len(read) == READ else None)
 
 
-def _those(connection: Connection, ids: Sequence[bytes], kept: _Kept, *, up: bool) -> list[bytes]:
+def _those(connection: Connection, ids: Sequence[bytes], columns: Columns, *, up: bool) -> list[bytes]:
     """Of these rows the ones whose columns fit, in the order of asking."""
-    condition, values = kept
+    condition, values = columns
     query = f"SELECT id FROM exchanges WHERE id IN (SELECT unhex(value) FROM json_each(?)) AND {condition}"  # noqa: S608 - our words; values are bound
     as_hex = msgspec.json.encode([identifier.hex() for identifier in ids]).decode()
     return sorted((row[0] for row in connection.exec_driver_sql(query, (as_hex, *values))), reverse=not up)

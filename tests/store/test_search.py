@@ -36,7 +36,7 @@ def fits(one: Exchange, wanted: Filter) -> bool:
     """The same filter the plain way. Times are compared as ids hold them, in milliseconds."""
     return (
         (wanted.since_us is None or one.opened_us // 1000 >= wanted.since_us // 1000)
-        and (wanted.until_us is None or one.opened_us // 1000 < wanted.until_us // 1000)
+        and (wanted.until_us is None or one.opened_us // 1000 < (wanted.until_us + 999) // 1000)
         and (not wanted.clients or one.client in wanted.clients)
         and (not wanted.providers or one.account in wanted.providers)
         and (not wanted.models or one.model in wanted.models)

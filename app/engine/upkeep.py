@@ -1,0 +1,228 @@
+"""What is done to the ledger beside recording: old rows let go, free space given back, costs worked out again.
+
+Everything goes in steps of some milliseconds on the store's writing thread, with a pause as long as the step after it, so that a batch
+of rows never waits long behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from app.core.errors import AppError
+from app.core.events import LedgerRepriced, PriceSet, SettingChanged, Who
+from app.core.records import Exchange, OwnPrice
+from app.engine.accounts import Accounts
+from app.engine.recorder import StoreThreads
+from app.store import audit, daily, own_prices, repricing, retention, search
+from app.store.retention import Plan, Policy
+from app.store.search import Filter
+
+_log: Final = logging.getLogger(__name__)
+
+STEP_S: Final = 0.008
+FIRST_S: Final = 30.0
+EVERY_S: Final = 86_400.0
+_START: Final = 200
+_LEAST, _MOST = 10, 5_000
+_VACUUM_PAGES: Final = 64
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """rows: how many went. freed_bytes: given back to the disk."""
+
+    rows: int
+    freed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repriced:
+    looked_at: int
+    changed: int
+    before_microusd: int
+    after_microusd: int
+
+
+class Upkeep:
+    def __init__(self, threads: StoreThreads, accounts: Accounts, now_us: Callable[[], int]) -> None:
+        self._threads: Final = threads
+        self._accounts: Final = accounts
+        self._now_us: Final = now_us
+        self._one: Final = asyncio.Lock()  # one long work at a time
+
+    async def load(self) -> None:
+        """The prices of the person's own."""
+        self._accounts.set_prices(await self.prices())
+
+    async def run(self) -> None:
+        """Once a day, for as long as the engine lives."""
+        await asyncio.sleep(FIRST_S)
+        while True:
+            try:
+                await self._mend()
+                await self.trim("gateway")
+            except AppError as error:
+                _log.warning("the ledger's upkeep waits: %s", error.code)
+            await asyncio.sleep(EVERY_S)
+
+    # -- retention
+
+    async def policy(self) -> tuple[Policy, retention.Held]:
+        return await self._threads.read(lambda: self._read(lambda c: (retention.policy(c), retention.held(c))))
+
+    async def choose(self, chosen: Policy, who: Who) -> None:
+        """AppError body_invalid."""
+        if not 0 <= chosen.keep_days <= 36_500 or not (chosen.keep_bytes == 0 or 10_000_000 <= chosen.keep_bytes <= 1 << 50):
+            raise AppError("body_invalid", "Days go from 0 (no limit) to 36500, bytes from ten million, or 0 for no limit.")
+        before, _ = await self.policy()
+
+        def write() -> None:
+            said = SettingChanged(name="ledger retention", before=_words(before), after=_words(chosen))
+            with self._threads.store.change(said, who, self._now_us()) as connection:
+                retention.choose(connection, chosen)
+
+        if chosen != before:
+            await self._threads.write(write)
+
+    async def trim(self, who: audit.Actor) -> Trimmed:
+        """Let go what the policy lets go now, and give the space back."""
+        async with self._one:
+            before = (await self.policy())[1].file_bytes
+            now = self._now_us()
+            plan = await self._threads.read(lambda: self._read(lambda c: retention.plan(c, retention.policy(c), now)))
+            rows = 0
+            if plan is not None:
+                going = plan
+                await self._threads.write(lambda: self._write(lambda c: retention.begin(c, going, who, now)))
+                rows = await self._remove(plan)
+                old = await self._threads.read(lambda: self._read(retention.left))
+                ended = self._now_us()
+                await self._threads.write(lambda: self._write(lambda c: retention.finish(c, going, rows, old, who, ended)))
+            await self._give_back()
+            return Trimmed(rows, max(0, before - (await self.policy())[1].file_bytes))
+
+    async def _remove(self, plan: Plan) -> int:
+        rows, after, most = 0, b"", _START
+        while True:
+            place, size = after, most
+            (gone, following), took = await self._timed(lambda: self._write(lambda c: retention.remove(c, plan, place, size)))  # noqa: B023 - awaited
+            rows += gone
+            if following is None:
+                return rows
+            after, most = following, _sized(most, took)
+            await asyncio.sleep(took)
+
+    async def _give_back(self) -> None:
+        pages, left = _VACUUM_PAGES, 1
+        while left > 0:
+            size, before = pages, left
+            left, took = await self._timed(lambda: self._write(lambda c: retention.give_back(c, size)))  # noqa: B023 - awaited
+            if left == before:
+                return
+            pages = _sized(pages, took)
+            await asyncio.sleep(took)
+
+    async def _mend(self) -> None:
+        if not await self._threads.read(lambda: self._read(lambda c: daily.fits(c, None))):
+            await self._threads.write(lambda: self._write(daily.mend))
+
+    # -- prices
+
+    async def prices(self) -> list[OwnPrice]:
+        return await self._threads.read(lambda: self._read(own_prices.known))
+
+    async def set_price(self, price: OwnPrice, who: Who) -> None:
+        """From now on; what was recorded before keeps its cost until somebody has it worked out again."""
+        before = next((one.words() for one in await self.prices() if (one.account, one.model) == (price.account, price.model)), "")
+
+        def write() -> None:
+            event = PriceSet(name=price.account, model=price.model, before=before, after=price.words())
+            with self._threads.store.change(event, who, self._now_us()) as connection:
+                own_prices.put(connection, price)
+
+        await self._threads.write(write)
+        await self.load()
+
+    async def remove_price(self, account: str, model: str, who: Who) -> None:
+        """AppError unknown_name."""
+        before = next((one.words() for one in await self.prices() if (one.account, one.model) == (account, model)), None)
+        if before is None:
+            raise AppError("unknown_name", "There is no such price of your own.", "See `gatehouse price list`.")
+
+        def write() -> None:
+            with self._threads.store.change(
+                PriceSet(name=account, model=model, before=before, after=""), who, self._now_us()
+            ) as connection:
+                own_prices.remove(connection, account, model)
+
+        await self._threads.write(write)
+        await self.load()
+
+    async def reprice(self, since_us: int, until_us: int, who: Who, *, unpriced_only: bool) -> Repriced:
+        """Work out the costs of a period by the prices of now. Written into the audit log before and after."""
+        async with self._one:
+            low, high = search.bounds(Filter(since_us=since_us, until_us=until_us), None, None)
+            started = LedgerRepriced(
+                run=0, since_us=since_us, until_us=until_us, looked_at=0, changed=0, before_microusd=0, after_microusd=0, finished=False
+            )
+            run = await self._threads.write(lambda: self._write(lambda c: audit.append(c, started, who, self._now_us())))
+            looked_at = changed = before = after_sum = 0
+            after, most = b"", _START
+            while True:
+                place, size = after, most
+                step, took = await self._timed(
+                    lambda: self._write(
+                        lambda c: repricing.step(c, run, low, high, place, size, self._price, unpriced_only=unpriced_only)  # noqa: B023 - awaited
+                    )
+                )
+                looked_at, changed = looked_at + step.looked_at, changed + step.changed
+                before, after_sum = before + step.before_microusd, after_sum + step.after_microusd
+                if step.after is None:
+                    break
+                after, most = step.after, _sized(most, took)
+                await asyncio.sleep(took / 2)
+            ended = LedgerRepriced(
+                run=run, since_us=since_us, until_us=until_us, looked_at=looked_at, changed=changed, before_microusd=before,
+                after_microusd=after_sum, finished=True,
+            )  # fmt: skip
+            await self._threads.write(lambda: self._write(lambda c: audit.append(c, ended, who, self._now_us())))
+            return Repriced(looked_at, changed, before, after_sum)
+
+    def _price(self, row: Exchange) -> tuple[int, str] | None:
+        cost = self._accounts.cost(row.account, row.kind, row.model, row.tokens, row.opened_us)
+        return None if cost is None else (cost.microusd, cost.price)
+
+    # -- the store's threads
+
+    def _read(self, work: Callable[..., T]) -> T:
+        with self._threads.store.read() as connection:
+            return work(connection)
+
+    def _write(self, work: Callable[..., T]) -> T:
+        with self._threads.store.write() as connection:
+            return work(connection)
+
+    async def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        def timed() -> tuple[T, float]:
+            began = time.perf_counter()
+            done = work()
+            return done, time.perf_counter() - began
+
+        return await self._threads.write(timed)
+
+
+def _sized(size: int, took_s: float) -> int:
+    """How much to do in the next step, from how long this one took."""
+    return max(_LEAST, min(_MOST, size * 2, int(size * STEP_S / max(took_s, 1e-6))))
+
+
+def _words(policy: Policy) -> str:
+    days = f"{policy.keep_days} days" if policy.keep_days else "any age"
+    return f"{days}, {policy.keep_bytes:,} bytes" if policy.keep_bytes else f"{days}, any size"

@@ -1,0 +1,179 @@
+"""Letting old rows of the ledger go, by age and by size. Their sums stay: rollups, whole days and hosts are never touched.
+
+Whole batches go, the oldest first, in steps of some milliseconds each, so that recording hardly waits. Before the first step the audit
+log says up to which batch rows are going (`LedgerTrimming`), after the last one that they have gone (`LedgerTrimmed`); `ledger.verify`
+knows what may be missing by these two. A run that was cut off is gone on with by the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from app.core.events import LedgerBatch, LedgerTrimmed, LedgerTrimming
+from app.core.ids import call_id_of, call_id_time_us
+from app.store import audit, exchanges, families, ledger, settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+DAY_US: Final = 86_400_000_000
+# Under a limit of size a little more goes, so that the next row does not start the next run.
+_ROOM: Final = 0.05
+_DAYS: Final = "ledger.keep_days"
+_BYTES: Final = "ledger.keep_bytes"
+_BATCHES: Final = """
+SELECT seq, json_extract(CAST(body AS TEXT), '$.at_us'), json_extract(CAST(body AS TEXT), '$.detail.count') FROM audit
+WHERE kind = ? AND seq > ? ORDER BY seq"""
+_OLDEST: Final = f"SELECT id, batch, {', '.join(families.COLUMNS)} FROM exchanges WHERE id > ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608 - our words alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """keep_days, keep_bytes: 0 for no limit. Bytes are those of the database that are in use."""
+
+    keep_days: int = 0
+    keep_bytes: int = 2 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What there is: bytes of the file, those of them that are free, and when the oldest row was opened, None without rows."""
+
+    file_bytes: int
+    free_bytes: int
+    oldest_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to go: rows of batches up to audit entry `upto`, all of them opened before `until_us`. reason: age or size."""
+
+    upto: int
+    until_us: int
+    reason: str
+
+
+def policy(connection: Connection) -> Policy:
+    known = Policy()
+    return Policy(
+        keep_days=int(settings.get(connection, _DAYS, str(known.keep_days))),
+        keep_bytes=int(settings.get(connection, _BYTES, str(known.keep_bytes))),
+    )
+
+
+def choose(connection: Connection, chosen: Policy) -> None:
+    settings.put(connection, _DAYS, str(chosen.keep_days))
+    settings.put(connection, _BYTES, str(chosen.keep_bytes))
+
+
+def held(connection: Connection) -> Held:
+    pages, free, size = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in ("page_count", "freelist_count", "page_size")
+    )
+    oldest = connection.exec_driver_sql("SELECT id FROM exchanges ORDER BY id LIMIT 1").scalar()
+    return Held(file_bytes=pages * size, free_bytes=free * size, oldest_us=None if oldest is None else call_id_time_us(call_id_of(oldest)))
+
+
+def plan(connection: Connection, wanted: Policy, now_us: int) -> Plan | None:
+    """What `wanted` lets go now; None when that is nothing. Reads the audit entries of the batches that go, and no row."""
+    unfinished = _unfinished(connection)
+    gone = ledger.trimmed_upto(connection)
+    plans: list[Plan | None] = [unfinished]
+    if wanted.keep_days:
+        plans.append(_by_age(connection, gone, now_us - wanted.keep_days * DAY_US))
+    there = held(connection)
+    used = there.file_bytes - there.free_bytes
+    if wanted.keep_bytes and used > wanted.keep_bytes:
+        plans.append(_by_size(connection, gone, 1 - wanted.keep_bytes * (1 - _ROOM) / used))
+    found = max((one for one in plans if one is not None), key=lambda one: (one.upto, one.until_us), default=None)
+    if found is None or _some(connection, found) is None:
+        return None
+    return found
+
+
+def begin(connection: Connection, what: Plan, actor: audit.Actor, at_us: int) -> None:
+    """Say in the audit log what is going. Needs a writing transaction."""
+    audit.append(connection, LedgerTrimming(upto=what.upto, until_us=what.until_us, reason=what.reason), actor, at_us)
+
+
+def remove(connection: Connection, what: Plan, after: bytes, most: int) -> tuple[int, bytes | None]:
+    """One step: look at the next `most` rows after that id and remove those that go. How many, and where to go on; None at the end."""
+    upto_pruned = ledger.pruned_upto(connection)
+    cut = _at(what.until_us)
+    found = connection.exec_driver_sql(_OLDEST, (after, cut, most)).all()
+    going = [(row[0], tuple(row[2:])) for row in found if row[1] <= what.upto or row[1] <= upto_pruned]
+    if going:
+        families.remove(connection, going)
+        ids = [(identifier,) for identifier, _ in going]
+        connection.exec_driver_sql("DELETE FROM repriced WHERE exchange = ?", ids)
+        connection.exec_driver_sql("DELETE FROM exchanges WHERE id = ?", ids)
+    return len(going), found[-1][0] if len(found) == most else None
+
+
+def left(connection: Connection) -> tuple[int, str]:
+    """What stays of the rows whose batches' audit entries were pruned, for `finish`. Reads all rows where there was a prune."""
+    upto = ledger.pruned_upto(connection)
+    return ledger.digest_upto(connection, upto) if upto else (0, "")
+
+
+def finish(connection: Connection, what: Plan, rows: int, old: tuple[int, str], actor: audit.Actor, at_us: int) -> None:
+    """Say in the audit log that they have gone: `rows` in this run. Needs a writing transaction."""
+    event = LedgerTrimmed(upto=what.upto, until_us=what.until_us, rows=rows, old_rows=old[0], old_digest=old[1])
+    audit.append(connection, event, actor, at_us)
+
+
+def give_back(connection: Connection, pages: int) -> int:
+    """Give at most so many free pages back to the disk; how many are left to give."""
+    # The driver's cursor, read to its end: the pragma frees a page with every step.
+    cursor = connection.connection.cursor()
+    cursor.execute(f"PRAGMA incremental_vacuum({pages:d})")
+    cursor.fetchall()
+    cursor.close()
+    return int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
+
+
+def _by_age(connection: Connection, gone: int, cut_us: int) -> Plan | None:
+    """Up to before the first batch that is too young. In order: one written while the clock was wrong holds back those after it."""
+    upto = 0
+    for seq, at_us, _ in connection.exec_driver_sql(_BATCHES, (LedgerBatch.KIND, gone)):
+        if at_us >= cut_us:
+            break
+        upto = seq
+    return Plan(upto=upto or gone, until_us=cut_us, reason="age")
+
+
+def _by_size(connection: Connection, gone: int, share: float) -> Plan | None:
+    batches = connection.exec_driver_sql(_BATCHES, (LedgerBatch.KIND, gone)).all()
+    wanted = sum(count for _, _, count in batches) * share
+    latest_us = 0
+    for seq, at_us, count in batches[:-1]:
+        latest_us = max(latest_us, at_us)
+        wanted -= count
+        if wanted <= 0:
+            return Plan(upto=seq, until_us=latest_us + 1_000, reason="size")
+    return None
+
+
+def _unfinished(connection: Connection) -> Plan | None:
+    """What an earlier run began and did not end."""
+    begun = audit.last(connection, (LedgerTrimming.KIND, LedgerTrimmed.KIND))
+    if begun is None or begun.kind != LedgerTrimming.KIND:
+        return None
+    detail = msgspec.convert(begun.body["detail"], LedgerTrimming)
+    return Plan(upto=detail.upto, until_us=detail.until_us, reason=detail.reason)
+
+
+def _some(connection: Connection, what: Plan) -> bytes | None:
+    """A row that goes."""
+    upto = max(what.upto, ledger.pruned_upto(connection))
+    found: bytes | None = connection.exec_driver_sql(
+        "SELECT id FROM exchanges WHERE id < ? AND batch <= ? ORDER BY id LIMIT 1", (_at(what.until_us), upto)
+    ).scalar()
+    return found
+
+
+def _at(at_us: int) -> bytes:
+    return (min(max(at_us, 0), exchanges.LATEST_US) // 1000 << 80).to_bytes(16)

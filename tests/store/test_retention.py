@@ -1,0 +1,207 @@
+"""Old rows go, their sums stay, the log says so, and a ledger that was cut otherwise is found."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from app.core.events import AuditPruned
+from app.core.records import Exchange
+from app.store import audit, ledger, retention, search
+from app.store.database import Store
+from app.store.retention import Plan, Policy
+from app.store.search import Filter
+from tests.store.rows import NOW_US, opened, row
+
+DAY_US = retention.DAY_US
+
+
+def fill(store: Store, days: int, a_day: int = 12) -> list[Exchange]:
+    """Rows of so many days up to now, in batches of five."""
+    made = [
+        row(number, at_us=NOW_US - day * DAY_US, message="" if number % 5 else "x", outcome="completed" if number % 5 else "failed")
+        for day in range(days - 1, -1, -1)
+        for number in range(a_day)
+    ]
+    for start in range(0, len(made), 5):
+        with store.write() as connection:
+            ledger.record(connection, made[start : start + 5])
+    return made
+
+
+def run(store: Store, policy: Policy, *, step: int = 7, stop_after: int | None = None) -> Plan | None:
+    """What the engine does; stop_after: dies after so many steps."""
+    with store.read() as connection:
+        plan = retention.plan(connection, policy, NOW_US + DAY_US)
+    if plan is None:
+        return None
+    with store.write() as connection:
+        retention.begin(connection, plan, "person", NOW_US)
+    rows, after, steps = 0, b"", 0
+    while True:
+        if stop_after is not None and steps >= stop_after:
+            return plan
+        with store.write() as connection:
+            gone, following = retention.remove(connection, plan, after, step)
+        rows += gone
+        steps += 1
+        if following is None:
+            break
+        after = following
+    with store.read() as connection:
+        old = retention.left(connection)
+    with store.write() as connection:
+        retention.finish(connection, plan, rows, old, "person", NOW_US)
+    return plan
+
+
+def finding(store: Store) -> str:
+    with store.read() as connection:
+        return ledger.verify(connection).finding
+
+
+def test_old_rows_go_and_their_sums_stay(data_dir: Path) -> None:
+    with opened(data_dir / "g.db") as store:
+        made = fill(store, 10)
+        with store.read() as connection:
+            before = ledger.usage(connection, ("day", "client", "model"), 0, NOW_US * 2)
+        assert run(store, Policy(keep_days=4, keep_bytes=0)) is not None
+        with store.read() as connection:
+            kept = ledger.page(connection, 1000)
+            assert ledger.usage(connection, ("day", "client", "model"), 0, NOW_US * 2) == before
+            # Whole batches: at most one batch more stays than was asked for.
+            assert [one for one in made if one.opened_us >= NOW_US - 3 * DAY_US][::-1] == kept[:48]
+            assert 48 <= len(kept) <= 52
+            assert search.find(connection, Filter(clients=("Cursor",)), 1000).rows == kept
+            assert all(one in kept for one in search.find(connection, Filter(text="x"), 1000).rows)
+            assert connection.exec_driver_sql("SELECT count(*) FROM family_rows").scalar_one() == len(kept)
+            kinds = [entry.kind for entry in audit.page(connection, 2)]
+            assert kinds == ["ledger.trimmed", "ledger.trimming"]
+        assert finding(store) == ""
+        assert run(store, Policy(keep_days=4, keep_bytes=0)) is None  # nothing more to do, nothing more in the log
+
+
+def test_a_run_that_was_killed_is_gone_on_with(data_dir: Path) -> None:
+    with opened(data_dir / "g.db") as store:
+        fill(store, 10)
+        run(store, Policy(keep_days=4, keep_bytes=0), stop_after=3)
+        assert finding(store) == ""
+        with store.write() as connection:
+            ledger.record(connection, [row(500)])
+        # Even when the person has meanwhile chosen to keep everything, for the log says that they were going.
+        assert run(store, Policy(keep_days=0, keep_bytes=0)) is not None
+        assert finding(store) == ""
+        with store.read() as connection:
+            assert len(ledger.page(connection, 1000)) <= 53
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("DELETE FROM exchanges WHERE id = (SELECT max(id) FROM exchanges)", "missing"),
+        ("DELETE FROM exchanges WHERE batch = (SELECT min(batch) FROM exchanges)", "batches of rows"),
+        ("UPDATE exchanges SET batch = 1 WHERE id = (SELECT max(id) FROM exchanges)", "is there again"),
+        ("UPDATE exchanges SET cost_microusd = 1 WHERE id = (SELECT min(id) FROM exchanges)", "do not match"),
+    ],
+)
+def test_what_retention_did_not_take_is_still_checked(data_dir: Path, sql: str, said: str) -> None:
+    with opened(data_dir / "g.db") as store:
+        fill(store, 10)
+        run(store, Policy(keep_days=4, keep_bytes=0))
+        with store.write() as connection:
+            connection.exec_driver_sql(sql)
+        assert said in finding(store)
+
+
+def test_rows_of_pruned_entries_go_too_and_what_is_left_of_them_is_checked(data_dir: Path) -> None:
+    with opened(data_dir / "g.db") as store:
+        fill(store, 10)
+        with store.write() as connection:  # as a prune does it (sealing.prune), without the signing
+            upto = audit.newest(connection) - 3
+            rows, digest = ledger.digest_upto(connection, upto)
+            connection.exec_driver_sql("DELETE FROM audit WHERE seq <= ?", (upto,))
+            audit.append(connection, AuditPruned(upto=upto, count=upto, head="", rows=rows, digest=digest), "gateway", NOW_US)
+        assert finding(store) == ""
+        run(store, Policy(keep_days=4, keep_bytes=0))
+        assert finding(store) == ""
+        with store.read() as connection:
+            assert len(ledger.page(connection, 1000)) == 48
+        with store.write() as connection:
+            connection.exec_driver_sql("UPDATE exchanges SET input = 1 WHERE id = (SELECT min(id) FROM exchanges)")
+        assert "not those that were there" in finding(store)
+
+
+def test_a_limit_of_size_holds_and_gives_the_space_back(data_dir: Path) -> None:
+    path = data_dir / "g.db"
+    with opened(path) as store:
+        for start in range(0, 12_000, 1_000):
+            with store.write() as connection:
+                ledger.record(connection, [row(n, at_us=NOW_US - 20 * DAY_US + n * 60_000_000) for n in range(start, start + 1_000)])
+        with store.read() as connection:
+            before = retention.held(connection)
+        wanted = Policy(keep_days=0, keep_bytes=before.file_bytes * 6 // 10)
+        plan = run(store, wanted, step=300)
+        assert plan is not None
+        assert plan.reason == "size"
+        left = 1
+        while left:
+            with store.write() as connection:
+                left = retention.give_back(connection, 50)
+        with store.read() as connection:
+            after = retention.held(connection)
+            assert after.file_bytes <= wanted.keep_bytes
+            assert after.free_bytes == 0
+            assert after.oldest_us is not None
+            assert before.oldest_us is not None
+            assert after.oldest_us > before.oldest_us
+        assert finding(store) == ""
+    assert path.stat().st_size <= wanted.keep_bytes
+
+
+def test_a_batch_written_while_the_clock_was_ahead_holds_back_what_follows(data_dir: Path) -> None:
+    with opened(data_dir / "g.db") as store:
+        for at_us in (NOW_US - 9 * DAY_US, NOW_US + 400 * DAY_US, NOW_US - 8 * DAY_US, NOW_US):
+            with store.write() as connection:
+                ledger.record(connection, [row(1, at_us=at_us)])
+        run(store, Policy(keep_days=4, keep_bytes=0))
+        with store.read() as connection:
+            assert len(ledger.page(connection, 10)) == 3
+        assert finding(store) == ""
+
+
+def test_the_policy_is_kept(data_dir: Path) -> None:
+    with opened(data_dir / "g.db") as store:
+        with store.read() as connection:
+            assert retention.policy(connection) == Policy()
+            assert retention.plan(connection, Policy(keep_days=1), NOW_US) is None  # an empty ledger
+        with store.write() as connection:
+            retention.choose(connection, Policy(keep_days=90, keep_bytes=0))
+        with store.read() as connection:
+            assert retention.policy(connection) == Policy(keep_days=90, keep_bytes=0)
+
+
+@pytest.mark.slow
+def test_a_step_keeps_a_writer_waiting_for_no_more_than_20_ms(data_dir: Path) -> None:
+    with opened(data_dir / "g.db") as store:
+        for start in range(0, 50_000, 1_000):
+            with store.write() as connection:
+                ledger.record(connection, [row(n, at_us=NOW_US - 20 * DAY_US) for n in range(start, start + 1_000)])
+        with store.read() as connection:
+            plan = retention.plan(connection, Policy(keep_days=4, keep_bytes=0), NOW_US)
+        assert plan is not None
+        took, after, size = [], b"", 200
+        while True:
+            began = time.perf_counter()
+            with store.write() as connection:
+                _, following = retention.remove(connection, plan, after, size)
+            took.append(time.perf_counter() - began)
+            size = max(10, min(5_000, size * 2, int(size * 0.008 / took[-1])))
+            if following is None:
+                break
+            after = following
+        took.sort()
+        median, late, worst = (took[len(took) * share // 100] * 1e3 for share in (50, 95, 99))
+        print(f"{len(took)} steps: median {median:.1f} ms, 95 % within {late:.1f} ms, 99 % within {worst:.1f} ms")
+        assert took[len(took) * 95 // 100] <= 0.02
