@@ -22,6 +22,7 @@ def promises(status: Status, log: AuditStatus) -> list[Promise]:
     remote = [str(place) for place in views if not place.local]
     outside = [address for address in boot.addresses if not address.startswith(_LOOPBACK)]
     encrypted = _starts_with(paths.database, MARK)
+    keeping = [client.name for client in opened.clients.all() if client.keeps_content]
     kept = f"{log.keep_days} days" if log.keep_days else "for ever"
     return [
         Promise(
@@ -68,9 +69,10 @@ def promises(status: Status, log: AuditStatus) -> list[Promise]:
             id="stored",
             title="What is stored",
             kept=True,
-            state="Of each request: times, client, model, tokens, cost, host, bytes and status. Prompts and answers are not stored. "
-            f"The audit log holds {log.entries:,} entries.",
-            check="gatehouse activity --json; gatehouse audit list --json",
+            state="Of each request: times, client, model, tokens, cost, host, bytes and status. "
+            + (f"Answers are kept for {_list(keeping)}, as you chose. " if keeping else "Prompts and answers are not stored. ")
+            + f"The audit log holds {log.entries:,} entries.",
+            check="gatehouse client list; gatehouse activity --json; gatehouse audit list --json",
         ),
         Promise(
             id="cookies",
