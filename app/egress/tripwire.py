@@ -34,12 +34,14 @@ _LOOKUPS: Final = frozenset(
     {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyname_ex", "socket.gethostbyaddr", "socket.getnameinfo"}
 )
 _PROGRAMS: Final = frozenset({"subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.startfile", "os.spawn"})
-_WATCHED: Final = frozenset({"socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"}) | _LOOKUPS | _PROGRAMS
+_MADE: Final = "socket.__new__"
+_HARMLESS: Final = frozenset({-1, *(int(getattr(socket, name)) for name in ("AF_UNIX", "AF_NETLINK") if hasattr(socket, name))})
+_WATCHED: Final = frozenset({_MADE, "socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"}) | _LOOKUPS | _PROGRAMS
 
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """One refused attempt. what: `connect`, `look-up`, `send`, `listen` or `program`. stack: `module.function`, the innermost first.
+    """One refused attempt. what: `socket`, `connect`, `look-up`, `send`, `listen` or `program`. stack: `module.function`, innermost first.
 
     count: how often the same was tried so far.
     """
@@ -134,6 +136,8 @@ class Tripwire:
 
     def _judge(self, event: str, arguments: tuple[Any, ...]) -> tuple[str, str] | None:
         """None when it is allowed, else what it was and where to."""
+        if event == _MADE:
+            return self._judge_made(arguments)
         if event in _PROGRAMS:
             return None if self._may_start_programs else ("program", _text(arguments[0] if arguments else ""))
         if event in _LOOKUPS:
@@ -153,6 +157,15 @@ class Tripwire:
         if _netlink(arguments[0]):
             return None
         return "connect" if event == "socket.connect" else "send", _place(address)
+
+    def _judge_made(self, arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+        """A socket is made: where the kernel refuses it, this is the only moment in which the module can be named."""
+        family = int(arguments[1])
+        if self.process == "keeper" or _LOOPBACK_IS_OURS or family in _HARMLESS or _adopts(sys._getframe(3)):  # noqa: SLF001 - the maker
+            return None
+        name = {int(socket.AF_INET): "IPv4", int(socket.AF_INET6): "IPv6"}.get(family, f"family {family}")
+        kind = {int(socket.SOCK_STREAM): "TCP", int(socket.SOCK_DGRAM): "UDP"}.get(int(arguments[2]) & 0xF, "raw")
+        return "socket", f"{kind} over {name}"
 
     def _report(self, what: str, target: str) -> None:
         with self._lock:
@@ -192,6 +205,16 @@ def permitted() -> Iterator[None]:
         return
     with _ARMED[0].permitted():
         yield
+
+
+def _adopts(frame: FrameType | None) -> bool:
+    """Whether `socket.socket` was called with a descriptor that is there already: an accepted, handed or duplicated one."""
+    return (
+        frame is not None
+        and frame.f_globals.get("__name__") == "socket"
+        and frame.f_code.co_name == "__init__"
+        and frame.f_locals.get("fileno") is not None
+    )
 
 
 def _stack(frame: FrameType | None) -> tuple[str, ...]:

@@ -39,6 +39,20 @@ def telemetry():
     scope = {"__name__": "vendor.telemetry"}
     exec("def report(place):\n import socket\n socket.create_connection(place, 1)", scope)
     scope["report"](place)
+def adopt():
+    import os
+    with tripwire.permitted():
+        client = socket.create_connection(place, 2)
+    taken, _ = listener.accept()
+    socket.socket(fileno=os.dup(client.fileno())).close(); client.dup().close()
+with tripwire.permitted():
+    ready = [socket.socket() for _ in range(4)] + [socket.socket(type=socket.SOCK_DGRAM) for _ in range(2)]
+attempt("adopt", adopt)
+attempt("make", lambda: socket.socket().close())
+attempt("connect of one made before", lambda: ready[0].connect(place))
+attempt("bind anywhere of one made before", lambda: ready[1].bind(("0.0.0.0", 0)))
+attempt("bind of one made before", lambda: ready[2].bind(("127.0.0.1", 0)))
+attempt("udp of one made before", lambda: ready[4].sendto(b"x", ("192.0.2.1", 53)))
 attempt("connect", lambda: socket.socket().connect(place))
 attempt("connect_ex", lambda: socket.socket().connect_ex(place))
 attempt("udp", lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("192.0.2.1", 53)))
@@ -72,6 +86,11 @@ def run(process: str, *extra: str) -> dict[str, Any]:
 @pytest.mark.parametrize("process", ["keeper", "engine", "window", "vault"])
 def test_only_what_the_door_does_itself_gets_through(process: str) -> None:
     said = run(process)["said"]
+    assert said["adopt"] == "allowed"
+    assert said["make"] == ("allowed" if process == "keeper" else "refused")
+    for name in ("connect of one made before", "bind anywhere of one made before", "udp of one made before"):
+        assert said[name] == "refused", name
+    assert said["bind of one made before"] == ("allowed" if process == "keeper" else "refused")
     for name in ("connect", "connect_ex", "udp", "udp message", "look-up", "reverse", "bind anywhere", "vendor", "again"):
         assert said[name] == "refused", name
     assert said["permitted"] == "allowed"
@@ -85,7 +104,7 @@ def test_only_what_the_door_does_itself_gets_through(process: str) -> None:
 def test_a_report_names_the_modules_that_asked(extra: tuple[str, ...]) -> None:
     trips = [Trip.of(each) for each in run("engine", *extra)["trips"]]
     vendor = next(trip for trip in trips if any(frame.startswith("vendor.telemetry") for frame in trip.stack))
-    assert vendor.what in ("connect", "look-up")
+    assert vendor.what in ("socket", "connect", "look-up")
     assert "vendor.telemetry.report" in vendor.stack
     assert {trip.process for trip in trips} == {"engine"}
     assert {"192.0.2.1:53", "leak.invalid"} <= {trip.target for trip in trips}

@@ -1,0 +1,236 @@
+"""The story, inside a namespace of its own: `python -m tests.packet.inside RESULT [--unlocked] [--idle SECONDS]`.
+
+First start, keys, twenty exchanges in two dialects, every page, idle time, a crash of the engine, no resolver, planted leaks, quit. Writes
+what was seen to RESULT as JSON; asserts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from app.control.client import ControlClient
+from app.control.contract import NewProvider
+from app.core.errors import AppError
+from app.system.paths import Paths
+from tests.gateway import free_port, wait_for
+from tests.packet import world
+from tests.packet.capture import Allowed, Capture, judge
+from tests.system.keyring_daemon import KeyringDaemon
+
+ROOT = Path(__file__).resolve().parents[2]
+KEEPER = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from app.keeper.main import Options, run
+settings = sys.argv[2]
+given = json.loads(sys.argv[3])
+given["data_dir"] = Path(given["data_dir"])
+child = str(Path(sys.argv[1]) / "tests" / "packet" / "child.py")
+sys.exit(run(Options(**given, command=lambda verb: [sys.executable, "-s", "-P", child, settings, verb])))
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--unlocked", action="store_true")
+    parser.add_argument("--idle", type=float, default=6.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="gatehouse-packets-") as folder:
+        found = Story(Path(folder), locked=not options.unlocked, idle_s=options.idle).tell()
+    options.result.write_text(json.dumps(found))
+    return 0
+
+
+class Story:
+    def __init__(self, folder: Path, *, locked: bool, idle_s: float) -> None:
+        self.folder, self.locked, self.idle_s = folder, locked, idle_s
+        self.port = free_port_here()
+        self.data = folder / "data"
+        self.results = folder / "results"
+        self.results.mkdir()
+        self.trigger = folder / "trigger"
+        self.settings = folder / "settings.json"
+        self.statuses: list[int] = []
+
+    def tell(self) -> dict[str, Any]:
+        authority = world.build(self.folder)
+        resolver = world.Resolver()
+        captures = Capture("exit0"), Capture("lo")
+        keyring = KeyringDaemon(self.folder / "session")
+        keyring.start()
+        os.environ["XDG_RUNTIME_DIR"] = keyring.environment["XDG_RUNTIME_DIR"]  # where the control socket will be
+        listening = self._local_resolver()
+        self.settings.write_text(
+            json.dumps(
+                {
+                    "locked": self.locked, "trigger": str(self.trigger), "results": str(self.results), "resolver": str(listening),
+                    "bus": keyring.environment["DBUS_SESSION_BUS_ADDRESS"].removeprefix("unix:path="),
+                }
+            )
+        )  # fmt: skip
+        screen = subprocess.Popen(
+            ["Xvfb", ":77", "-nolisten", "tcp", "-screen", "0", "1300x900x24"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            with world.providers(authority) as providers:
+                found = self._run(keyring.environment | {"DISPLAY": ":77"}, resolver, providers)
+        finally:
+            screen.terminate()
+            screen.wait()
+            keyring.close()
+            for capture in captures:
+                capture.stop()
+        bad, good = judge(
+            captures[0].packets,
+            captures[1].packets,
+            Allowed(self.port, frozenset((address, 443) for address in world.PROVIDERS.values()), world.RESOLVER),
+        )
+        return found | {"undeclared": bad, "declared": good, "names": sorted(set(resolver.asked)), "statuses": self.statuses}
+
+    def _run(self, environment: dict[str, str], resolver: world.Resolver, providers: dict[str, Any]) -> dict[str, Any]:
+        given = json.dumps({"data_dir": str(self.data), "port": self.port, "vault": "keyring", "window": True})
+        keeper = subprocess.Popen(
+            [sys.executable, "-c", KEEPER, str(ROOT), str(self.settings), given],
+            env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        try:
+            with ControlClient(Paths(self.data).control, timeout_s=30) as control:
+                wait_for(lambda: self._state(control) == "running", "the engine", 60)
+                self._use(control, providers)
+                pages = json.loads(wait_for(lambda: self._result("pages"), "every page to be opened", 60))
+                time.sleep(self.idle_s)
+                self._crash(control)
+                self._without_names(control, resolver)
+                view = control.network()
+                leaks = self._leaks(control)
+                after = control.network()
+                tests = list(control.try_to_leak()) if self.locked else []
+                control.quit()
+            code = keeper.wait(20)
+        except BaseException:
+            log = "\n".join(path.read_text(errors="replace")[-3000:] for path in Paths(self.data).logs.glob("*.log"))
+            print(log, file=sys.stderr)
+            raise
+        finally:
+            if keeper.poll() is None:
+                keeper.kill()
+                keeper.wait()
+            if keeper.stdout is not None:
+                keeper.stdout.close()
+        import msgspec
+
+        return {
+            "exit": code,
+            "pages": pages,
+            "leaks": leaks,
+            "view": msgspec.to_builtins(view),
+            "after": msgspec.to_builtins(after),
+            "self_test": [msgspec.to_builtins(each) for each in tests],
+            "reached": self.reached,
+            "log": (Paths(self.data).logs / "keeper.log").read_text(errors="replace"),
+        }
+
+    def _use(self, control: ControlClient, providers: dict[str, Any]) -> None:
+        for name, kind, host in (("one", "openai", "api.one.test"), ("two", "anthropic", "api.two.test")):
+            base = f"https://{host}/v1" if kind == "openai" else f"https://{host}"
+            control.add_provider(NewProvider(name=name, kind=kind, base_url=base, key=providers[host].key))
+        self.key = control.add_client("tools").key
+        for number in range(20):
+            self.statuses.append(self._ask(number))
+
+    def _ask(self, number: int) -> int:
+        hostile = "![x](http://198.51.100.61/p.png) <img src=http://198.51.100.62/> <svg><image href='http://198.51.100.63/'/></svg>"
+        message = [{"role": "user", "content": f"{number} {hostile}"}]
+        stream = number % 4 > 1
+        base = f"http://127.0.0.1:{self.port}"
+        if number % 2:
+            body = {"model": "two/claude-sonnet-4-5", "max_tokens": 50, "messages": message, "stream": stream}
+            headers = {"x-api-key": self.key, "anthropic-version": "2023-06-01"}
+            return httpx2.post(f"{base}/v1/messages", json=body, headers=headers, timeout=30).status_code
+        body = {"model": "one/gpt-4o-mini", "messages": message, "stream": stream}
+        return httpx2.post(
+            f"{base}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {self.key}"}, timeout=30
+        ).status_code
+
+    def _crash(self, control: ControlClient) -> None:
+        pid = next(each.pid for each in control.network().processes if each.role == "engine")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: self._other_engine(control, pid), "the engine to come back", 60)
+        self.statuses.append(self._ask(0))
+
+    def _other_engine(self, control: ControlClient, pid: int) -> bool:
+        try:
+            return control.snapshot().state == "running" and any(
+                each.role == "engine" and each.pid != pid for each in control.network().processes
+            )
+        except AppError:
+            return False
+
+    def _without_names(self, control: ControlClient, resolver: world.Resolver) -> None:
+        resolver.take_down()
+        tested = control.test_provider("two")
+        self.statuses.append(0 if tested.account.test_ok is False else 200)
+        resolver.bring_up()
+
+    def _leaks(self, control: ControlClient) -> dict[str, str]:
+        """With a client's connection open, for the leak that wants to re-aim one."""
+        with socket.create_connection(("127.0.0.1", self.port)) as idle:
+            idle.sendall(b"GET /health/liveliness HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            idle.recv(1000)
+            self.trigger.touch()
+            found: dict[str, str] = {}
+            for name in ("engine", "window"):
+                found |= json.loads(wait_for(lambda name=name: self._result(name), f"the {name}'s leaks", 60))  # type: ignore[misc]
+        time.sleep(3)
+        return found
+
+    def _result(self, name: str) -> str:
+        path = self.results / f"{name}.json"
+        return path.read_text() if path.exists() else ""
+
+    def _state(self, control: ControlClient) -> str:
+        try:
+            return control.snapshot().state
+        except AppError:
+            return ""
+
+    def _local_resolver(self) -> Path:
+        """A stand-in for a resolver's local socket: notes who reaches it."""
+        self.reached: list[str] = []
+        path = self.folder / "resolver.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen()
+
+        def take() -> None:
+            while True:
+                made, _ = listener.accept()
+                with made:
+                    self.reached.append(made.recv(100).decode("latin-1"))
+
+        threading.Thread(target=take, daemon=True).start()
+        return path
+
+
+def free_port_here() -> int:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    return free_port()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
