@@ -7,8 +7,9 @@ import sys
 from typing import Any, Final, NoReturn
 
 from app import __version__
+from app.cli import ledger_options
 
-DIMENSIONS: Final = ("day", "client", "model", "provider")
+DIMENSIONS: Final = ("hour", "day", "month", "client", "model", "provider")
 EXIT_CODES: Final = """exit codes:
   0    done
   1    refused or failed; the line on standard error says why
@@ -149,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     verb(network, "refused", "what was refused, and who asked")
     verb(network, "selftest", "every process really tries to get out, to addresses that belong to nobody")
     verb(network, "report", "a signed report and the program that checks it, into a new folder").add_argument("folder", metavar="FOLDER")
+
+    ledger_options.add(verb, verbs, actions, _date)
 
     unlock = verb(verbs, "unlock", "open the vault: asks for the passphrase, or lets the system ask for its keyring")
     unlock.add_argument("--passphrase-stdin", action="store_true", help="read the passphrase from standard input")

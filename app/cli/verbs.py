@@ -226,6 +226,13 @@ def _audit_list(options: Namespace, client: ControlClient) -> int:
     return OK
 
 
+def _ledger(options: Namespace, client: ControlClient) -> int:
+    from app.cli import ledger  # noqa: PLC0415  no other verb needs it
+
+    act: Verb = getattr(ledger, f"{options.verb}_{options.action}" if options.action else f"perform_{options.verb}")
+    return act(options, client)
+
+
 def _audit(options: Namespace, client: ControlClient) -> int:
     from app.cli import audit  # noqa: PLC0415  no other verb needs it
 
@@ -314,6 +321,14 @@ VERBS: Final[dict[tuple[str, str | None], Verb]] = {
     ("audit", "policy"): _audit,
     ("audit", "accept"): _audit,
     ("privacy", None): _audit,
+    ("export", None): _ledger,
+    ("reprice", None): _ledger,
+    ("retention", "show"): _ledger,
+    ("retention", "set"): _ledger,
+    ("retention", "run"): _ledger,
+    ("price", "set"): _ledger,
+    ("price", "list"): _ledger,
+    ("price", "remove"): _ledger,
     ("network", "status"): _network,
     ("network", "destinations"): _network,
     ("network", "refused"): _network,

@@ -82,10 +82,10 @@ async def export(status: Status, request: Incoming, arguments: dict[str, list[st
     first = await opened.threads.read(read)  # what is not understood is said before the answer begins
     stream = await request.stream(200, (), "text/csv; charset=utf-8" if form == "csv" else "application/x-ndjson")
     try:
-        await stream.write(rows_out.head(form))
         body, count, after = first
+        body = rows_out.head(form) + body
         while True:
-            if body:
+            if body:  # an empty piece would end the answer
                 await stream.write(body)
             rows += count
             if after is None:

@@ -1,0 +1,65 @@
+"""From requests to sums, files, prices and retention, by the command line against a real gateway."""
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.gateway import ROOT, gateway, wait_for
+
+
+def test_requests_are_summed_priced_taken_out_and_kept_within_limits(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+
+    def ask(*words: str, code: int = 0) -> str:
+        command = [sys.executable, "-m", "app", *words, "--data-dir", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+        assert done.returncode == code, done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    with gateway(folder) as one, one.control() as client:
+        wait_for(lambda: client.snapshot().state == "running", "the store to open")
+        for _ in range(3):
+            client.echo()
+        rows = wait_for(lambda: len(found := client.activity(limit=10).rows) == 3 and found, "the rows to be recorded")
+        for by in ("hour", "day", "month"):
+            assert sum(row["requests"] for row in json.loads(ask("usage", "--by", f"{by},model", "--json"))) == 3
+
+        target = tmp_path / "out.csv"
+        assert json.loads(ask("export", str(target), "--json"))["rows"] == 3
+        assert stat.S_IMODE(target.stat().st_mode) == 0o600
+        with target.open(newline="") as file:
+            assert [row["id"] for row in csv.DictReader(file)] == [row.id for row in rows][::-1]
+        assert "exists already" in ask("export", str(target), code=1)
+        assert {row.status for row in rows} == {200}
+        lines = ask("export", "-", "--form", "jsonl", "--status", "200").splitlines()
+        assert [json.loads(line)["id"] for line in lines] == [row.id for row in rows][::-1]
+        assert ask("export", "-", "--client", "nobody", "--form", "jsonl") == ""
+        assert "a status is" in ask("export", str(tmp_path / "x"), "--status", "teapot", code=1).lower()
+        assert not (tmp_path / "x").exists()
+        assert not (tmp_path / "x.part").exists()
+
+        account = rows[0].account
+        assert "costs: in 3, out 5.5" in ask("price", "set", account, "-", "--input", "3", "--output", "5.5")
+        assert json.loads(ask("reprice", "--json"))["changed"] == 0  # nothing is unpriced
+        found = json.loads(ask("reprice", "--all", "--json"))
+        assert (found["looked_at"], found["changed"], found["before_microusd"]) == (3, 3, 0)
+        after = client.activity(limit=10).rows
+        assert all(row.price.startswith("own ") for row in after)
+        assert sum(row.cost_microusd or 0 for row in after) == found["after_microusd"] > 0
+        assert client.usage(())[0].cost_microusd == found["after_microusd"]
+        assert client.echo().row.price.startswith("own ")
+        assert account in ask("price", "list")
+        ask("price", "remove", account, "-")
+        assert client.echo().row.price == "local"
+
+        assert "no limit" in ask("retention", "set", "--days", "30", "--size", "0")
+        assert json.loads(ask("retention", "run", "--json"))["rows"] == 0
+        assert "ten million" in ask("retention", "set", "--size", "1k", code=1)
+        kinds = [entry.kind for entry in client.audit(limit=100).entries]
+        assert {"ledger.exported", "ledger.repriced", "price.set", "setting.changed"} <= set(kinds)
+        assert client.verify_audit().state == "intact"
