@@ -52,7 +52,7 @@ class Entry:
     secret: Secret | None = None
     timeouts: Timeouts = _PATIENT
     own: Mapping[str, OwnPrice] = field(default_factory=dict)
-    _bases: dict[tuple[str, str], tuple[Secret | None, Outgoing]] = field(default_factory=dict)
+    _bases: dict[tuple[str, str, str], tuple[Secret | None, Outgoing]] = field(default_factory=dict)
     _passed: dict[tuple[str, str], int] = field(default_factory=dict)
     _returned: dict[tuple[str, str], bool] = field(default_factory=dict)
 
@@ -71,11 +71,11 @@ class Entry:
     def asks_usage(self) -> bool:
         return self.kind.asks_usage if self.kind is not None else True
 
-    def dialect_for(self, client: Dialect) -> Dialect:
+    def dialect_for(self, client: Dialect, endpoint: str = "") -> Dialect:
         """The client's own dialect where the account speaks it, so that bytes stay untouched; else the account's."""
         if self.kind is None:
             return client if client.name in echo.SPEAKS else DIALECTS["openai"]
-        if speech(self.kind, self.account, client.name) is not None:
+        if speech(self.kind, self.account, client.name, endpoint) is not None:
             return client
         return DIALECTS[self.kind.dialect]
 
@@ -83,23 +83,26 @@ class Entry:
     def quirks(self) -> frozenset[str]:
         return frozenset() if self.kind is None else frozenset[str](self.kind.quirks)
 
-    def outgoing(self, endpoint: str, key: Secret | None, headers: Iterable[tuple[str, str]], dialect: Dialect) -> Outgoing:
+    def outgoing(
+        self, endpoint: str, key: Secret | None, headers: Iterable[tuple[str, str]], dialect: Dialect, model: str = ""
+    ) -> Outgoing:
         """What `providers.request` makes of this. Address, key and our own headers are the same each time, and programs send the same
         header names each time, so both are worked out once."""
         kind = self.kind
         if kind is None:
             return _NOTHING
-        base = self._bases.get((dialect.name, endpoint))
+        place = (dialect.name, endpoint, model if "deployments" in kind.quirks else "")
+        base = self._bases.get(place)
         if base is None or base[0] is not key:
             if len(self._bases) > _MOST_NAMES:
                 self._bases.clear()
-            base = self._bases[dialect.name, endpoint] = (key, request(kind, self.account, dialect, endpoint, (), key))
+            base = self._bases[place] = (key, request(kind, self.account, dialect, endpoint, (), key, model=model))
         plain, names, passed, removed = base[1], self._passed, [], 0
         for pair in headers:
             name = (dialect.name, pair[0])
             goes = names.get(name)
             if goes is None:
-                probe = request(kind, self.account, dialect, endpoint, ((pair[0], "x"),), key)
+                probe = request(kind, self.account, dialect, endpoint, ((pair[0], "x"),), key, model=model)
                 goes = 0 if probe.removed else 1 if len(probe.headers) == len(plain.headers) else 2
                 if len(names) < _MOST_NAMES:
                     names[name] = goes

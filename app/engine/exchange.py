@@ -110,7 +110,7 @@ class Gateway:
         target = routing.choose(call.model, opened.accounts.offers())
         entry = opened.accounts.get(target.account)
         draft.aim(entry, target.model)
-        provider = draft.spoken = entry.dialect_for(dialect)
+        provider = draft.spoken = entry.dialect_for(dialect, spot.endpoint)
         if spot.endpoint in count.COUNTS and provider.name != dialect.name:
             return self._estimated(spot, draft, opened, body)
         if spot.endpoint == responses.ENDPOINT and client is not None:
@@ -125,7 +125,7 @@ class Gateway:
         )  # fmt: skip
         draft.dropped = relay.dropped
         # 7 What the provider is sent: built from an allowlist, so that nothing rides along.
-        outgoing = entry.outgoing(relay.endpoint, key, request.pairs(), provider)
+        outgoing = entry.outgoing(relay.endpoint, key, request.pairs(), provider, target.model)
         draft.removed = outgoing.removed
         sent = {name for name, _ in outgoing.headers}
         headers = (*outgoing.headers, *(pair for pair in relay.headers if pair[0] not in sent)) if relay.headers else outgoing.headers
