@@ -21,7 +21,10 @@ import environment
 import needs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VERBS = ("serve", "status", "provider", "client", "activity", "usage", "audit", "unlock", "quit", "shortcut")
+VERBS = (
+    "serve", "status", "provider", "client", "activity", "usage", "price", "reprice", "export", "retention", "audit", "network", "privacy",
+    "verify", "unlock", "quit", "shortcut",
+)  # fmt: skip
 OLDEST, NEWEST = (3, 11), (3, 14)
 LINUX = str(sys.platform) == "linux"
 
