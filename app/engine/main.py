@@ -241,4 +241,5 @@ class _Engine:
 
 def _same_user(sock: socket.socket) -> bool:
     """Whether the other end of a control connection is the person whose gateway this is."""
-    return os.name == "posix" and peer_uid(sock) == os.getuid()
+    own_user = getattr(os, "getuid", None)  # Windows has none, and no control connection that is checked so
+    return own_user is not None and peer_uid(sock) == own_user()
