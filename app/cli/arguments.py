@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         ("remove", "forget a program; its key stops working"),
     ):
         verb(client, name, summary).add_argument("name", metavar="NAME")
+    identifiers = verb(client, "identifiers", "what becomes of identifiers of you and your machine in a program's requests")
+    identifiers.add_argument("name", metavar="NAME")
+    identifiers.add_argument("choice", choices=("pseudonym", "remove", "pass"), help="pseudonym is what a new client has")
     content = verb(client, "content", "whether answers of the Responses API are kept for a program, encrypted, for 30 days")
     content.add_argument("name", metavar="NAME")
     content.add_argument("keeps", choices=("on", "off"), help="off also deletes what was kept")

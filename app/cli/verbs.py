@@ -160,6 +160,13 @@ def _client_content(options: Namespace, client: ControlClient) -> int:
     return OK
 
 
+def _client_identifiers(options: Namespace, client: ControlClient) -> int:
+    words = {"pseudonym": "are replaced by a pseudonym", "remove": "are taken out", "pass": "go out as they are"}
+    changed = client.choose_identifiers(options.name, options.choice)
+    show(options, changed, f"Identifiers in requests of {options.name} {words[changed.identifiers]}.")
+    return OK
+
+
 def _client_unblock(options: Namespace, client: ControlClient) -> int:
     show(options, client.unblock_client(options.name), f"{options.name} may ask again.")
     return OK
@@ -310,6 +317,7 @@ VERBS: Final[dict[tuple[str, str | None], Verb]] = {
     ("client", "block"): _client_block,
     ("client", "unblock"): _client_unblock,
     ("client", "content"): _client_content,
+    ("client", "identifiers"): _client_identifiers,
     ("client", "remove"): _client_remove,
     ("activity", None): _activity,
     ("usage", None): _usage,

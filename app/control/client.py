@@ -29,6 +29,7 @@ from app.control.contract import (
     AuditTarget,
     AuditVerdict,
     Client,
+    ClientIdentifiers,
     ClientKey,
     Done,
     EchoResult,
@@ -60,6 +61,7 @@ from app.control.contract import (
     VaultView,
 )
 from app.core.errors import CODES, AppError
+from app.core.records import Identifiers
 
 if TYPE_CHECKING:
     import httpx2
@@ -155,6 +157,10 @@ class ControlClient:
     def keep_content(self, name: str, *, keeps: bool) -> Client:
         """Allow, or no longer allow, that answers of the Responses API are kept for this client."""
         return self._ask("POST", f"/v0/clients/{_segment(name)}/content", Client, KeepContent(keeps=keeps))
+
+    def choose_identifiers(self, name: str, identifiers: Identifiers) -> Client:
+        """What becomes of identifiers in this client's requests: replaced by a pseudonym, removed, or passed."""
+        return self._ask("POST", f"/v0/clients/{_segment(name)}/identifiers", Client, ClientIdentifiers(identifiers=identifiers))
 
     def remove_client(self, name: str) -> Done:
         return self._ask("DELETE", f"/v0/clients/{_segment(name)}", Done)

@@ -13,6 +13,11 @@ Paths (all under `/v0`):
     DELETE /v0/providers/NAME                -> Done
     POST   /v0/clients            NewClient  -> ClientKey (the only time the key is shown)
     POST   /v0/clients/NAME/block | unblock  -> Client
+    POST   /v0/clients/NAME/identifiers ClientIdentifiers -> Client (what becomes of identifiers in its requests)
+    GET    /v0/network                       -> NetworkView
+    GET    /v0/network/records?limit=N       -> list[EgressRecord], newest first
+    POST   /v0/network/selftest              -> LeakAttempt lines as they happen
+    POST   /v0/network/report                -> NetworkReport
     POST   /v0/clients/NAME/content KeepContent -> Client (whether answers may be kept for it)
     DELETE /v0/clients/NAME                  -> Done
     GET    /v0/activity?limit=N&before=ID    -> ActivityPage, newest first. after=ID instead: the oldest of those after it. Filters, each
@@ -61,6 +66,7 @@ from app.core.records import (
     Exchange,
     HostView,
     HourBar,
+    Identifiers,
     NameAsked,
     OwnPrice,
     RefusedAttempt,
@@ -175,6 +181,10 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
 
 class NewClient(msgspec.Struct, frozen=True, kw_only=True):
     name: str
+
+
+class ClientIdentifiers(msgspec.Struct, frozen=True, kw_only=True):
+    identifiers: Identifiers
 
 
 class KeepContent(msgspec.Struct, frozen=True, kw_only=True):

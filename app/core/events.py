@@ -126,6 +126,16 @@ class ClientUnblocked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClientIdentifiersChanged(Event):
+    """What becomes of identifiers in a client's requests."""
+
+    KIND: ClassVar[str] = "client.identifiers_changed"
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientContentChanged(Event):
     """Whether answers may be kept for a client. Without permission, what was kept is deleted in the same transaction."""
 

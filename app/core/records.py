@@ -80,11 +80,15 @@ class Account:
     test_ms: int | None = None
 
 
+Identifiers = Literal["pseudonym", "remove", "pass"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """A program that asks us. Its key is not here and not stored anywhere: `digest` is HMAC-SHA256 of it, kept in the store.
 
     keeps_content: the person allowed that answers of the Responses API are kept for it, so that it can continue from them.
+    identifiers: what becomes of those in its requests: pseudonym (replaced), remove or pass.
     """
 
     name: str
@@ -94,6 +98,7 @@ class Client:
     blocked: bool = False
     last_seen_us: int | None = None
     keeps_content: bool = False
+    identifiers: Identifiers = "pseudonym"
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)  # as good as frozen, whose constructor costs three times as much
@@ -176,6 +181,10 @@ class OwnPrice:
         """As an audit entry tells it."""
         parts = (("in", self.input), ("out", self.output), ("cached", self.cached), ("cache write", self.cache_write))
         return ", ".join(f"{name} {price}" for name, price in parts if price)
+
+
+# How `dropped` names what was replaced or removed because it identifies somebody.
+HIDDEN: Final = "identifier: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Final
 from app.core.errors import AppError
 from app.core.records import Client
 from app.engine.web import Incoming
+from app.wire.identifiers import Pseudonyms
 
 PREFIX: Final = "sk-gh-"
 HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key", "x-litellm-api-key")
@@ -30,6 +31,8 @@ class Clients:
     """All clients by digest and by name. Used on the event loop only."""
 
     def __init__(self, hmac_key: bytes, known: Iterable[tuple[Client, bytes]] = ()) -> None:
+        # A key of its own, so that a pseudonym says nothing about a client's key.
+        self.pseudonyms: Final = Pseudonyms(hmac.digest(hmac_key, b"gatehouse pseudonyms v1", "sha256"))
         self._keyed: Final = hmac.new(hmac_key, digestmod="sha256")
         self._by_digest: Final[dict[bytes, Client]] = {}
         self._digests: Final[dict[str, bytes]] = {}

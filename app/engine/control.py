@@ -17,9 +17,18 @@ import msgspec
 
 from app.control import contract
 from app.core.errors import AppError
-from app.core.events import ClientAdded, ClientBlocked, ClientContentChanged, ClientRemoved, ClientUnblocked, QuitAsked, Who
+from app.core.events import (
+    ClientAdded,
+    ClientBlocked,
+    ClientContentChanged,
+    ClientIdentifiersChanged,
+    ClientRemoved,
+    ClientUnblocked,
+    QuitAsked,
+    Who,
+)
 from app.core.names import check_client_name
-from app.core.records import Client
+from app.core.records import Client, Identifiers
 from app.core.secret import Secret
 from app.engine import audit_routes, figures
 from app.engine.accounts import kinds
@@ -105,6 +114,9 @@ class Control:
                 return _reply(await self._add_client((await _read(request, contract.NewClient)).name, who))
             case "POST", ["clients", name, "block" | "unblock" as verb]:
                 return _reply(await self._block_client(name, blocked=verb == "block", who=who))
+            case "POST", ["clients", name, "identifiers"]:
+                chosen = (await _read(request, contract.ClientIdentifiers)).identifiers
+                return _reply(await self._choose_identifiers(name, chosen, who))
             case "POST", ["clients", name, "content"]:
                 return _reply(await self._keep_content(name, keeps=(await _read(request, contract.KeepContent)).keeps, who=who))
             case "DELETE", ["clients", name]:
@@ -237,6 +249,23 @@ class Control:
 
             await opened.threads.write(write)
             client = replace(client, keeps_content=keeps)
+            opened.clients.put(client, opened.clients.digest_of(name))
+            self._bus.changed()
+        return client
+
+    async def _choose_identifiers(self, name: str, chosen: Identifiers, who: Who) -> Client:
+        opened = self._status.need()
+        client = opened.clients.get(name)
+        if client.identifiers != chosen:
+            event = ClientIdentifiersChanged(name=name, before=client.identifiers, after=chosen)
+            now = self._status.now_us()
+
+            def write() -> None:
+                with opened.threads.store.change(event, who, now) as connection:
+                    clients.set_identifiers(connection, name, chosen)
+
+            await opened.threads.write(write)
+            client = replace(client, identifiers=chosen)
             opened.clients.put(client, opened.clients.digest_of(name))
             self._bus.changed()
         return client

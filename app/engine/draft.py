@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
 from app.core.ids import call_id
-from app.core.records import Exchange, Outcome, Tokens
+from app.core.records import HIDDEN, Exchange, Outcome, Tokens
 from app.wire.usage import Usage
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Draft:
     spoken: the provider's dialect."""
 
     __slots__ = (
-        "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us", "held", "id",
-        "journaled", "keeping", "last", "message", "model", "opened_us", "removed", "reply", "spoken", "stream", "usage",
+        "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us", "held",
+        "hidden", "id", "journaled", "keeping", "last", "message", "model", "opened_us", "removed", "reply", "spoken", "stream", "usage",
     )  # fmt: skip
 
     def __init__(self, now_us: int, endpoint: str, dialect: str) -> None:
@@ -43,6 +43,7 @@ class Draft:
         self.usage: Usage | None = None
         self.removed = self.held = 0
         self.dropped: tuple[str, ...] = ()
+        self.hidden: tuple[str, ...] = ()
         self.reply: Reply | EchoReply | None = None
         self.last: Exchange | None = None
         self.keeping: Keeping | None = None
@@ -124,6 +125,6 @@ class Draft:
             bytes_out=reply.bytes_out if reply is not None else self._went[1],
             bytes_in=reply.bytes_in if reply is not None else 0,
             removed_headers=self.removed,
-            dropped=", ".join(self.dropped),
+            dropped=", ".join((*self.dropped, *(f"{HIDDEN}{name}" for name in self.hidden))),
         )
         return self.last

@@ -34,6 +34,7 @@ from app.wire.body import understand
 from app.wire.bridge import Bridge, Relay, passage
 from app.wire.dialect import Dialect
 from app.wire.dialects import DIALECTS, Place, place, speaker
+from app.wire.identifiers import hide
 from app.wire.redact import redact
 
 HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness", "/health/readiness"})
@@ -116,6 +117,12 @@ class Gateway:
         if spot.endpoint == responses.ENDPOINT and client is not None:
             draft.keeping = await responses.begin(opened, client, entry, provider, body, call)
             body, call = draft.keeping.body, draft.keeping.call
+        # What identifies the person or the machine stays here, as chosen for this client.
+        choice = client.identifiers if client is not None else "pseudonym"
+        hidden = hide(body, call.members, choice, opened.clients.pseudonyms, draft.client)
+        if hidden.names:
+            body, draft.hidden = hidden.body, hidden.names
+            call = understand(body, spot.endpoint, model=spot.model, stream=spot.stream)
         # 5 The key for there, bound to that account's host.
         key = await opened.accounts.secret(entry)
         # 6 Same dialect: the body as it came, but for the model's name and the wish for usage. Otherwise it is translated.

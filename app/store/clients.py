@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
-from app.core.records import Client
+from app.core.records import Client, Identifiers
 from app.store import responses
 from app.store.statements import Statements
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-_ALL: Final = "SELECT name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content FROM clients ORDER BY created_us, name"
+_ALL: Final = """
+SELECT name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content, identifiers
+FROM clients ORDER BY created_us, name"""
 _ADD: Final = """
 INSERT INTO clients (name, digest, prefix, last4, created_us, blocked, last_seen_us) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING"""
@@ -31,10 +33,11 @@ def all(connection: Statements) -> list[tuple[Client, bytes]]:  # noqa: A001  (r
                 blocked=bool(blocked),
                 last_seen_us=last_seen_us,
                 keeps_content=bool(keeps_content),
+                identifiers=identifiers,
             ),
             digest,
         )
-        for name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content in connection.exec_driver_sql(_ALL)
+        for name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content, identifiers in connection.exec_driver_sql(_ALL)
     ]
 
 
@@ -55,6 +58,11 @@ def set_keeps_content(connection: Connection, name: str, keeps: bool) -> None:
     _found(connection.exec_driver_sql("UPDATE clients SET keeps_content = ? WHERE name = ?", (keeps, name)).rowcount, name)
     if not keeps:
         responses.forget(connection, name)
+
+
+def set_identifiers(connection: Connection, name: str, choice: Identifiers) -> None:
+    """What becomes of identifiers in its requests. AppError unknown_name."""
+    _found(connection.exec_driver_sql("UPDATE clients SET identifiers = ? WHERE name = ?", (choice, name)).rowcount, name)
 
 
 def remove(connection: Connection, name: str) -> None:

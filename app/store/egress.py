@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from app.core.records import DestinationUse, EgressRecord, NameAsked, RefusedAttempt
+from app.core.records import HIDDEN, DestinationUse, EgressRecord, NameAsked, RefusedAttempt
 from app.store import days
 from app.store.statements import Statements
 
@@ -84,7 +84,10 @@ _ISSUERS: Final = """SELECT issuer, spki, tls FROM egress WHERE host = ? AND por
 _FIRST_SPKI: Final = "SELECT spki, issuer FROM egress WHERE host = ? AND port = ? AND spki != '' ORDER BY connection LIMIT 1"
 _LEDGER: Final = """SELECT connection, count(*), sum(bytes_out), sum(bytes_in) FROM exchanges
 WHERE id >= ? AND connection >= ? GROUP BY connection"""
-_REMOVED: Final = "SELECT coalesce(sum(removed_headers), 0), coalesce(sum(removed_headers > 0), 0) FROM exchanges WHERE id >= ?"
+_REMOVED: Final = f"""
+SELECT coalesce(sum(removed_headers), 0), coalesce(sum(removed_headers > 0 OR instr(dropped, '{HIDDEN}') > 0), 0),
+    coalesce(sum((length(dropped) - length(replace(dropped, '{HIDDEN}', ''))) / {len(HIDDEN)}), 0)
+FROM exchanges WHERE id >= ?"""  # noqa: S608 - a constant of ours
 _LAST: Final = "SELECT max(coalesce((SELECT max(connection) FROM egress), 0), coalesce((SELECT max(connection) FROM exchanges), 0))"
 
 
@@ -171,7 +174,7 @@ def last_number(connection: Statements) -> int:
 def removed(connection: Connection, from_id: bytes) -> tuple[int, int, int]:
     """What was taken out before it left, since then: headers, exchanges they were taken from, identifiers in bodies."""
     row = connection.exec_driver_sql(_REMOVED, (from_id,)).one()
-    return int(row[0]), int(row[1]), 0
+    return int(row[0]), int(row[1]), int(row[2])
 
 
 def _record(row: Iterable[object]) -> EgressRecord:

@@ -329,6 +329,10 @@ def _prices(connection: sqlcipher3.Connection) -> None:
         connection.execute(statement)
 
 
+def _rides_along(connection: sqlcipher3.Connection) -> None:
+    connection.execute("ALTER TABLE clients ADD COLUMN identifiers TEXT NOT NULL DEFAULT 'pseudonym'")
+
+
 ALL: Final[tuple[Migration, ...]] = (
     Migration("first", _first),
     Migration("checkpoints and settings", _checkpoints),
@@ -336,4 +340,5 @@ ALL: Final[tuple[Migration, ...]] = (
     Migration("egress records", _egress),
     Migration("families of rows and whole days", _ways_to_ask),
     Migration("own prices and later costs", _prices),
+    Migration("what rides along", _rides_along),
 )

@@ -99,7 +99,7 @@ def rewrite(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str
         return _encode({name: msgspec.Raw(value) for name, value in values.items()})
     spans = _only_places(body, members, values) if len(body) <= _SHORT else None
     if spans is None:
-        spans = _places(body, members, values)
+        spans = places(body, members, values)
     if spans is None:
         raws = dict(members)
         raws.update({name: msgspec.Raw(value) for name, value in values.items()})
@@ -234,7 +234,7 @@ def _names_host(name: str) -> AppError:
 
 
 def _only_places(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str, bytes]) -> dict[str, tuple[int, int]] | None:
-    """As `_places`, quicker for a short body: a name that stands there once, and that nothing could spell with escapes, is the member.
+    """As `places`, quicker for a short body: a name that stands there once, and that nothing could spell with escapes, is the member.
     None when that does not decide it."""
     if _ESCAPED_LETTER in body:
         return None
@@ -254,7 +254,7 @@ def _only_places(body: bytes, members: Mapping[str, msgspec.Raw], values: Mappin
     return spans
 
 
-def _places(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str, bytes]) -> dict[str, tuple[int, int]] | None:
+def places(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str, bytes]) -> dict[str, tuple[int, int]] | None:
     """Where the values of those members stand that are in `values`. None when a member occurs twice, or when one of these spells its
     name with escapes."""
     opened = _OPEN.match(body)
