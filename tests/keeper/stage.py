@@ -127,10 +127,12 @@ class Stage:
         self.printed: list[str] = []
         given = {"data_dir": str(folder), "port": 0, "vault": "session", "window": False, "real": real} | options
         given |= {"puppet": str(PUPPET), "wires": self._wires_path}
+        # The folder of the sockets follows from it, and the test looks for them there, too.
+        session = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR",) if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, json.dumps(given)],
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "HOME": str(folder.parent), "TMPDIR": "/tmp"} | (environment or {}),
+            env={"PATH": os.environ["PATH"], "HOME": str(folder.parent), "TMPDIR": "/tmp"} | session | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
