@@ -36,7 +36,7 @@ class Messages:
     dialect = "anthropic"
     errors = ERRORS
     broken: type[Exception] = anthropic.APIStatusError
-    no_thoughts = ""
+    no_thoughts = no_refusals = ""
     lacks = frozenset({"embeddings"})
 
     def __init__(self, url: str, key: str) -> None:

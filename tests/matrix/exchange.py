@@ -87,7 +87,8 @@ class Client(Protocol):
     """A package, set up with base URL and key as its documentation says.
 
     name: as the table calls it. dialect: what it speaks. errors: its exception class by status. broken: that for an error inside a
-    stream. no_thoughts: why it cannot show what a model thought, or "". lacks: features that it has no words for.
+    stream. no_thoughts: why it cannot show what a model thought, or "". lacks: features that it has no words for. no_refusals:
+    why it cannot show the words of a streamed refusal, or "".
     """
 
     name: str
@@ -95,6 +96,7 @@ class Client(Protocol):
     errors: dict[int, type[Exception]]
     broken: type[Exception]
     no_thoughts: str
+    no_refusals: str
     lacks: frozenset[str]
 
     def say(self, ask: Ask) -> Got:

@@ -79,7 +79,8 @@ class Cell:
         return found
 
 
-Feature = Callable[[Cell], None]
+# None, or what is to be known although it works.
+Feature = Callable[[Cell], str | None]
 FEATURES: dict[str, Feature] = {}
 
 
@@ -223,6 +224,7 @@ def _thinking(cell: Cell, stream: bool) -> None:
     assert got.text == TEXT
     assert got.thinking.strip() == ("" if cell.client.no_thoughts else THOUGHT)
     assert cell.seen.effort or cell.seen.budget, "the provider was not asked to think"
+    assert cell.rows()[0].tokens.reasoning == 3
 
 
 @feature("thinking")
@@ -266,11 +268,14 @@ def why_it_ended(cell: Cell) -> None:
 
 
 @feature("a refusal")
-def refusal(cell: Cell) -> None:
+def refusal(cell: Cell) -> str | None:
     """The model's own words where it has some, else that it was refused."""
     for stream in (False, True):
         got = cell.client.say(Ask(model=cell.model("say=refusal"), stream=stream))
-        assert DECLINED in got.text or got.stop == STOPS[cell.client.dialect]["filter"] or cell.client.name == "langchain-openai"
+        if stream and cell.client.no_refusals and (got.text, got.stop) == ("", STOPS[cell.client.dialect]["stop"]):
+            return cell.client.no_refusals
+        assert DECLINED in got.text or got.stop == STOPS[cell.client.dialect]["filter"]
+    return None
 
 
 @feature("a tool without arguments")
@@ -302,13 +307,14 @@ def usage(cell: Cell) -> None:
 
 
 @feature("counting tokens")
-def counting_tokens(cell: Cell) -> None:
+def counting_tokens(cell: Cell) -> str | None:
     """The provider's count in its own dialect, an estimate in any other."""
     counted = cell.client.count(Ask(model=cell.model("input=321"), text="Hello " * 100))
     if cell.client.dialect == cell.dialect:
         assert counted == 321
-    else:
-        assert 50 < counted < 1000
+        return None
+    assert 50 < counted < 1000
+    return "In another dialect than the provider's, tokens are counted by Gatehouse: an estimate, marked as one"
 
 
 @feature("embeddings")

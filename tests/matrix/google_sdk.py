@@ -33,7 +33,7 @@ class Gemini:
     dialect = "gemini"
     errors = ERRORS
     broken: type[Exception] = google_errors.APIError
-    no_thoughts = ""
+    no_thoughts = no_refusals = ""
     lacks = frozenset({"cache marks", "embeddings"})
 
     def __init__(self, url: str, key: str) -> None:

@@ -80,7 +80,7 @@ class _LangChain:
             assert reply is not None
         else:
             reply = model.invoke(messages, **bound)
-        got.text = str(reply.text)
+        got.text = str(reply.text) or reply.additional_kwargs.get("refusal", "")
         got.thinking = "".join(str(block.get("reasoning", "")) for block in reply.content_blocks if block["type"] == "reasoning")
         got.calls = [(call["name"], call["args"]) for call in reply.tool_calls]
         got.stop = self._stop(reply)
@@ -119,6 +119,7 @@ class OpenAI(_LangChain):
     errors = openai_sdk.ERRORS
     broken: type[Exception] = openai.APIError
     no_thoughts = "langchain-openai reads no thoughts from Chat Completions"
+    no_refusals = "langchain-openai reads no streamed refusal"
     lacks = frozenset({"cache marks", "counting tokens", "embeddings"})
 
     def _model(self, ask: Ask) -> BaseChatModel:
@@ -145,7 +146,7 @@ class Anthropic(_LangChain):
     dialect = "anthropic"
     errors = anthropic_sdk.ERRORS
     broken: type[Exception] = anthropic.APIStatusError
-    no_thoughts = ""
+    no_thoughts = no_refusals = ""
     lacks = frozenset({"counting tokens", "embeddings"})
 
     def _model(self, ask: Ask) -> BaseChatModel:

@@ -38,7 +38,7 @@ EMBEDDED = [0.25, -0.5, 0.75, 0.0]
 class _OpenAI:
     errors = ERRORS
     broken: type[Exception] = openai.APIError
-    no_thoughts = ""
+    no_thoughts = no_refusals = ""
     lacks = frozenset({"cache marks", "counting tokens"})
 
     def __init__(self, url: str, key: str) -> None:
