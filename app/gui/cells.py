@@ -23,7 +23,9 @@ R = TypeVar("R")
 _SELECTED: Final = QStyle.StateFlag.State_Selected
 _LEFT: Final = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter) | int(Qt.TextFlag.TextSingleLine)
 _RIGHT: Final = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter) | int(Qt.TextFlag.TextSingleLine)
-_TONES: Final = {"ok": ("ok", "oki"), "wa": ("wa", "wai"), "er": ("er", "eri")}
+_TONES: Final = {"ok": ("ok", "oki"), "wa": ("wa", "wai"), "er": ("er", "eri")} | {
+    ink: ("tx", ink) for ink in ("acc", "c2", "c3", "c4", "c5", "c6")
+}
 _TILE: Final = 32
 _GLYPH: Final = 14
 

@@ -20,6 +20,7 @@ GLYPHS: Final[dict[str, int]] = {
     "caret-down": 0xF0C2,
     "caret-right": 0xF0C4,
     "caret-up": 0xF0C5,
+    "chart-bar": 0xF0D2,
     "check": 0xF0E7,
     "check-circle-fill": 0xF851,
     "circle-dashed": 0xF0ED,

@@ -67,6 +67,10 @@ class Tokens:
     nebg: str
     neln: str
     c2: str
+    c3: str
+    c4: str
+    c5: str
+    c6: str
     grid: str
     scrim: str
     shadow: str
@@ -80,7 +84,8 @@ LIGHT: Final = Tokens(
     ok="#176B3A", oki="#1D8148", okbg="#E5F3EA", okln="#BFDFCB",
     wa="#7F4B00", wai="#B26B00", wabg="#FCF1DB", waln="#EBD3A0",
     er="#A8231B", eri="#C9352B", erbg="#FCEAE8", erln="#F1C4BF",
-    nebg="#EFEDE8", neln="#DDD9D1", c2="#5A8FE4", grid="#ECE9E3", scrim="#571C1B19", shadow="#291C1B19",
+    nebg="#EFEDE8", neln="#DDD9D1", c2="#5A8FE4", c3="#C4830F", c4="#8A5A9C", c5="#918C83", c6="#3F9486",
+    grid="#ECE9E3", scrim="#571C1B19", shadow="#291C1B19",
 )  # fmt: skip
 
 DARK: Final = Tokens(
@@ -91,7 +96,8 @@ DARK: Final = Tokens(
     ok="#76D39B", oki="#4FBF7E", okbg="#16291E", okln="#27472F",
     wa="#F0BE66", wai="#E0A23C", wabg="#2C2312", waln="#4D3D1B",
     er="#FF9A91", eri="#F2685D", erbg="#331C1B", erln="#5A2E2B",
-    nebg="#29292D", neln="#3B3B41", c2="#5078D2", grid="#29292D", scrim="#80000000", shadow="#80000000",
+    nebg="#29292D", neln="#3B3B41", c2="#5078D2", c3="#E0A23C", c4="#B98ACB", c5="#6E6C68", c6="#6DB8AA",
+    grid="#29292D", scrim="#80000000", shadow="#80000000",
 )  # fmt: skip
 
 

@@ -105,6 +105,8 @@ class Server(ControlServer):
     def handle(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
         if path == "/v0/kinds":
             return KINDS
+        if path == "/v0/activity/names":
+            return c.ActivityNames(clients=("Codex", "Zed"), providers=("openai",), models=("gpt-5",))
         if path == "/v0/echo":
             self.rows.append(self.echo_row)
             self.push(row=self.echo_row)

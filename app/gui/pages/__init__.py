@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from app.gui.page import Page
     from app.gui.session import Session
 
-PAGES: Final = ("home", "clients", "providers", "activity", "audit")
+PAGES: Final = ("home", "clients", "providers", "activity", "usage", "audit")
 _CLASSES: Final = {
     "home": "HomePage",
     "clients": "ClientsPage",
     "providers": "ProvidersPage",
     "activity": "ActivityPage",
+    "usage": "UsagePage",
     "audit": "AuditPage",
 }
 
@@ -35,6 +36,7 @@ def entries() -> tuple[Entry, ...]:
         Entry("providers", tr("Providers"), "hard-drives"),
         Entry("", tr("Observe")),
         Entry("activity", tr("Activity"), "activity"),
+        Entry("usage", tr("Usage"), "chart-bar"),
         Entry("", tr("Verify")),
         Entry("audit", tr("Audit"), "file-text"),
     )

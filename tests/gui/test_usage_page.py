@@ -1,0 +1,127 @@
+"""Usage: bars, rows and figures are of one sum; what has no price is said; the file is whole or not there."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Iterator
+from datetime import UTC, timedelta, timezone
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from app.control.client import ControlClient
+from app.control.contract import RowFilter
+from app.core.errors import AppError
+from app.core.records import UsageRow
+from app.gui import spending
+from app.gui.pages import usage as page
+from app.gui.spending import DIMENSIONS, MEASURES, RANGES
+from tests.gui.conftest import Wait
+from tests.gui.desk import Desk
+
+NOW_US = 1_795_432_000_000_000  # 2026-11-23, a little after eleven UTC
+
+
+def summed(*key: str, **changes: int) -> UsageRow:
+    zero = dict.fromkeys(
+        ("requests", "failed", "input", "cached", "cache_write", "output", "reasoning", "cost_microusd", "unpriced", "estimated"), 0
+    )
+    return UsageRow(key=key, **(zero | {"requests": 1} | changes))
+
+
+ROWS = [
+    summed(day, model, "work", cost_microusd=1_000 * (number + 1), input=10 * number, output=number, unpriced=int(model == "m7"))
+    for day in ("2026-11-01", "2026-11-20", "2026-11-23")
+    for number, model in enumerate(f"m{n}" for n in range(9))
+]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_bars_rows_and_figures_are_of_one_sum(measure: spending.Measure) -> None:
+    view = spending.present(ROWS, spending.period("days", NOW_US, UTC), measure)
+    whole = sum(spending.amount(row, measure) for row in ROWS)
+    assert sum(bar.total for bar in view.bars) == whole
+    assert sum(spending.amount(line.sums, measure) for line in view.lines) == whole
+    assert len(view.series) == len(spending.INKS) + 1
+    assert [one.ink for one in view.series][-1] == spending.OTHER
+    assert len(view.bars) == 30
+    assert view.bars[-4].full == "Fri 20 November"
+    assert sum(line.share or 0 for line in view.lines) == pytest.approx(1000, abs=9)
+
+
+def test_what_has_no_price_is_never_nothing() -> None:
+    assert spending.cost(summed("m", unpriced=2)) == ("Unpriced", "wa")
+    assert spending.cost(summed("m", unpriced=2, cost_microusd=2_500_000)) == ("$2.50 + 2 unpriced", "wa")
+    assert spending.cost(summed("m", local=1)) == ("Local", "tx3")
+    assert spending.cost(summed("m")) == ("$0", "tx")
+    view = spending.present(ROWS, spending.period("days", NOW_US, UTC), "cost")
+    assert view.figures[-1] == ("Unpriced", "3", "no price for m7", "wa")
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5, minutes=30)), timezone(-timedelta(hours=9))])
+@pytest.mark.parametrize("chosen", RANGES)
+def test_a_period_is_whole_local_days_and_knows_every_bucket(chosen: spending.Range, zone: Any) -> None:
+    over = spending.period(chosen, NOW_US, zone)
+    assert over.since_us < NOW_US < over.until_us
+    assert len(over.buckets) == len(set(over.buckets)) == {"today": 24, "week": 7, "month": 23, "days": 30, "year": 12}[chosen]
+    assert list(over.buckets) == sorted(over.buckets)
+    assert spending.present([], over, "cost").bars[0].total == 0
+
+
+def test_the_page_shows_regroups_and_reads_out(desk: Desk, wait: Wait) -> None:
+    desk.server.usage = ROWS
+    desk.window.open_page("usage")
+    shown = cast("page.UsagePage", desk.window.findChild(page.UsagePage))
+    wait(lambda: shown._view is not None)
+    table = shown._tables["model"]
+    assert table.model().rowCount() == 9
+    shown._bars.setFocus()
+    QTest.keyClick(shown._bars, Qt.Key.Key_Left)
+    assert shown._bars.accessibleDescription()
+    shown._measures._group.button(2).click()
+    assert shown._view is not None
+    assert shown._view.measure == "requests"
+    desk.server.usage = [summed("2026-11-23", "Zed", cost_microusd=5)]
+    asked = len(desk.server.asked)
+    shown._groups._group.button(DIMENSIONS.index("client")).click()
+    wait(lambda: shown._view is not None and len(shown._view.lines) == 1)
+    assert any("by=day%2Cclient" in path or "by=day,client" in path for _, path in [one[:2] for one in desk.server.asked[asked:]])
+    shown.choose_only("client", "Zed")
+    wait(lambda: any("client=Zed" in one[1] for one in desk.server.asked[asked:]))
+    desk.server.usage = []
+    shown.choose_range("week")
+    wait(lambda: shown._stack.currentWidget() is shown._empty)
+
+
+class Pieces:
+    """A gateway that exports these pieces."""
+
+    def __init__(self, *pieces: bytes, error: AppError | None = None) -> None:
+        self.pieces, self.error = pieces, error
+
+    def export(self, form: str, _only: RowFilter) -> Iterator[bytes]:
+        yield from self.pieces
+        if self.error is not None:
+            raise self.error
+
+
+def test_a_file_is_whole_and_the_persons_own_or_not_there(tmp_path: Path) -> None:
+    target, written = tmp_path / "usage.csv", [0]
+    pieces = (b"id,client\r\nreq_1,a\r\nre", b"q_2,b\r\n")
+    client = cast("ControlClient", Pieces(*pieces))
+    assert page.write(client, target, RowFilter(), threading.Event(), written) == 2
+    assert target.read_bytes() == b"".join(pieces)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    stop = threading.Event()
+    stop.set()
+    assert page.write(client, tmp_path / "b.csv", RowFilter(), stop, [0]) == -1
+    broken = cast("ControlClient", Pieces(*pieces, error=AppError("engine_absent", "Gone.")))
+    with pytest.raises(AppError, match="engine_absent"):
+        page.write(broken, tmp_path / "c.csv", RowFilter(), threading.Event(), [0])
+    with pytest.raises(AppError, match="data_folder"):
+        page.write(client, tmp_path / "none" / "d.csv", RowFilter(), threading.Event(), [0])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["usage.csv"]
