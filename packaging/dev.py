@@ -110,11 +110,13 @@ def run_pytest(python: str, arguments: list[str]) -> int:
         [] if any(word in ("-n", "--pdb", "-s") or word.startswith("-n=") for word in arguments) else ["-n", "3", "--dist", "loadfile"]
     )
     command = [python, "-P", "-m", "pytest", *workers, *arguments]
+    # The workers must find the same tests under the same names, also where names are made from a set.
+    seeded = environment.of_children() | {"PYTHONHASHSEED": "0"}
     if not LINUX:
-        return wait_for(command, environment.of_children(), ROOT)
+        return wait_for(command, seeded, ROOT)
     command = ["dbus-run-session", "--", "xvfb-run", "-a", "-s", "-screen 0 1600x1200x24", *command]
     with tempfile.TemporaryDirectory(prefix="gh-", ignore_cleanup_errors=True) as private:
-        private_environment = environment.of_children()
+        private_environment = dict(seeded)
         for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
             folder = os.path.join(private, name[4:].split("_")[0].lower())
             os.mkdir(folder, 0o700)
