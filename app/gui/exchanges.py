@@ -115,7 +115,21 @@ def first_byte_cell(row: Exchange) -> Cell:
 def haystack(row: Exchange) -> str:
     """What the filter of the live tail searches."""
     return " ".join(
-        (row.id, row.client, row.asked, row.account, row.kind, row.model, str(row.status), row.outcome, row.error, row.host, row.endpoint)
+        (
+            row.id,
+            row.client,
+            row.asked,
+            row.account,
+            row.kind,
+            row.model,
+            str(row.status),
+            f"{row.status // 100}xx",
+            row.outcome,
+            row.error,
+            row.host,
+            row.endpoint,
+            row.message,
+        )
     )
 
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Final
 
-from PySide6.QtCore import QPoint, Qt, Slot
+from PySide6.QtCore import QPoint, Qt, QTimer, Slot
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
+from app.control.client import ControlClient
 from app.control.contract import ActivityPage as Answer
 from app.core.errors import AppError
 from app.core.records import Exchange
-from app.gui import exchanges
+from app.gui import exchanges, finding
 from app.gui import format as fmt
 from app.gui.cells import Column
 from app.gui.fields import SearchField
@@ -27,6 +28,7 @@ from app.gui.widgets import Button, EmptyState, Status
 from app.gui.words import plural, tr
 
 PAGE: Final = 100
+TYPING_MS: Final = 250
 # Past this many rows the oldest are let go; scrolling reads them again.
 MOST: Final = 20_000
 
@@ -119,6 +121,11 @@ class ActivityPage(Page):
         self._reading = False
         self._read_once = False
         self._wanted_row = ""
+        self._searched = False
+        self._typing = QTimer(self)
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(TYPING_MS)
+        self._typing.timeout.connect(self._find)
         halves = QHBoxLayout()
         halves.setContentsMargins(0, 0, 0, 0)
         halves.setSpacing(0)
@@ -346,7 +353,34 @@ class ActivityPage(Page):
     @Slot(str)
     def _on_filter(self, text: str) -> None:
         self._found.set_filter(text)
+        self._typing.start()
         self._draw()
+
+    @Slot()
+    def _find(self) -> None:
+        """Asks the whole ledger for what the filter says: what is loaded may be a small part of it."""
+        text = self._filter.text()
+        if text:
+
+            def ask(client: ControlClient) -> Answer:
+                return client.activity(limit=PAGE, only=finding.wanted(text, client.activity_names()))
+
+            self.session.look("search", ask, partial(self._on_searched, text), self._on_search_failed)
+        elif self._searched and not self._reading:
+            # What was found lies apart from what is loaded: begin anew, or there would be holes between them.
+            self._searched = False
+            self._rows.clear()
+            self._read_newest()
+
+    def _on_searched(self, text: str, answer: Answer) -> None:
+        if text == self._filter.text() and answer.rows:
+            self._searched = True
+            self._rows.merge(answer.rows)
+            self._draw()
+
+    def _on_search_failed(self, error: AppError) -> None:
+        if error.code not in ("engine_absent", "vault_locked", "body_invalid"):
+            self.session.complain(error)
 
     # -- one request
 
