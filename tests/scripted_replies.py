@@ -16,110 +16,21 @@ A model name asks for one with `say`, e.g. `any~say=tools~input=120` (`~` instea
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from tests.provider_replies import (
-    ANTHROPIC_HEADERS,
-    CREATED,
-    GEMINI_HEADERS,
-    JSON_TYPE,
-    OPENAI_HEADERS,
-    SSE_TYPE,
-    Answer,
-    Options,
-    dumps,
-    sse,
-)
-from tests.strict import anthropic, gemini, openai_responses
-from tests.strict.seen import Seen
+from tests.provider_replies import CREATED, OPENAI_HEADERS, Answer, Options, sse
+from tests.scripted_others import generated, generated_stream, message, message_stream
+from tests.scripts import DECLINED, THOUGHT, Block, Script, halves, script, streamed, whole
+from tests.strict import openai_responses
 
-THOUGHT = "The person greets me. A short answer will do."
-DECLINED = "I cannot help with that."
-CITIES = ("Paris", "Oslo")
-Stop = Literal["stop", "calls", "length", "filter", "refusal", "sequence"]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One part of an answer. kind: text, thinking, redacted, refusal, call. arguments: JSON text, or "" for none at all."""
-
-    kind: str
-    pieces: tuple[str, ...] = ()
-    name: str = ""
-    arguments: str = ""
-    number: int = 0
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
-
-    @property
-    def seal(self) -> str:
-        """Different for each thing sealed."""
-        return hashlib.sha256(f"{self.kind} {self.text}{self.arguments}{self.number}".encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    o: Options
-    blocks: tuple[Block, ...]
-    stop: Stop
-    sequence: str = ""
-
-
-def script(o: Options, seen: Seen) -> Script:
-    """What is answered to `seen`."""
-    text = Block("text", o.pieces)
-    thought = Block("thinking", tuple(re.findall(r"\S+ ?", THOUGHT)))
-    tool = next(iter(seen.tools), "")
-    if o.say in ("tools", "thinking-tools"):
-        if results := seen.results():
-            told = "; ".join(f"{call.value['city']}: {result.text}{' (error)' if result.error else ''}" for call, result in results)
-            if o.say == "thinking-tools":
-                told += "; sealed" if any(item.seal for item in (*seen.items("thinking"), *seen.items("call"))) else "; unsealed"
-            return Script(o, (Block("text", tuple(told[i : i + 7] for i in range(0, len(told), 7))),), "stop")
-        calls = [Block("call", name=tool, arguments=json.dumps({"city": city}), number=at) for at, city in enumerate(CITIES)]
-        return Script(o, (*((thought,) if o.say == "thinking-tools" else ()), *calls), "calls")
-    if o.say == "no-arguments":
-        return Script(o, (Block("call", name=tool),), "calls")
-    if o.say == "thinking":
-        return Script(o, (thought, text), "stop")
-    if o.say == "redacted":
-        return Script(o, (Block("redacted"), text), "stop")
-    if o.say == "schema":
-        said = '{"city": "Paris", "degrees": 21}' if seen.schema else "No schema came."
-        return Script(o, (Block("text", (said[:9], said[9:])),), "stop")
-    if o.say == "refusal":
-        return Script(o, (Block("refusal", (DECLINED[:9], DECLINED[9:])),), "refusal")
-    if o.say == "sequence":
-        return Script(o, (text,), "sequence", seen.stop[0] if seen.stop else "")
-    if o.say in ("length", "filter"):
-        return Script(o, (text,), o.say)  # type: ignore[arg-type]  # both are a Stop
-    return Script(o, (text,), "stop")
+__all__ = ["DECLINED", "THOUGHT", "answer", "script"]
 
 
 def answer(dialect: str, said: Script, *, stream: bool, include_usage: bool = False) -> Answer:
     if dialect == "openai":
         return chat_stream(said, include_usage) if stream else chat(said)
     return RENDER[dialect, stream](said)
-
-
-def _whole(body: object, headers: tuple[tuple[str, str], ...], o: Options) -> Answer:
-    return Answer(200, JSON_TYPE, headers, (dumps(body),), every_s=o.every_s)
-
-
-def _streamed(events: list[bytes], headers: tuple[tuple[str, str], ...], o: Options) -> Answer:
-    return Answer(200, SSE_TYPE, headers, tuple(events), stream=True, every_s=o.every_s)
-
-
-def _halves(text: str) -> list[str]:
-    return [text[: len(text) // 2], text[len(text) // 2 :]] if text else []
 
 
 # OpenAI Chat Completions. Thoughts are `reasoning_content`, as DeepSeek, vLLM and others of this dialect send them.
@@ -162,7 +73,7 @@ def chat(said: Script) -> Answer:
         "service_tier": "default",
         "system_fingerprint": "fp_upstream",
     }
-    return _whole(body, OPENAI_HEADERS, said.o)
+    return whole(body, OPENAI_HEADERS, said.o)
 
 
 def chat_stream(said: Script, include_usage: bool) -> Answer:
@@ -190,7 +101,7 @@ def chat_stream(said: Script, include_usage: bool) -> Answer:
                 piece({"tool_calls": [{"index": block.number, **_chat_call(block), "function": {"name": block.name, "arguments": ""}}]})
             )
             events += [
-                piece({"tool_calls": [{"index": block.number, "function": {"arguments": part}}]}) for part in _halves(block.arguments)
+                piece({"tool_calls": [{"index": block.number, "function": {"arguments": part}}]}) for part in halves(block.arguments)
             ]
         elif block.kind != "redacted":
             name = {"text": "content", "thinking": "reasoning_content"}.get(block.kind, block.kind)
@@ -199,7 +110,7 @@ def chat_stream(said: Script, include_usage: bool) -> Answer:
     if include_usage:
         events.append(chunk([], chat_usage(said.o)))
     events.append(b"data: [DONE]\n\n")
-    return _streamed(events, OPENAI_HEADERS, said.o)
+    return streamed(events, OPENAI_HEADERS, said.o)
 
 
 # OpenAI Responses.
@@ -270,7 +181,7 @@ def _response_end(said: Script) -> str:
 
 def response(said: Script) -> Answer:
     output: list[object] = [_response_item(block, at, "completed") for at, block in enumerate(said.blocks)]
-    return _whole(_response(said, output, _response_end(said), True), OPENAI_HEADERS, said.o)
+    return whole(_response(said, output, _response_end(said), True), OPENAI_HEADERS, said.o)
 
 
 def response_stream(said: Script) -> Answer:
@@ -287,7 +198,7 @@ def response_stream(said: Script) -> Answer:
         where: dict[str, object] = {"item_id": item["id"], "output_index": at}
         event("response.output_item.added", output_index=at, item=_response_item(block, at, "in_progress", full=False))
         if block.kind == "call":
-            for part in _halves(block.arguments):
+            for part in halves(block.arguments):
                 event("response.function_call_arguments.delta", **where, delta=part)
             event("response.function_call_arguments.done", **where, name=block.name, arguments=block.arguments)
         elif block.kind == "thinking":
@@ -311,146 +222,7 @@ def response_stream(said: Script) -> Answer:
         output.append(item)
     end = _response_end(said)
     event(f"response.{end}", response=_response(said, output, end, True))
-    return _streamed(events, OPENAI_HEADERS, said.o)
-
-
-# Anthropic Messages.
-
-_ANTHROPIC_STOP = {"stop": "end_turn", "calls": "tool_use", "length": "max_tokens", "filter": "refusal", "refusal": "refusal",
-                   "sequence": "stop_sequence"}  # fmt: skip
-
-
-def anthropic_usage(o: Options, output: int) -> dict[str, object]:
-    """`input_tokens` leaves out what was read from or written to the cache."""
-    return {
-        "input_tokens": o.input - o.cached - o.wrote,
-        "cache_creation_input_tokens": o.wrote,
-        "cache_read_input_tokens": o.cached,
-        "cache_creation": {"ephemeral_5m_input_tokens": o.wrote, "ephemeral_1h_input_tokens": 0},
-        "output_tokens": output,
-        "output_tokens_details": {"thinking_tokens": o.reasoning if output > 1 else 0},
-        "service_tier": "standard",
-    }
-
-
-def _anthropic_block(block: Block) -> dict[str, object]:
-    if block.kind == "call":
-        value = json.loads(block.arguments) if block.arguments else {}
-        return {"type": "tool_use", "id": f"toolu_upstream{block.number}", "name": block.name, "input": value}
-    if block.kind == "thinking":
-        return {"type": "thinking", "thinking": block.text, "signature": anthropic.SEALS[0] + block.seal}
-    if block.kind == "redacted":
-        return {"type": "redacted_thinking", "data": anthropic.SEALS[1] + block.seal}
-    return {"type": "text", "text": block.text, "citations": None}
-
-
-def _anthropic_message(said: Script, content: list[object], stop: str | None, output: int) -> dict[str, object]:
-    return {
-        "id": "msg_upstream0001",
-        "type": "message",
-        "role": "assistant",
-        "model": said.o.model,
-        "content": content,
-        "stop_reason": stop,
-        "stop_sequence": (said.sequence or None) if stop else None,
-        "usage": anthropic_usage(said.o, output),
-    }
-
-
-def message(said: Script) -> Answer:
-    content: list[object] = [_anthropic_block(block) for block in said.blocks]
-    return _whole(_anthropic_message(said, content, _ANTHROPIC_STOP[said.stop], said.o.output), ANTHROPIC_HEADERS, said.o)
-
-
-def message_stream(said: Script) -> Answer:
-    events: list[bytes] = []
-
-    def event(kind: str, **fields: object) -> None:
-        events.append(sse({"type": kind, **fields}, kind))
-
-    event("message_start", message=_anthropic_message(said, [], None, 1))
-    for at, block in enumerate(said.blocks):
-        whole = _anthropic_block(block)
-        begun = {
-            **whole,
-            **{"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}.get(str(whole["type"]), {}),
-        }
-        event("content_block_start", index=at, content_block=begun)
-        if at == 0:
-            event("ping")
-        if block.kind == "call":
-            for part in ["", *_halves(block.arguments)]:
-                event("content_block_delta", index=at, delta={"type": "input_json_delta", "partial_json": part})
-        elif block.kind == "thinking":
-            for part in block.pieces:
-                event("content_block_delta", index=at, delta={"type": "thinking_delta", "thinking": part})
-            event("content_block_delta", index=at, delta={"type": "signature_delta", "signature": whole["signature"]})
-        elif block.kind != "redacted":
-            for part in block.pieces:
-                event("content_block_delta", index=at, delta={"type": "text_delta", "text": part})
-        event("content_block_stop", index=at)
-    counts = anthropic_usage(said.o, said.o.output)
-    usage = {name: value for name, value in counts.items() if name not in ("cache_creation", "service_tier")}
-    event("message_delta", delta={"stop_reason": _ANTHROPIC_STOP[said.stop], "stop_sequence": said.sequence or None}, usage=usage)
-    event("message_stop")
-    return _streamed(events, ANTHROPIC_HEADERS, said.o)
-
-
-# Gemini.
-
-_GEMINI_STOP = {"stop": "STOP", "calls": "STOP", "length": "MAX_TOKENS", "filter": "SAFETY", "refusal": "SAFETY", "sequence": "STOP"}
-
-
-def gemini_usage(o: Options) -> dict[str, object]:
-    """`candidatesTokenCount` leaves out the thoughts."""
-    return {
-        "promptTokenCount": o.input,
-        "cachedContentTokenCount": o.cached,
-        "candidatesTokenCount": o.output - o.reasoning,
-        "thoughtsTokenCount": o.reasoning,
-        "totalTokenCount": o.input + o.output,
-        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": o.input}],
-    }
-
-
-def _gemini_parts(block: Block, pieces: tuple[str, ...], sealed: bool) -> list[dict[str, object]]:
-    seal = base64.b64encode(f"{gemini.SEAL}{block.seal}".encode()).decode()
-    if block.kind == "call":
-        call = {"name": block.name, "args": json.loads(block.arguments) if block.arguments else {}}
-        return [{"functionCall": call, **({"thoughtSignature": seal} if sealed else {})}]
-    if block.kind == "thinking":
-        return [{"text": piece, "thought": True} for piece in pieces]
-    if block.kind == "redacted":
-        return []
-    found: list[dict[str, object]] = [{"text": piece} for piece in pieces]
-    if sealed and found:
-        found[-1]["thoughtSignature"] = seal
-    return found
-
-
-def _sealing(said: Script, at: int) -> bool:
-    """The first part after a thought is sealed, and the first call of every answer, as with Gemini 3."""
-    block = said.blocks[at]
-    after = at > 0 and said.blocks[at - 1].kind in ("thinking", "redacted")
-    return after or (block.kind == "call" and not any(one.kind == "call" for one in said.blocks[:at]))
-
-
-def _candidate(said: Script, parts: list[dict[str, object]], finish: str | None) -> dict[str, object]:
-    candidate: dict[str, object] = {"content": {"parts": parts, "role": "model"}, "index": 0}
-    if finish:
-        candidate["finishReason"] = finish
-    return {"candidates": [candidate], "usageMetadata": gemini_usage(said.o), "modelVersion": said.o.model, "responseId": "upstream0001"}
-
-
-def generated(said: Script) -> Answer:
-    parts = [part for at, block in enumerate(said.blocks) for part in _gemini_parts(block, (block.text,), _sealing(said, at))]
-    return _whole(_candidate(said, parts, _GEMINI_STOP[said.stop]), GEMINI_HEADERS, said.o)
-
-
-def generated_stream(said: Script) -> Answer:
-    parts = [part for at, block in enumerate(said.blocks) for part in _gemini_parts(block, block.pieces, _sealing(said, at))]
-    events = [sse(_candidate(said, [part], _GEMINI_STOP[said.stop] if part is parts[-1] else None)) for part in parts]
-    return _streamed([event.replace(b"\n", b"\r\n") for event in events], GEMINI_HEADERS, said.o)
+    return streamed(events, OPENAI_HEADERS, said.o)
 
 
 RENDER: dict[tuple[str, bool], Callable[[Script], Answer]] = {

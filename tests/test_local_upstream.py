@@ -127,8 +127,14 @@ def test_a_script_applies_to_a_model_or_a_path_for_as_long_as_asked(up: Upstream
 @pytest.mark.parametrize("case", RECORDED)
 def test_a_recording_is_replayed_byte_for_byte(up: Upstream, case: str) -> None:
     dialect, name = case.split("/")
-    path = "/v1/messages" if dialect == "anthropic" else "/v1/chat/completions"
-    headers = {"authorization": f"Bearer {up.key}", "x-api-key": up.key}
+    paths = {
+        "openai": "/v1/chat/completions",
+        "responses": "/v1/responses",
+        "anthropic": "/v1/messages",
+        "gemini": f"/v1beta/models/recording/{name}:generateContent",
+    }
+    path = paths[dialect]
+    headers = {"authorization": f"Bearer {up.key}", "x-api-key": up.key, "x-goog-api-key": up.key}
     reply = httpx2.post(up.url + path, json={"model": f"recording/{name}"}, headers=headers)
     folder = RECORDINGS / case
     file = folder / "stream.txt" if (folder / "stream.txt").exists() else folder / "reply.json"

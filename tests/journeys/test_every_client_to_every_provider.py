@@ -6,6 +6,7 @@ The table that this prints is the one in the README; a difference between them f
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,26 @@ FORGETFUL: dict[tuple[str, str, str], Impossible] = {
     for feature in ("thinking between tools", "thinking between tools, streamed")
 }
 WORKED: dict[tuple[str, str, str], str] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_loopback() -> Iterator[None]:
+    """No package looks up or connects to any other host: none has a telemetry that we forgot to know of."""
+    strangers: list[object] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if not watching or event not in ("socket.connect", "socket.getaddrinfo"):
+            return
+        place = arguments[1] if event == "socket.connect" else arguments
+        host = place[0] if isinstance(place, tuple) else "localhost"  # a path is a unix socket
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            strangers.append((event, place))
+
+    sys.addaudithook(watch)
+    yield
+    watching = False
+    assert strangers == []
 
 
 @pytest.fixture(scope="module")
