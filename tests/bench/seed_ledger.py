@@ -119,9 +119,8 @@ def seed(path: Path, count: int, days: int = 365) -> Store:
             batch = LedgerBatch(count=size, first=some[0][1][0], last=some[-1][1][0], digest=ledger._digest(tuple(v) for _, v in some))
             seq = audit.append(connection, batch, ledger.ACTOR, max(v[16] or v[15] for _, v in some))
             numbers = words.numbers(connection, {text for _, v in some for text in v[ledger._NAMES]})
-            connection.exec_driver_sql(
-                ledger._INSERT,
-                [(identifier, seq, *[numbers[text] for text in v[ledger._NAMES]], *v[ledger._REST]) for identifier, v in some],
+            ledger._INSERT.run(
+                connection, [(identifier, seq, *[numbers[text] for text in v[ledger._NAMES]], *v[ledger._REST]) for identifier, v in some]
             )
             placed = []
             for identifier, v in some:
@@ -132,7 +131,7 @@ def seed(path: Path, count: int, days: int = 365) -> Store:
                     connection.exec_driver_sql(families._ADD, values)
                     family = known[key] = int(connection.exec_driver_sql(families._NUMBER, values).scalar_one())
                 placed.append((family, identifier))
-            connection.exec_driver_sql(families._ADD_ROW, placed)
+            families._ADD_ROWS.run(connection, placed)
         failed = ", ".join(str(number) for number in words.known(connection, ("failed", "refused", "interrupted"))) or "0"
         local, nothing = (words.known(connection, (text,)) or [0] for text in ("local", ""))
         sums = {
