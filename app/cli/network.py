@@ -75,7 +75,8 @@ def _destinations(options: Namespace, client: ControlClient) -> int:
     view = client.network()
     rows = [
         (
-            f"{each.host}:{each.port}", text.plain(", ".join(each.accounts)) or "removed", "stays here" if each.local else each.purpose,
+            f"{each.host}:{each.port}", text.plain(", ".join(each.accounts)) or "removed",
+            "given to a local program" if each.local else each.purpose,
             str(each.connections), text.size(each.bytes_out), text.size(each.bytes_in),
             text.when(each.last_us) if each.last_us else "never", text.plain(each.issuer) or "no TLS",
         )

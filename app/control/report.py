@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import app
 from app.control.contract import NetworkReport
 from app.core.errors import AppError
 
@@ -30,8 +31,6 @@ _STYLE: Final = (
 
 def write(folder: Path, report: NetworkReport) -> Path:
     """Make `folder` with everything in it, for this user alone. AppError data_folder when it is there already or cannot be made."""
-    from app import report_verifier  # noqa: PLC0415 - only its text is needed, and only here
-
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -43,7 +42,8 @@ def write(folder: Path, report: NetworkReport) -> Path:
         REPORT_FILE: report.report,
         SIGNATURE_FILE: signature,
         PAGE_FILE: page(report),
-        VERIFIER_FILE: Path(report_verifier.__file__).read_text(encoding="utf-8"),
+        # Only its text: it brings a library that the window does not load.
+        VERIFIER_FILE: Path(app.__file__).with_name("report_verifier.py").read_text(encoding="utf-8"),
     }
     try:
         for name, text in texts.items():

@@ -345,8 +345,8 @@ def _level(processes: tuple[contract.ProcessView, ...]) -> tuple[str, str]:
         if not each.measured:
             return "guarded", f"The {each.role} has not said how it is locked."
         if each.level != "kernel":
-            left = f"the system did not refuse: {', '.join(each.open)}" if each.open else "the lock is not there"
-            return "guarded", f"In the {each.role} {each.seccomp or left}."
+            left = f"the system did not refuse {', '.join(each.open)}" if each.open else "its lock is not there"
+            return "guarded", f"The {each.role} is not locked: {each.seccomp or left}."
     return ("kernel", "") if any(each.role == "engine" for each in processes) else ("guarded", "No engine is running.")
 
 

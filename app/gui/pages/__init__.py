@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from app.gui.page import Page
     from app.gui.session import Session
 
-PAGES: Final = ("home", "clients", "providers", "activity", "usage", "audit")
+PAGES: Final = ("home", "clients", "providers", "activity", "usage", "network", "audit")
 _CLASSES: Final = {
     "home": "HomePage",
     "clients": "ClientsPage",
     "providers": "ProvidersPage",
     "activity": "ActivityPage",
     "usage": "UsagePage",
+    "network": "NetworkPage",
     "audit": "AuditPage",
 }
 
@@ -38,6 +39,7 @@ def entries() -> tuple[Entry, ...]:
         Entry("activity", tr("Activity"), "activity"),
         Entry("usage", tr("Usage"), "chart-bar"),
         Entry("", tr("Verify")),
+        Entry("network", tr("Network"), "globe"),
         Entry("audit", tr("Audit"), "file-text"),
     )
 

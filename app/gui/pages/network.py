@@ -1,0 +1,353 @@
+"""Network: what leaves this machine, and proof of what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Final
+
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+
+from app.control import report
+from app.control.contract import DestinationView, NetworkReport, NetworkView
+from app.core.errors import AppError
+from app.gui import format as fmt
+from app.gui import leaving
+from app.gui.cells import Cell, Column
+from app.gui.labels import Elided, Label
+from app.gui.leaving import Command, Line, Words
+from app.gui.page import Page
+from app.gui.session import Session
+from app.gui.sheets.leaks import LeakSheet
+from app.gui.state import Notice, State, closed
+from app.gui.tables import Rows, Table
+from app.gui.widgets import Button, Card, CardHead, EmptyState, Glyph, Pill, Status, clear_layout, hairline
+from app.gui.words import tr
+
+EVERY_MS: Final = 3_000
+REFUSED_SHOWN: Final = 4
+
+
+def columns(now: list[int]) -> tuple[Column[DestinationView], ...]:
+    def host(row: DestinationView) -> Cell:
+        stays = tr("local") if row.local else ("" if row.declared else tr("removed"))
+        return Cell(leaving.address(row), "tx2" if row.local else "tx", mono=True, spoken=f"{leaving.address(row)} {stays}")
+
+    def why(row: DestinationView) -> Cell:
+        return Cell(
+            tr("Given to a local program") if row.local and row.declared else row.purpose,
+            "tx" if row.declared else "tx3",
+            tip=", ".join(row.accounts),
+        )
+
+    def added(row: DestinationView) -> Cell:
+        return Cell(tr("You {day}", day=fmt.day(row.added_us, now[0])) if row.added_us else fmt.ABSENT, "tx2")
+
+    def last(row: DestinationView) -> Cell:
+        return Cell(fmt.moment(row.last_us, now[0]) if row.last_us else tr("never"), "tx2")
+
+    def issuer(row: DestinationView) -> Cell:
+        if not row.issuer:
+            return Cell(tr("no TLS") if row.scheme == "http" else fmt.ABSENT, "tx3")
+        return Cell(row.issuer, glyph="warning-fill" if row.issuer_changed else "", tone="wa", tip=row.tls)
+
+    return (
+        Column(tr("Host"), host, least=210),
+        Column(tr("Why"), why, least=130),
+        Column(tr("Added by"), added, sample="You 12 Oct mm", low=2),
+        Column(tr("Connections"), lambda row: Cell(fmt.count(row.connections)), sample="100,000", number=True),
+        Column(tr("Bytes out"), lambda row: Cell(fmt.size(row.bytes_out)), sample="100.0 MB", number=True),
+        Column(tr("Bytes in"), lambda row: Cell(fmt.size(row.bytes_in)), sample="100.0 MB", number=True),
+        Column(tr("Last contact"), last, sample="18 Nov 10:02 m", low=1),
+        Column(tr("TLS issuer"), issuer, sample="Google Trust Services m", low=3),
+    )
+
+
+class NetworkPage(Page):
+    NAME: ClassVar[str] = "network"
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(tr("Network"), session, parent)
+        self._state: State = session.state
+        self._now: list[int] = [0]
+        self._view: NetworkView | None = None
+        self._words: Words | None = None
+        self._asking = False
+        self.remark.setText(tr("What leaves this machine, and proof of what does not"))
+        self._try = Button(tr("Try to leak"), parent=self)
+        self._try.clicked.connect(self.test)
+        self._export = Button(tr("Export signed report"), glyph="file-text", parent=self)
+        self._export.clicked.connect(self._choose_folder)
+        self.title_row.addWidget(self._try)
+        self.title_row.addWidget(self._export)
+        self._none = EmptyState("globe", tr("Not read yet"), "", (), self)
+        self.body.addWidget(self._none)
+        self._all = QWidget(self)
+        column = QVBoxLayout(self._all)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(16)
+        self._build(column)
+        self._all.hide()
+        self.body.addWidget(self._all)
+        self._watch = QTimer(self)
+        self._watch.timeout.connect(self._ask)
+        self._watch.start(EVERY_MS)
+
+    # -- building
+
+    def _build(self, column: QVBoxLayout) -> None:
+        self._verdict = Card(pad=20, parent=self._all)
+        self._pill = Pill(self._verdict)
+        self._since = Elided("", "small", "tx3", self._verdict)
+        top = QHBoxLayout()
+        top.setSpacing(8)
+        top.addWidget(self._pill)
+        top.addWidget(self._since, 1)
+        self._fact = Label("", "title", "tx", self._verdict).wrapped()
+        self._explanation = Label("", "body", "tx2", self._verdict).wrapped()
+        self._removed = Label("", "small", "tx2", self._verdict).wrapped()
+        self._red = QVBoxLayout()
+        self._red.setSpacing(4)
+        self._verdict.column.addLayout(top)
+        self._verdict.column.addWidget(self._fact)
+        self._verdict.column.addLayout(self._red)
+        self._verdict.column.addWidget(self._explanation)
+        self._verdict.column.addWidget(self._removed)
+        column.addWidget(self._verdict)
+
+        places = Card(pad=0, spacing=0, parent=self._all)
+        places.column.setContentsMargins(1, 0, 1, 1)
+        remark = tr("Everything this app may contact, used or not. Bytes as counted by the operating system.")
+        places.column.addWidget(CardHead(tr("Destinations"), remark, places))
+        self._rows: Rows[DestinationView] = Rows(columns(self._now), leaving.address, self)
+        self._table = Table(self._rows, row_height=34, parent=places)
+        self._table.setAccessibleName(tr("Destinations"))
+        self._table.fit()
+        places.column.addWidget(self._table)
+        self._nothing = Label(tr("Nothing is declared: nothing can be contacted."), "body", "tx3", places)
+        self._nothing.setContentsMargins(16, 10, 16, 12)
+        places.column.addWidget(self._nothing)
+        column.addWidget(places)
+
+        self._refused = _Lines(tr("Refused attempts"), self._all, two=True)
+        self._layers = _Lines(tr("Layers"), self._all, remark=tr("what each one does"))
+        self._books = _Lines(tr("Books"), self._all)
+        self._agree = Status("smallstrong", self._books)
+        self._books.head.row.addWidget(self._agree)
+        self._three = QHBoxLayout()
+        self._three.setSpacing(16)
+        for card, share in ((self._refused, 4), (self._layers, 5), (self._books, 3)):
+            self._three.addWidget(card, share, Qt.AlignmentFlag.AlignTop)
+        column.addLayout(self._three)
+
+        self._checks = _Commands(self, self._all)
+        column.addWidget(self._checks)
+        self._listening = _Lines(tr("Listening"), self._all, remark=tr("Every address this app answers on."))
+        column.addWidget(self._listening)
+        self._names = _Lines(tr("Names asked"), self._all, remark=tr("What the resolver was asked for."))
+        column.addWidget(self._names)
+        self._environment = _Lines(tr("Environment"), self._all, remark=tr("Things that could redirect or record traffic."))
+        self._cannot = Card(parent=self._all)
+        self._cannot.column.addWidget(Label(tr("What this page cannot show"), "heading", parent=self._cannot))
+        self._limits = QVBoxLayout()
+        self._limits.setSpacing(4)
+        self._cannot.column.addLayout(self._limits)
+        self._cannot.column.addStretch(1)
+        low = QHBoxLayout()
+        low.setSpacing(16)
+        low.addWidget(self._environment, 1, Qt.AlignmentFlag.AlignTop)
+        low.addWidget(self._cannot, 1, Qt.AlignmentFlag.AlignTop)
+        column.addLayout(low)
+
+    # -- drawing
+
+    def refresh(self, state: State, now_us: int) -> None:
+        came = state.live and not self._state.live
+        self._state, self._now[0] = state, now_us
+        if self._view is None or came:
+            self._ask()
+        self._draw()
+
+    def _draw(self) -> None:
+        shut, view = closed(self._state), self._view
+        able = view is not None and shut is None
+        self._try.setEnabled(able)
+        self._export.setEnabled(able)
+        self._none.setVisible(view is None)
+        self._all.setVisible(view is not None)
+        if view is None:
+            self._none.set_words(*((shut.fact, shut.sentence) if shut is not None else (tr("Looking"), "")))
+            return
+        words = leaving.present(view, self._now[0])
+        if words == self._words:
+            return
+        before, self._words = self._words, words
+        self._pill.show_state(words.glyph, words.level, "ok" if words.tone == "ok" else "in")
+        self._since.setText(words.since)
+        self._fact.setText(words.verdict)
+        self._fact.set_ink("er" if words.red else "tx")
+        self._explanation.setText(words.explanation)
+        self._removed.setText(words.removed)
+        if before is None or before.red != words.red:
+            clear_layout(self._red)
+            for sentence in words.red:
+                self._red.addWidget(Label(sentence, "body", "er", self._verdict).wrapped())
+        self._rows.show(words.destinations)
+        self._table.setVisible(bool(words.destinations))
+        self._nothing.setVisible(not words.destinations)
+        self._refused.head.remark.setText(words.refused_count)
+        self._refused.show_lines(words.refused[:REFUSED_SHOWN], tr("Nothing was refused."))
+        self._layers.show_lines(words.layers)
+        self._books.show_lines(words.books, below=words.books_below)
+        self._agree.show_state(words.books_glyph, words.books_state, words.books_tone)
+        self._agree.setMinimumWidth(self._agree.sizeHint().width())
+        self._checks.show_commands(words.commands)
+        self._listening.show_lines(words.listening)
+        self._names.show_lines(words.names, tr("No name was asked for."))
+        self._environment.show_lines(words.environment)
+        if before is None:
+            for sentence in words.cannot:
+                self._limits.addWidget(Label(f"• {sentence}", "small", "tx2", self._cannot).wrapped())
+
+    # -- asking
+
+    @Slot()
+    def _ask(self) -> None:
+        if not self._asking and self.isVisible() and self._state.live:
+            self._asking = True
+            self.session.look("network", lambda client: client.network(), self._on_view, self._on_failed)
+
+    def _on_view(self, view: NetworkView) -> None:
+        self._asking = False
+        self._view = view
+        self._draw()
+
+    def _on_failed(self, _error: AppError) -> None:
+        self._asking = False  # the banner says what is wrong; the timer asks again
+
+    @Slot()
+    def test(self) -> None:
+        """Try to leak: the button, and F5."""
+        if self._view is not None:
+            sheet = LeakSheet(self.session, self.window())
+            sheet.open()
+
+    @Slot()
+    def _choose_folder(self) -> None:
+        self.export_into(QFileDialog.getExistingDirectory(self, tr("Where the report goes"), str(Path.home())))
+
+    def export_into(self, folder: str) -> None:
+        """A new folder in `folder`; "" when the person changed their mind."""
+        if not folder:
+            return
+        target = Path(folder) / f"gatehouse-network-{self._now[0] // 1_000_000}"
+
+        def made(client: object) -> Path:
+            answer: NetworkReport = client.network_report()  # type: ignore[attr-defined] # the session's client
+            return report.write(target, answer)
+
+        self.session.order("report", made, self._on_exported)
+
+    def _on_exported(self, folder: Path) -> None:
+        fact = tr("The signed report is in {folder}.", folder=folder.name)
+        self.session.notify(Notice(tone="ok", fact=fact, consequence=tr("Check it anywhere: python verify.py")))
+
+
+class _Lines(Card):
+    """A card of lines: a name, what is said about it, and a state at the right."""
+
+    def __init__(self, title: str, parent: QWidget, *, remark: str = "", two: bool = False) -> None:
+        super().__init__(pad=0, spacing=0, parent=parent)
+        self._two = two
+        self._shown: tuple[Sequence[Line], str, str] | None = None
+        self.column.setContentsMargins(1, 0, 1, 6)
+        self.head = CardHead(title, remark, self)
+        self.column.addWidget(self.head)
+        self._lines = QVBoxLayout()
+        self._lines.setSpacing(0)
+        self.column.addLayout(self._lines)
+
+    def show_lines(self, lines: Sequence[Line], none: str = "", below: str = "") -> None:
+        if self._shown == (lines, none, below):
+            return
+        self._shown = (lines, none, below)
+        clear_layout(self._lines)
+        for line in lines:
+            self._lines.addWidget(hairline(self))
+            self._lines.addWidget(_Row(line, self, two=self._two))
+        for words in (none if not lines else "", below):
+            if words:
+                self._lines.addWidget(hairline(self))
+                label = Label(words, "small", "tx3", self).wrapped()
+                label.setContentsMargins(16, 8, 16, 6)
+                self._lines.addWidget(label)
+
+
+class _Row(QWidget):
+    def __init__(self, line: Line, parent: QWidget, *, two: bool) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(f"{line.name}: {line.words} {line.state}")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(16, 7, 14, 7)
+        row.setSpacing(10)
+        if two:
+            row.addWidget(Glyph(line.glyph, 15, "tx3", self), 0, Qt.AlignmentFlag.AlignTop)
+            texts = QVBoxLayout()
+            texts.setSpacing(1)
+            head = QHBoxLayout()
+            head.setSpacing(8)
+            head.addWidget(Elided(line.name, "mono", "tx", self), 1)
+            head.addWidget(Label(line.state, "small", "tx3", self))
+            texts.addLayout(head)
+            texts.addWidget(Label(line.words, "small", "tx2", self).wrapped())
+            if line.below:
+                texts.addWidget(Label(line.below, "small", "tx3", self).wrapped())
+            row.addLayout(texts, 1)
+            return
+        row.addWidget(Label(line.name, "smallstrong", "tx", self))
+        row.addWidget(Elided(line.words, "small", "tx3", self), 1)
+        if line.glyph:
+            state = Status("small", self)
+            state.show_state(line.glyph, line.state, line.tone)
+            state.setMinimumWidth(state.sizeHint().width())
+            row.addWidget(state)
+        else:
+            row.addWidget(Label(line.state, "smallstrong", "tx", self))
+
+
+class _Commands(Card):
+    """Tools that others wrote, ready to be copied."""
+
+    def __init__(self, page: NetworkPage, parent: QWidget) -> None:
+        super().__init__(pad=0, spacing=0, parent=parent)
+        self._page = page
+        self._shown: tuple[Command, ...] = ()
+        self.column.setContentsMargins(1, 0, 1, 6)
+        remark = tr("Use tools we did not write. Process ids below are the live ones.")
+        self.column.addWidget(CardHead(tr("Check without trusting us"), remark, self))
+        self._lines = QVBoxLayout()
+        self._lines.setSpacing(0)
+        self.column.addLayout(self._lines)
+
+    def show_commands(self, commands: tuple[Command, ...]) -> None:
+        if commands == self._shown:
+            return
+        self._shown = commands
+        clear_layout(self._lines)
+        for command in commands:
+            self._lines.addWidget(hairline(self))
+            holder = QWidget(self)
+            row = QHBoxLayout(holder)
+            row.setContentsMargins(16, 4, 8, 4)
+            row.setSpacing(12)
+            name = Label(command.name, "small", "tx", holder)
+            name.setFixedWidth(230)
+            copy = Button(tr("Copy"), "ghost", glyph="copy", small=True, parent=holder)
+            copy.setAccessibleName(tr("Copy: {name}", name=command.name))
+            copy.clicked.connect(partial(self._page.wanted.emit, f"copy:{command.text}"))
+            row.addWidget(name)
+            row.addWidget(Elided(command.text, "mono", "tx2", holder).selectable(), 1)
+            row.addWidget(copy)
+            self._lines.addWidget(holder)

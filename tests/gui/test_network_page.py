@@ -1,0 +1,216 @@
+"""The Network page: what it says at each level, what it must never say, and the self-test as it happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from app.control import contract as c
+from app.gui import leaving
+from app.gui.sheets.leaks import LeakSheet
+from tests.gui.conftest import Wait
+from tests.gui.desk import START_US, Desk, Server
+
+NOW_US = START_US + 3_600_000_000
+
+
+def process(role: str, pid: int, **changes: Any) -> c.ProcessView:
+    return c.ProcessView(**({"role": role, "pid": pid, "measured": True, "level": "kernel", "landlock_version": 7} | changes))
+
+
+def view(**changes: Any) -> c.NetworkView:
+    fields: dict[str, Any] = {
+        "level": "kernel",
+        "level_reason": "",
+        "since_us": START_US,
+        "gaps": (),
+        "connections": 412,
+        "hosts": 3,
+        "local_hosts": 1,
+        "destinations": (
+            c.DestinationView(
+                host="api.anthropic.com", port=443, scheme="https", local=False, purpose="Requests you make", accounts=("claude",),
+                added_us=START_US, connections=296, bytes_out=71_800_000, bytes_in=18_300_000, last_us=NOW_US, tls="TLSv1.3",
+                issuer="Google Trust Services",
+            ),
+            c.DestinationView(
+                host="127.0.0.1", port=11434, scheme="http", local=True, purpose="Given to a program on this machine or network",
+                accounts=("ollama",), added_us=START_US, connections=61, bytes_out=1_900_000, bytes_in=400_000, last_us=NOW_US,
+            ),
+        ),
+        "refused": (
+            c.RefusedAttempt(
+                at_us=NOW_US, process="keeper", what="dial", target="http://169.254.169.254:80", account="x", rule="metadata",
+                sentence="169.254.169.254 is at 169.254.169.254, which is a cloud's metadata service.",
+            ),
+            c.RefusedAttempt(
+                at_us=NOW_US - 1, process="engine", what="look-up", target="huggingface.co", rule="tripwire", sentence="x", count=4,
+                stack=("socket.getaddrinfo", "tokenizers.hub.fetch", "tokenizers.load", "app.engine.main.run"),
+            ),
+        ),
+        "refused_count": 5,
+        "names": (c.NameAsked(name="api.anthropic.com", times=12, found=2, last_us=NOW_US),),
+        "layers": (
+            c.LayerView(name="Kernel filter", does="seccomp: no internet sockets", state="active"),
+            c.LayerView(name="Keeper", does="the only process that may connect", state="active"),
+            c.LayerView(name="Landlock", does="no TCP, version 7", state="active"),
+            c.LayerView(name="Python tripwire", does="refuses and names the module", state="active"),
+            c.LayerView(name="System's socket table", does="one look a second", state="watching"),
+            c.LayerView(name="Packet filter", does="needs an administrator", state="unused"),
+        ),
+        "processes": (process("keeper", 4127), process("engine", 4133), process("window", 4140)),
+        "listening": (
+            c.ListeningView(address="127.0.0.1:4141", process="engine", pid=4133, kind="gateway"),
+            c.ListeningView(address="/run/user/1000/gatehouse/control.sock", process="engine", pid=4133, kind="control"),
+        ),
+        "environment": ("HTTPS_PROXY",),
+        "books": c.BooksView(ledger=412, records=412, keeper=412, seen=409, looks=900),
+        "unexplained": (),
+        "removed_headers": 1111,
+        "removed_from": 101,
+        "removed_identifiers": 101,
+    }  # fmt: skip
+    return c.NetworkView(**(fields | changes))
+
+
+def guarded() -> c.NetworkView:
+    layers = (c.LayerView(name="Kernel filter", does="seccomp", state="missing", reason="not offered by this system"), *view().layers[1:])
+    return view(level="guarded", level_reason="The engine is not locked: this system offers a program no such lock.", layers=layers)
+
+
+@pytest.fixture
+def served(server: Server) -> Server:
+    answer(server, view())
+    return server
+
+
+def answer(server: Server, shown: c.NetworkView) -> None:
+    server.answers["/v0/network"] = (200, msgspec.json.encode(shown))
+
+
+def test_the_verdict_names_the_level_and_everything_that_left() -> None:
+    words = leaving.present(view(), NOW_US)
+    assert words.level == "Enforced by the kernel"
+    assert words.verdict == "412 connections, all to 3 hosts you added and 1 of your own. None to anything else."
+    assert "no gaps" in words.since
+    assert words.books_state == "Agree"
+    assert "3 closed between two looks." in words.books_below
+    assert "1,111 headers and 101 identifiers" in words.removed
+
+
+def test_a_lower_level_never_says_none_to_anything_else() -> None:
+    words = leaving.present(guarded(), NOW_US)
+    assert words.level == "Guarded and observed"
+    assert words.tone != "ok"
+    for text in (words.verdict, words.explanation):
+        assert "None to anything" not in text
+        assert "no internet sockets" not in text
+    assert "seen" in words.verdict
+    assert "Native code is observed, not stopped." in words.explanation
+
+
+def test_whatever_is_unexplained_is_red_and_stands_in_the_verdict() -> None:
+    red = "The engine has a socket that nothing explains: tcp 10.0.0.2:5 to 198.51.100.7:443."
+    words = leaving.present(view(unexplained=(red,)), NOW_US)
+    assert words.verdict == "One thing here is not explained."
+    assert words.red == (red,)
+    assert (words.books_state, words.books_tone) == ("Do not agree", "er")
+    books = msgspec.structs.replace(view().books, mismatches=("Connection 7: 1 of 3 requests on this connection are not in the ledger.",))
+    assert leaving.present(view(books=books), NOW_US).books_tone == "er"
+
+
+def test_a_refused_attempt_names_the_module_that_asked_not_pythons_own() -> None:
+    line = leaving.present(view(), NOW_US).refused[1]
+    assert line.name == "huggingface.co"
+    assert line.below == "Asked by tokenizers.hub.fetch < tokenizers.load < app.engine.main.run"
+
+
+def test_gaps_hidden_sockets_and_crashes_are_said() -> None:
+    books = msgspec.structs.replace(view().books, hidden=("engine",), not_compared=2)
+    words = leaving.present(view(gaps=(c.Gap(from_us=START_US, until_us=NOW_US),), books=books), NOW_US)
+    assert "1 gaps in observation" in words.since
+    assert "engine" in words.books_below
+    assert "sudo" in words.books_below
+    assert "2 ended with a crash" in words.books_below
+
+
+def test_commands_hold_the_live_process_ids() -> None:
+    texts = [command.text for command in leaving.present(view(), NOW_US).commands]
+    assert 'sudo ss -tunp | grep -E "pid=(4127|4133|4140)"' in texts
+    assert any("strace" in text and "4133" in text for text in texts)
+    assert any("host api.anthropic.com" in text and "127.0.0.1" not in text for text in texts)
+
+
+def test_variables_that_could_redirect_are_shown_whether_set_or_not() -> None:
+    lines = {line.name: line.state for line in leaving.present(view(), NOW_US).environment}
+    assert lines["HTTPS_PROXY"] == "Ignored"
+    assert lines["SSLKEYLOGFILE"] == lines["LD_PRELOAD"] == "Clear"
+    assert lines["TLS issuers"] == "Unchanged"
+
+
+def test_the_page_shows_it_and_a_stranger_turns_it_red(served: Server, desk: Desk, wait: Wait) -> None:
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None)
+    assert page._fact.text().startswith("412 connections")
+    assert page._table.model().rowCount() == 2
+    answer(served, view(unexplained=("extra was added without a command.",)))
+    page._ask()
+    wait(lambda: page._words.red)
+    assert page._fact.text() == "One thing here is not explained."
+    page.grab()
+
+
+def test_hostile_text_from_outside_stays_text(served: Server, desk: Desk, wait: Wait) -> None:
+    evil = "<img src='http://198.51.100.1/x.png'><b>bold</b>"
+    attempt = c.RefusedAttempt(at_us=NOW_US, process="engine", what="look-up", target=evil, rule="tripwire", stack=(evil,), sentence=evil)
+    answer(served, view(refused=(attempt,), unexplained=(evil,)))
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None)
+    from PySide6.QtCore import Qt
+    from PySide6.QtWidgets import QLabel
+
+    for label in page.findChildren(QLabel):
+        assert label.textFormat() == Qt.TextFormat.PlainText
+
+
+def test_each_attempt_appears_as_it_happens_and_the_last_must_get_through(served: Server, desk: Desk, wait: Wait) -> None:
+    attempts = [
+        c.LeakAttempt(name="TCP, plain socket", process="engine", to="192.0.2.1:80", result="kernel", after_us=100, good=True),
+        c.LeakAttempt(name="UDP datagram", process="keeper", to="192.0.2.1:53", result="tripwire", after_us=30, good=True),
+        c.LeakAttempt(name="Allowed", process="keeper", to="127.0.0.1:4141", result="reached", after_us=300, good=True, must_pass=True),
+    ]
+    served.answers["/v0/network/selftest"] = (200, b"".join(msgspec.json.encode(each) + b"\n" for each in attempts))
+    desk.window.open_page("network")
+    sheet = LeakSheet(desk.session, desk.window)
+    sheet.open()
+    wait(sheet._copy.isEnabled)
+    assert sheet._state.word() == "2 stopped, 0 got out"
+    assert [leaving.leak(each)[1] for each in sheet.found] == [
+        "Stopped by the kernel filter",
+        "Stopped by the tripwire",
+        "Got through, as it must",
+    ]
+    sheet.close_now()
+
+
+def test_a_leak_that_got_out_and_a_control_that_did_not_pass_are_red() -> None:
+    out = c.LeakAttempt(name="UDP", process="engine", to="x", result="reached", after_us=1, good=False)
+    blocked = c.LeakAttempt(name="Allowed", process="keeper", to="x", result="stopped", after_us=1, good=False, must_pass=True)
+    assert leaving.leak(out)[1:] == ("Got out", "er")
+    assert leaving.leak(blocked)[2] == "er"
+
+
+def test_the_report_is_written_with_its_verifier(served: Server, desk: Desk, wait: Wait, tmp_path: Path) -> None:
+    from tests.control.test_report import signed
+
+    served.answers["/v0/network/report"] = (200, msgspec.json.encode(signed()))
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None)
+    page.export_into(str(tmp_path))
+    wait(lambda: list(tmp_path.glob("gatehouse-network-*/verify.py")))
