@@ -119,6 +119,9 @@ class ActivityPage(Page):
         self._next: str | None = None
         self._more = False
         self._reading = False
+        # _solid: the newest row below which none is missing. _unbroken: the stream since which that is kept up.
+        self._solid = ""
+        self._unbroken = self._asked_in = -1
         self._read_once = False
         self._wanted_row = ""
         self._searched = False
@@ -270,6 +273,8 @@ class ActivityPage(Page):
             self._held |= {row.id: row for row in rows}
         else:
             self._put(rows)
+            if self._unbroken == self.session.state.streams and self._rows.rowCount():
+                self._solid = self._rows.key(0)
         self._draw()
 
     def _put(self, rows: tuple[Exchange, ...]) -> None:
@@ -297,16 +302,20 @@ class ActivityPage(Page):
         if not self._reading:
             self._reading = True
             self._read_once = True
+            self._asked_in = self.session.state.streams
             self.session.read_activity(PAGE, None, self._on_newest, self._on_read_failed)
 
     def _on_newest(self, answer: Answer) -> None:
-        overlap = self._rows.rowCount() and (answer.next is None or answer.rows[-1].id <= self._rows.key(0))
+        # Held against the newest row below which nothing is missing: what arrived since the silence may already stand above the hole.
+        overlap = self._solid and (answer.next is None or answer.rows[-1].id <= self._solid)
         if not overlap:
             # The first page, or so much came meanwhile that there is a hole below it: begin anew from here.
             self._rows.clear()
         else:
             answer = Answer(rows=answer.rows, next=self._next if self._more else None)
         self._on_older(answer)
+        self._unbroken = self._asked_in
+        self._solid = self._rows.key(0) if self._rows.rowCount() else ""
 
     def _read_older(self) -> None:
         if not self._reading and self._more:
