@@ -27,8 +27,8 @@ OFF = "Remove the account: gatehouse provider remove NAME. No account is there a
 def destinations() -> list[dict[str, Any]]:
     """One entry for each address a kind of account has by itself; kinds whose address the person gives are named without one."""
     sys.path.insert(0, str(ROOT))
-    from app.keeper.links import LINKS
-    from app.providers.catalogue import KINDS
+    from app.keeper.links import LINKS  # noqa: PLC0415 - after the path is known
+    from app.providers.catalogue import KINDS  # noqa: PLC0415 - as above
 
     found = []
     for kind in sorted(KINDS.values(), key=lambda each: each.id):
@@ -52,7 +52,7 @@ def files() -> dict[Path, bytes]:
     """What the two files should hold."""
     listed = destinations()
     policy = {
-        "ApplicationDescription": "Gatehouse connects to the providers you add and to nothing else. It has no telemetry and no update check.",
+        "ApplicationDescription": "Gatehouse connects to the providers you add and to nothing else: no telemetry, no update check.",
         "DeveloperName": "Gatehouse",
         "Connections": [
             {

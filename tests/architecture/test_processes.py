@@ -67,7 +67,7 @@ def test_the_window_loads_no_network_no_web_and_no_secrets() -> None:
 
 def test_no_file_of_the_program_names_qts_network_or_web() -> None:
     root = Path(__file__).resolve().parents[2] / "app"
-    words = ("Qt" + "Network", "Qt" + "WebEngine", "Qt" + "WebView")
+    words = ("Qt" + "Network", "Qt" + "WebEngine", "Qt" + "WebView", "Qt" + "Qml", "Qt" + "Quick", "Qt" + "WebSockets")
     naming = [
         path
         for path in root.rglob("*.py")

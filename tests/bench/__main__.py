@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests import bench
-from tests.bench import audit, exchanges, leaving, ledger, machine, memory, nginx, report, start, streams, window
+from tests.bench import audit, door, exchanges, leaving, ledger, machine, memory, nginx, report, start, streams, window
 from tests.bench.figures import FULL, QUICK, Figure, Measure, Scale, collect
 from tests.bench.processes import more_descriptors
 from tests.bench.rig import rig
@@ -29,6 +29,7 @@ PARTS: dict[str, Measure] = {
     "window": window.window,
     "ledger": ledger.at_size,
     "audit": audit.audit_log,
+    "door": door.dialling,
 }
 
 
