@@ -23,6 +23,7 @@ _TITLES: Final = {
     "client.unblocked": "Client unblocked",
     "client.removed": "Client removed",
     "client.content_changed": "Keeping of answers changed",
+    "client.identifiers_changed": "Handling of identifiers changed",
     "setting.changed": "Setting changed",
     "key.refused": "Key refused",
     "access.refused": "Request turned away",

@@ -34,6 +34,7 @@ ROUTES = {
     "POST clients * block": "client.blocked",
     "POST clients * unblock": "client.unblocked",
     "POST clients * content": "client.content_changed",
+    "POST clients * identifiers": "client.identifiers_changed",
     "DELETE clients *": "client.removed",
     "POST audit verify": "audit.verified",
     "POST audit export": "audit.exported",
@@ -60,6 +61,7 @@ VERB_KINDS = {
     "client block": "client.blocked",
     "client unblock": "client.unblocked",
     "client content": "client.content_changed",
+    "client identifiers": "client.identifiers_changed",
     "client remove": "client.removed",
     "audit verify": "audit.verified",
     "audit export": "audit.exported",
@@ -196,6 +198,7 @@ def test_changes_by_the_control_channel(running: Gateway, up: Upstream, tmp_path
         watch.comes("client.blocked", lambda: control.block_client("zed"))
         watch.comes("client.unblocked", lambda: control.unblock_client("zed"))
         watch.comes("client.content_changed", lambda: control.keep_content("zed", keeps=True))
+        watch.comes("client.identifiers_changed", lambda: control.choose_identifiers("zed", "remove"))
         watch.comes("client.removed", lambda: control.remove_client("zed"))
         watch.comes("provider.removed", lambda: control.remove_provider("work"))
         watch.comes("ledger.batch", control.echo)
@@ -254,6 +257,7 @@ def test_changes_by_the_command_line_say_so(running: Gateway, up: Upstream, tmp_
         verb("client block", "amp")
         verb("client unblock", "amp")
         verb("client content", "amp", "on")
+        verb("client identifiers", "amp", "pass")
         verb("client remove", "amp")
         verb("audit verify")
         verb("audit export", str(tmp_path / "out"))
