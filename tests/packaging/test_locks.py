@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -50,7 +52,28 @@ def test_the_first_lines_say_how_anyone_makes_it_again(lock: str) -> None:
     assert "--universal" in head
     assert "--generate-hashes" in head
     assert "--no-emit-index-url" in head
+    assert "--no-strip-extras" in head
     assert head.endswith(f"-o {lock}")
+
+
+def test_a_package_that_others_want_with_extras_is_pinned_with_them() -> None:
+    """pip 23 takes `name[extra]` for another package than the pinned `name`, and refuses to install once a newer release exists."""
+    held, environment = entries(LOCKS[1]), default_environment()
+    wanted = [
+        (distribution.metadata["Name"], Requirement(text))
+        for distribution in distributions()
+        if canonicalize_name(distribution.metadata["Name"]) in held
+        for text in distribution.requires or ()
+    ]
+    with_extras = [
+        (by, requirement)
+        for by, requirement in wanted
+        if requirement.extras and (requirement.marker is None or requirement.marker.evaluate({**environment, "extra": ""}))
+    ]
+    assert with_extras, "google-genai wants google-auth[requests]"
+    for by, requirement in with_extras:
+        pinned = held[canonicalize_name(requirement.name)][0]
+        assert requirement.extras <= pinned.extras, f"{by} wants {requirement}, the lock has {pinned}"
 
 
 def test_the_locks_hold_what_the_project_declares() -> None:
