@@ -93,7 +93,7 @@ class ControlClient:
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._http: httpx2.Client | None = None
-        self._streams: list[httpx2.Response] = []
+        self._following = 0
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -106,14 +106,9 @@ class ControlClient:
         """Ends every connection, also an `events()` that waits in another thread (its iterator then simply ends)."""
         with self._lock:
             self._closed = True
-            if self._http is None:
-                return
-            from app.control import connection  # noqa: PLC0415  see the module's docstring
-
-            for response in self._streams:
-                connection.wake(response)
-            self._http.close()
-            self._http = None
+            if self._http is not None:
+                self._http.close()
+                self._http = None
 
     # -- what there is
 
@@ -312,13 +307,10 @@ class ControlClient:
         http = self._client()
         import httpx2  # noqa: PLC0415  see the module's docstring
 
-        response: httpx2.Response | None = None
+        with self._lock:
+            self._following += 1
         try:
             with http.stream(method, path, timeout=httpx2.Timeout(self._timeout_s, read=silence_s)) as response:
-                with self._lock:
-                    if self._closed:
-                        return
-                    self._streams.append(response)
                 if response.status_code != 200:
                     raise _problem(response.status_code, response.read())
                 rest = b""
@@ -333,7 +325,7 @@ class ControlClient:
             raise self._explain(error) from error
         finally:
             with self._lock:
-                self._streams = [other for other in self._streams if other is not response]
+                self._following -= 1
 
     def _ask(
         self, method: str, path: str, shape: type[T], body: msgspec.Struct | OwnPrice | None = None, *, timeout_s: float | None = None
@@ -369,7 +361,7 @@ class ControlClient:
 
         if self._control.suffix == ".json":
             with self._lock:  # a gateway that was started again has another port and token: the next question reads them anew
-                if self._http is not None and not self._streams:
+                if self._http is not None and not self._following:
                     self._http.close()
                     self._http = None
         return connection.explain(error)

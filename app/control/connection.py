@@ -1,18 +1,21 @@
 """How a `ControlClient` reaches the engine: an HTTP client on a unix socket, or on loopback where the system has none.
 
 httpx2's own unix transport is not used for connecting: it leaves the socket open when nobody listens (httpcore2 2.16,
-`_backends/sync.py`), and it gives up at once when the listener's queue is full. Everything here is imported by the first question only.
+`_backends/sync.py`), and it gives up at once when the listener's queue is full. Nor does its pool know a connection that another thread is
+just making when it is closed; so the sockets are remembered here. Everything here is imported by the first question only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +35,7 @@ def connect(control: Path) -> httpx2.Client:
     # A context without any authority: nothing here speaks TLS, and the default one would read the system's whole store.
     bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if control.suffix != ".json":
-        return httpx2.Client(base_url="http://gatehouse", transport=_UnixTransport(control, bare), trust_env=False)
+        return httpx2.Client(base_url="http://gatehouse", transport=_Transport(bare, str(control)), trust_env=False)
     try:
         place = json.loads(control.read_bytes())
         host, port, token = str(place["host"]), int(place["port"]), str(place["token"])
@@ -44,7 +47,7 @@ def connect(control: Path) -> httpx2.Client:
     return httpx2.Client(
         base_url=f"http://{name}:{port}",
         headers={"authorization": f"Bearer {token}"},
-        transport=httpx2.HTTPTransport(verify=bare, trust_env=False),
+        transport=_Transport(bare),
         trust_env=False,
     )
 
@@ -80,16 +83,6 @@ def explain(error: httpx2.HTTPError) -> AppError:
     return AppError("engine_absent", "The gateway closed the connection.", START_HINT)
 
 
-def wake(response: httpx2.Response) -> None:
-    """Makes a thread that reads `response` see its end now. Closing a descriptor does not do that; shutting the connection down does."""
-    sock: socket.socket | None = response.extensions["network_stream"].get_extra_info("socket")
-    try:
-        if sock is not None:
-            sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # the other side was quicker
-
-
 def _refuse_strangers(control: Path) -> None:
     """Keys travel on this channel: it must lie in a folder of ours, not in one that another user made first under the same name."""
     uid = getattr(os, "getuid", None)
@@ -103,42 +96,93 @@ def _refuse_strangers(control: Path) -> None:
         raise AppError("peer_not_allowed", "The control folder belongs to another user.", "Remove it, then start Gatehouse again.")
 
 
-class _UnixTransport(httpx2.HTTPTransport):
-    def __init__(self, path: Path, bare: ssl.SSLContext) -> None:
+class _Transport(httpx2.HTTPTransport):
+    """path: the unix socket. Without one, the address in the question's URL is asked."""
+
+    def __init__(self, bare: ssl.SSLContext, path: str | None = None) -> None:
         super().__init__(verify=bare, trust_env=False)
+        self._sockets = Sockets()
         self._pool = httpcore2.ConnectionPool(
-            ssl_context=bare, max_connections=_POOL, max_keepalive_connections=_POOL, uds=str(path), network_backend=_Unix()
+            ssl_context=bare, max_connections=_POOL, max_keepalive_connections=_POOL, uds=path, network_backend=self._sockets
         )
 
+    def close(self) -> None:
+        super().close()
+        self._sockets.close()
 
-class _Unix(httpcore2.NetworkBackend):
+
+class Sockets(httpcore2.NetworkBackend):
+    """Connects, and on `close` ends every connection there is, also one that another thread has not got hold of yet."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[_Stream] = set()
+        self._closed = False
+
     def connect_unix_socket(
         self,
         path: str,
         timeout: float | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
+        return self._connect(socket.AddressFamily["AF_UNIX"], path, timeout)
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        return self._connect(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port), timeout)
+
+    def _connect(self, family: int, address: str | tuple[str, int], timeout: float | None) -> httpcore2.NetworkStream:
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            sock = socket.socket(socket.AddressFamily["AF_UNIX"], socket.SOCK_STREAM)
+            sock = socket.socket(family, socket.SOCK_STREAM)
             try:
                 sock.settimeout(timeout)
-                sock.connect(path)
+                sock.connect(address)
             except BlockingIOError as error:  # the listener's queue is full: a unix socket says so instead of waiting
                 sock.close()
                 if until is not None and time.monotonic() > until:
                     raise httpcore2.ConnectTimeout(str(error)) from error
                 time.sleep(0.01)
+            except TimeoutError as error:
+                sock.close()
+                raise httpcore2.ConnectTimeout(str(error)) from error
             except OSError as error:
                 sock.close()
                 raise httpcore2.ConnectError(str(error)) from error
             else:
-                return _Stream(sock)
+                return self._keep(sock)
+
+    def _keep(self, sock: socket.socket) -> httpcore2.NetworkStream:
+        with self._lock:
+            if not self._closed:
+                stream = _Stream(sock, self._forget)
+                self._open.add(stream)
+                return stream
+        sock.close()
+        raise httpcore2.ConnectError("This client was closed.")
+
+    def _forget(self, stream: _Stream) -> None:
+        with self._lock:
+            self._open.discard(stream)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            streams = tuple(self._open)
+        for stream in streams:
+            stream.close()
 
 
 class _Stream(httpcore2.NetworkStream):
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, forget: Callable[[_Stream], None]) -> None:
         self._sock = sock
+        self._forget = forget
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
@@ -159,7 +203,11 @@ class _Stream(httpcore2.NetworkStream):
             raise httpcore2.WriteError(str(error)) from error
 
     def close(self) -> None:
+        # Closing a descriptor does not wake a thread that reads from it; shutting the connection down does.
+        with contextlib.suppress(OSError):  # the other side was quicker
+            self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
+        self._forget(self)
 
     def get_extra_info(self, info: str) -> Any:
         if info == "socket":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import socket
 import subprocess
@@ -12,12 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpcore2
 import msgspec
 import pytest
 
 from app.control import client as client_module
 from app.control import contract as c
 from app.control.client import ControlClient
+from app.control.connection import Sockets
 from app.core.errors import AppError
 from app.core.secret import Secret
 from tests.control.server import ControlServer, dead_socket
@@ -246,6 +249,54 @@ def test_close_ends_a_follower_in_another_thread_at_once(server: ControlServer, 
     client.close()
     assert ended.wait(1)
     assert errors == []
+
+
+def test_close_ends_a_question_in_another_thread_at_once(server: ControlServer, client: ControlClient) -> None:
+    server.delays_s["/v0/snapshot"] = 2
+    errors: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            client.snapshot()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not server.asked:
+        thread.join(0.01)
+    client.close()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [error.code for error in errors if isinstance(error, AppError)] == ["engine_absent"]
+
+
+def test_a_connection_that_is_made_while_the_client_closes_is_closed_too(server: ControlServer) -> None:
+    sockets = Sockets()
+    early = sockets.connect_unix_socket(str(server.control))
+    sockets.close()
+    assert early.get_extra_info("socket").fileno() == -1
+    with pytest.raises(httpcore2.ConnectError):
+        sockets.connect_unix_socket(str(server.control))
+
+
+def test_clients_closed_at_any_moment_leave_no_socket_behind(server: ControlServer) -> None:
+    for _ in range(50):
+        client = ControlClient(server.control, timeout_s=5)
+
+        def use(client: ControlClient = client) -> None:
+            with contextlib.suppress(AppError):
+                client.snapshot()
+                for _ in client.events():
+                    client.snapshot()
+
+        threads = [threading.Thread(target=use) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        client.close()
+        for thread in threads:
+            thread.join()
+    gc.collect()  # a socket that nobody closed warns now, and a warning is an error
 
 
 def test_a_full_queue_at_the_engine_is_waited_for(tmp_path: Path) -> None:
