@@ -206,17 +206,18 @@ class Auditor:
     # -- signing
 
     async def _seal_if_due(self, *, last: bool = False) -> None:
-        signer = self._signer
-        if signer is None or self._held is not None:
-            return
-        now = time.monotonic()
-        waiting, news = await self._read(_due)
-        if waiting and (news or last or waiting >= SEAL_ENTRIES or now - self._sealed_s >= SEAL_S):
-            await self._write(lambda c: sealing.checkpoint(c, signer, self._now_us()))
-            self._sealed_s, self._fresh_anchor = now, True
-        if self._fresh_anchor and (news or last or now - self._remembered_s >= REMEMBER_S):
-            await self._remember()
-            self._changed()
+        async with self._turning:  # a record under a key that turns meanwhile would look forged
+            signer = self._signer
+            if signer is None or self._held is not None:
+                return
+            now = time.monotonic()
+            waiting, news = await self._read(_due)
+            if waiting and (news or last or waiting >= SEAL_ENTRIES or now - self._sealed_s >= SEAL_S):
+                await self._write(lambda c: sealing.checkpoint(c, signer, self._now_us()))
+                self._sealed_s, self._fresh_anchor = now, True
+            if self._fresh_anchor and (news or last or now - self._remembered_s >= REMEMBER_S):
+                await self._remember()
+                self._changed()
 
     async def _remember(self) -> None:
         """Tell the vault, after the commit and never before."""
@@ -249,7 +250,8 @@ class Auditor:
         async with self._verifying:
             total = (await self._read(audit.span))[0]
             self._progress = (0, total)
-            anchor, began = self._anchor, time.monotonic()
+            async with self._turning:  # between a commit and what the vault is told of it, the log would seem to be unknown to the vault
+                anchor, began = self._anchor, time.monotonic()
 
             def progress(done: int) -> None:
                 self._progress = (min(done, total), total)
@@ -297,18 +299,20 @@ class Auditor:
 
     async def prune(self, upto: int, who: Who | str) -> int:
         """Take away the entries up to `upto`, as a preview named it; how many. The log is verified first: evidence is not pruned."""
-        signer = self._signer
-        if signer is None or self._held is not None:
-            raise self._refusal("Nothing is pruned")
-        said = await self._judge(pause_s=0.0005)
-        if said.findings:
-            raise self._refusal("Nothing is pruned")
-        try:
-            count = await self._write(lambda c: sealing.prune(c, signer, upto, who, self._now_us()).count)
-        except HeldError as error:
-            self._hold(error.kind, error.seq, error.message)
-            raise
-        await self._remember()
+        said = self._verdict if self._held is not None else await self._judge(pause_s=0.0005)
+        async with self._turning:
+            signer = self._signer
+            if signer is None or self._held is not None or said is None or said.findings:
+                why = self._held.sentence if self._held is not None else said.finding if said is not None else ""
+                raise AppError(
+                    "store_unavailable", f"Nothing is pruned: {why or self._trouble}", "See the Audit page, or run: gatehouse audit verify"
+                )
+            try:
+                count = await self._write(lambda c: sealing.prune(c, signer, upto, who, self._now_us()).count)
+            except HeldError as error:
+                self._hold(error.kind, error.seq, error.message)
+                raise
+            await self._remember()
         self._changed()
         return count
 
@@ -434,10 +438,6 @@ class Auditor:
         found = await self.prunable(days) if days else None
         if found is not None and found.upto:
             await self.prune(found.upto, "gateway")
-
-    def _refusal(self, what: str) -> AppError:
-        why = self._held.sentence if self._held is not None else self._trouble
-        return AppError("store_unavailable", f"{what}: {why}", "See the Audit page, or run: gatehouse audit verify")
 
     # -- the vault and the store
 

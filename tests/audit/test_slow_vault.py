@@ -1,0 +1,112 @@
+"""What a person may ask for while the vault has not yet been told of what was signed: it waits, and is not mistaken for a finding."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from app.core.events import Who
+from app.engine.auditing import Auditor
+from app.engine.clients import Clients
+from app.engine.recorder import Recorder, StoreThreads
+from app.store import audit
+from app.store.journal import Journal
+from tests.audit.book import KEY, Book, book
+
+ME = Who(actor="person")
+PATIENCE_S = 30.0
+
+
+class SlowVault:
+    """The keeper's side of the two items. Putting one of `slow` takes until `quick` is set; `asked`: an item that is being put so."""
+
+    def __init__(self, *slow: str, items: dict[str, str] | None = None) -> None:
+        self.items = items or {}
+        self.slow = slow
+        self.quick = asyncio.Event()
+        self.asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def ask(self, op: str, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        item = fields["item"]
+        if op == "audit_get":
+            return {"text": self.items.get(item)}, []
+        assert op == "audit_put"
+        if item in self.slow:
+            self.asked.put_nowait(item)
+            await self.quick.wait()
+        self.items[item] = fields["text"]
+        return {}, []
+
+
+@asynccontextmanager
+async def auditor(made: Book, folder: Path, vault: SlowVault) -> Any:
+    journal, _ = Journal.open(folder / "journal", KEY)
+    threads = StoreThreads(made.store)
+    recorder = Recorder(journal, threads, Clients(KEY), made.now, lambda rows: None, lambda: None)
+    made.append(20)
+    auditing = Auditor(vault, threads, recorder, made.now, lambda: None)  # type: ignore[arg-type]  # the line to the keeper
+    running = asyncio.get_running_loop().create_task(auditing.run())
+    try:
+        yield auditing
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await recorder.stop()
+
+
+def newest(made: Book) -> int:
+    with made.store.read() as connection:
+        return audit.newest(connection)
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await story
+
+    asyncio.run(bounded())
+
+
+def test_a_prune_waits_until_the_vault_knows_of_the_first_signature(data_dir: Path) -> None:
+    async def story() -> None:
+        vault = SlowVault("audit-anchor")
+        with book(data_dir / "g.db") as made:
+            async with auditor(made, data_dir, vault) as auditing:
+                await vault.asked.get()
+                upto = (await auditing.prunable(0)).upto
+                assert upto == 20
+                pruning = asyncio.ensure_future(auditing.prune(upto, ME))
+                verifying = asyncio.ensure_future(auditing.verify(ME))
+                done, _ = await asyncio.wait((pruning, verifying), timeout=0.5)
+                assert not done
+                vault.quick.set()
+                assert await pruning == 20
+                assert (await verifying).state == "intact"
+
+    run(story())
+
+
+def test_exports_while_the_key_turns_are_signed_by_the_key_of_their_time(data_dir: Path) -> None:
+    async def story() -> None:
+        first = SlowVault()
+        with book(data_dir / "g.db") as made:
+            async with auditor(made, data_dir, first):
+                while "audit-anchor" not in first.items:
+                    await asyncio.sleep(0.01)
+        second = SlowVault("audit-key", items=first.items)
+        with book(data_dir / "g.db") as made:
+            async with auditor(made, data_dir, second) as auditing:
+                await second.asked.get()  # the turn begins: the vault is told of the key to come
+                before = newest(made)
+                exports = [asyncio.ensure_future(auditing.export(data_dir / f"out-{number}", ME)) for number in range(20)]
+                while newest(made) == before:
+                    await asyncio.sleep(0)
+                second.quick.set()
+                assert all(said.signed for said in await asyncio.gather(*exports))
+                verdict = await auditing.verify(ME)
+                assert (verdict.state, verdict.findings) == ("intact", ())
+
+    run(story())
