@@ -16,6 +16,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,23 @@ def main() -> int:
     return 0
 
 
+@contextmanager
+def display() -> Iterator[str]:
+    """A screen under a number that nothing else on the machine uses; its socket in /tmp is outside the network's namespace."""
+    read, write = os.pipe()
+    words = ["Xvfb", "-displayfd", str(write), "-nolisten", "tcp", "-screen", "0", "1300x900x24"]
+    screen = subprocess.Popen(words, pass_fds=(write,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(write)
+    try:
+        with open(read) as told:
+            number = told.readline().strip()
+        assert number, "Xvfb did not start"
+        yield f":{number}"
+    finally:
+        screen.terminate()
+        screen.wait()
+
+
 class Story:
     def __init__(self, folder: Path, *, locked: bool, idle_s: float) -> None:
         self.folder, self.locked, self.idle_s = folder, locked, idle_s
@@ -83,15 +102,10 @@ class Story:
                 }
             )
         )  # fmt: skip
-        screen = subprocess.Popen(
-            ["Xvfb", ":77", "-nolisten", "tcp", "-screen", "0", "1300x900x24"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
         try:
-            with world.providers(authority) as providers:
-                found = self._run(keyring.environment | {"DISPLAY": ":77"}, resolver, providers)
+            with display() as name, world.providers(authority) as providers:
+                found = self._run(keyring.environment | {"DISPLAY": name}, resolver, providers)
         finally:
-            screen.terminate()
-            screen.wait()
             keyring.close()
             for capture in captures:
                 capture.stop()
