@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
         arguments, windowed = ["serve", *arguments], False
     if LINUX:
         missing = needs.missing_libraries() if windowed else []
-        needs.provide([*missing, *needs.missing_certificates(), *environment.missing(ROOT)], "Gatehouse")
+        needs.provide([*missing, *needs.missing_certificates(), *environment.missing(ROOT)], "Gatehouse needs")
     python = environment.ready(ROOT, "run")
     return hand_over([python, "-I", "-m", "app", *arguments], environment.of_children())
 
@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     if LINUX:
         missing = [*needs.missing_libraries(), *needs.missing_programs(), *needs.missing_certificates()]
-        needs.provide([*missing, *environment.missing(ROOT)], "The tests")
+        needs.provide([*missing, *environment.missing(ROOT)], "The tests need")
     python = environment.ready(ROOT, "test")
     for name, command in checks(python):
         began = time.monotonic()

@@ -56,7 +56,7 @@ def ready(root: str, purpose: str) -> str:
 
 def make(root: str) -> None:
     if sys.platform == "linux":
-        needs.provide(needs.missing_modules(), "A virtual environment")
+        needs.provide(needs.missing_modules(), "A virtual environment needs")
     print("Making .venv ...", flush=True)
     folder = os.path.join(root, ".venv")
     if subprocess.call([sys.executable, "-m", "venv", "--clear", folder], env=of_children()) != 0:

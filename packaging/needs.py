@@ -52,6 +52,8 @@ PROGRAMS = {
     "xauth": ("xauth", "xorg-x11-xauth", "xorg-xauth", "xauth"),
     "dbus-run-session": ("dbus", "dbus-daemon", "dbus", "dbus-1"),
     "desktop-file-validate": ("desktop-file-utils", "desktop-file-utils", "desktop-file-utils", "desktop-file-utils"),
+    "ip": ("iproute2", "iproute", "iproute2", "iproute2"),
+    "curl": ("curl", "curl", "curl", "curl"),
     "gnome-keyring-daemon": ("gnome-keyring", "gnome-keyring", "gnome-keyring", "gnome-keyring"),
 }
 MODULES = {
@@ -89,20 +91,23 @@ def missing_certificates() -> list[tuple[str, ...]]:
     return [CERTIFICATES]
 
 
-def provide(missing: list[tuple[str, ...]], purpose: str) -> None:
-    """Installs the missing packages where that is allowed. NeedError, with the command, where it is not or does not work."""
+def provide(missing: list[tuple[str, ...]], who: str) -> None:
+    """Installs the missing packages where that is allowed. who: with its verb, as in "Gatehouse needs".
+
+    NeedError, with the command, where it is not allowed or does not work.
+    """
     if not missing:
         return
     family = next((number for number, tool in enumerate(FAMILIES) if shutil.which(tool)), None)
     if family is None:
         names = ", ".join(sorted({packages[0] for packages in missing}))
-        raise NeedError(f"{purpose} needs system packages that are not here. On Debian they are called: {names}")
+        raise NeedError(f"{who} system packages that are not here. On Debian they are called: {names}")
     packages = sorted({names[family] for names in missing})
     command = f"{_INSTALL[family]} {' '.join(packages)}"
     if FAMILIES[family] != "apt-get" or os.geteuid() != 0:
         prefix = "" if os.geteuid() == 0 else "sudo "
-        raise NeedError(f"{purpose} needs system packages that are not here. Install them with:\n  {prefix}{command}")
-    print(f"{purpose} needs these system packages: {' '.join(packages)}", flush=True)
+        raise NeedError(f"{who} system packages that are not here. Install them with:\n  {prefix}{command}")
+    print(f"{who} these system packages: {' '.join(packages)}", flush=True)
     if not _agreed():
         raise NeedError(f"Not installed. The command is:\n  {command}")
     _apt(packages)

@@ -44,8 +44,9 @@ def _watch(client: ControlClient, done: threading.Event) -> None:
 
 def _verdict(verdict: AuditVerdict) -> str:
     if verdict.state == "intact":
+        entries, rows = text.many(verdict.entries, "entry", "entries"), text.many(verdict.rows, "row", "rows")
         lines = [
-            f"Intact: {verdict.entries:,} entries up to {verdict.seq}, head {verdict.head[:12]}, and {verdict.rows:,} rows of the ledger.",
+            f"Intact: {entries} up to {verdict.seq}, head {verdict.head[:12]}, and {rows} of the ledger.",
             f"Signed up to entry {verdict.sealed}; the vault remembers entry {verdict.anchored}. Read in {verdict.took_ms / 1000:.1f} s.",
         ]
     else:
@@ -63,7 +64,7 @@ def show_status(options: Namespace, client: ControlClient) -> int:
         ("Signed", f"to entry {status.sealed}, {text.when(status.sealed_us)}, epoch {status.epoch}"),
         ("Fingerprint", status.fingerprint),
         ("Remembered", f"to entry {status.anchored}, {text.when(status.anchored_us)}, in {status.place}. {status.worth}"),
-        ("Kept", f"{status.keep_days} days" if status.keep_days else "for ever"),
+        ("Kept", text.many(status.keep_days, "day", "days") if status.keep_days else "for ever"),
         ("Requests", "stop while the log cannot be written" if status.on_failure == "stop" else "go on while the journal can be written"),
     ]
     if status.held is not None:
@@ -77,7 +78,7 @@ def show_status(options: Namespace, client: ControlClient) -> int:
 def export(options: Namespace, client: ControlClient) -> int:
     made = client.export_audit(Path(options.folder).expanduser().absolute())
     words = (
-        f"{made.entries:,} entries up to {made.upto} are in {made.folder} ({text.size(made.size_bytes)}).\n"
+        f"{text.many(made.entries, 'entry', 'entries')} up to {made.upto} are in {made.folder} ({text.size(made.size_bytes)}).\n"
         f"Check them anywhere with: python {Path(made.folder) / 'verify.py'}"
     )
     show(options, made, words if made.signed else f"{words}\nThe export is not signed: see gatehouse audit status.")
@@ -91,8 +92,8 @@ def prune(options: Namespace, client: ControlClient) -> int:
         show(options, found, "Nothing would go: no whole signed segment is that old.")
         return OK
     words = (
-        f"{found.count:,} entries ({found.first} to {found.upto}, {text.when(found.first_us)} to {text.when(found.last_us)}, "
-        f"{text.size(found.size_bytes)}) would go; {found.kept:,} stay."
+        f"{text.many(found.count, 'entry', 'entries')} ({found.first} to {found.upto}, "
+        f"{text.when(found.first_us)} to {text.when(found.last_us)}, {text.size(found.size_bytes)}) would go; {found.kept:,} stay."
     )
     if options.preview:
         show(options, found, words)
@@ -106,7 +107,7 @@ def prune(options: Namespace, client: ControlClient) -> int:
 def policy(options: Namespace, client: ControlClient) -> int:
     chosen = AuditPolicy(keep_days=options.keep_days, on_failure=options.on_failure)
     status = client.set_audit_policy(chosen)
-    kept = f"{status.keep_days} days" if status.keep_days else "for ever"
+    kept = text.many(status.keep_days, "day", "days") if status.keep_days else "for ever"
     held = "stop" if status.on_failure == "stop" else "go on as long as the journal can be written"
     show(options, status, f"The log is kept {kept}. While it cannot be written, changes are refused and requests {held}.")
     return OK

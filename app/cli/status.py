@@ -43,7 +43,7 @@ def _facts(snapshot: Snapshot, doubt: str) -> list[tuple[str, str]]:
     proven = doubt or "its own listener answered"
     vault, today = snapshot.vault, snapshot.today
     used = [
-        f"{text.number(today.requests)} requests",
+        text.many(today.requests, "request", "requests"),
         f"{text.number(today.failed)} failed",
         text.cost(today.cost_microusd, today.unpriced),
     ]
@@ -58,7 +58,7 @@ def _facts(snapshot: Snapshot, doubt: str) -> list[tuple[str, str]]:
         ("Clients", ", ".join(client.name + (" (blocked)" if client.blocked else "") for client in snapshot.clients) or "none yet"),
         ("Today", ", ".join(used)),
         ("Hosts", ", ".join(hosts) or "none today"),
-        ("Audit log", f"{snapshot.audit_seq} entries"),
+        ("Audit log", text.many(snapshot.audit_seq, "entry", "entries")),
         ("Data", snapshot.data_dir),
     ]
     return [(name, value) for name, value in pairs if value]

@@ -96,6 +96,11 @@ def number(value: int | None, *, estimated: bool = False) -> str:
     return f"~{value:,}" if estimated else f"{value:,}"
 
 
+def many(count: int, one: str, several: str) -> str:
+    """`1 entry`, `2,000 entries`."""
+    return f"{count:,} {one if count == 1 else several}"
+
+
 def tokens(counts: Tokens) -> tuple[str, str]:
     """Input and output; a tilde marks what we counted because the provider did not say."""
     return number(counts.input, estimated=counts.estimated), number(counts.output, estimated=counts.estimated)

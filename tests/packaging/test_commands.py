@@ -142,14 +142,14 @@ def test_without_rights_the_exact_command_is_given_and_nothing_is_run(
 ) -> None:
     log = system(tmp_path, monkeypatch, 1000, **{tool: ""})
     with pytest.raises(needs.NeedError) as caught:
-        needs.provide(MISSING, "Gatehouse")
+        needs.provide(MISSING, "Gatehouse needs")
     assert str(caught.value).endswith(f"\n  {command}")
     assert log.read_text() == ""
 
 
 def test_as_root_on_debian_with_nobody_to_ask_the_packages_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = system(tmp_path, monkeypatch, 0, apt_get="exit 0")
-    needs.provide(MISSING, "Gatehouse")
+    needs.provide(MISSING, "Gatehouse needs")
     install = "apt-get install -y -q --no-install-recommends libegl1 libxcb-cursor0"
     assert log.read_text().splitlines() == [f"{install} --simulate", install]
 
@@ -157,20 +157,20 @@ def test_as_root_on_debian_with_nobody_to_ask_the_packages_are_installed(tmp_pat
 def test_package_lists_that_do_not_know_the_packages_are_fetched_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = f'case "$*" in *--simulate*) exit 100;; update*) : > {tmp_path}/fresh;; install*) [ -e {tmp_path}/fresh ];; esac'
     log = system(tmp_path, monkeypatch, 0, apt_get=script)
-    needs.provide(MISSING, "Gatehouse")
+    needs.provide(MISSING, "Gatehouse needs")
     assert [line.split()[1] for line in log.read_text().splitlines()] == ["install", "update", "install"]
 
 
 def test_an_interrupted_dpkg_is_finished_before_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = f'case "$*" in *--simulate*) exit 0;; install*) [ -e {tmp_path}/mended ];; esac'
     system(tmp_path, monkeypatch, 0, apt_get=script, dpkg=f": > {tmp_path}/mended")
-    needs.provide(MISSING, "Gatehouse")
+    needs.provide(MISSING, "Gatehouse needs")
 
 
 def test_an_installation_that_fails_is_an_error_that_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system(tmp_path, monkeypatch, 0, apt_get="exit 1", dpkg="exit 0")
     with pytest.raises(needs.NeedError) as caught:
-        needs.provide(MISSING, "Gatehouse")
+        needs.provide(MISSING, "Gatehouse needs")
     assert "apt-get update" in str(caught.value)
 
 
@@ -180,14 +180,14 @@ def test_a_person_at_the_terminal_is_asked_and_may_say_no(tmp_path: Path, monkey
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     with pytest.raises(needs.NeedError):
-        needs.provide(MISSING, "Gatehouse")
+        needs.provide(MISSING, "Gatehouse needs")
     assert log.read_text() == ""
 
 
 def test_an_unknown_system_is_told_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system(tmp_path, monkeypatch, 0)
     with pytest.raises(needs.NeedError) as caught:
-        needs.provide(MISSING, "Gatehouse")
+        needs.provide(MISSING, "Gatehouse needs")
     assert "libegl1, libxcb-cursor0" in str(caught.value)
 
 
