@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
@@ -32,7 +33,7 @@ class Insert:
         start = 0
         for size, statement in self._statements:
             while len(rows) - start >= size:
-                connection.exec_driver_sql(statement, tuple(value for row in rows[start : start + size] for value in row))
+                connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows[start : start + size])))
                 start += size
 
 

@@ -72,12 +72,24 @@ class Place:
         return METHODS.get(self.endpoint, ("POST",))
 
 
+# The places that the path alone decides: nearly every request goes to one of these.
+_FIXED: Final[Mapping[str, Place]] = {
+    **{path: Place(DIALECTS["anthropic"], endpoint) for path, endpoint in _ANTHROPIC.items()},
+    **{
+        prefix + path: Place(DIALECTS["openai"], endpoint)
+        for prefix in ("", "/v1")
+        for path, endpoint in _OPENAI.items()
+        if endpoint != "models"
+    },
+}
+
+
 def place(path: str, *, anthropic: bool, google: bool = False, query: str = "") -> Place | None:
     """The endpoint at `path` (without its query), or None. `anthropic`, `google`: the request carries `anthropic-version` or
     `x-goog-api-key`, which decides how models are listed. `query`: what follows the question mark; of it `alt` and `stream` are read
     where they decide the shape."""
-    if endpoint := _ANTHROPIC.get(path):
-        return Place(DIALECTS["anthropic"], endpoint)
+    if known := _FIXED.get(path):
+        return known
     if _is_gemini(path, google):
         return _gemini(path, query)
     short = path.removeprefix("/v1")
