@@ -13,8 +13,8 @@ from app.wire.usage import Usage
 
 if TYPE_CHECKING:
     from app.egress.upstream import Reply
-    from app.engine.accounts import Entry
     from app.engine.echo import EchoReply
+    from app.engine.entry import Entry
     from app.engine.responses import Keeping
     from app.engine.web import Pairs
     from app.wire.dialect import Dialect

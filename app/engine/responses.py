@@ -16,7 +16,7 @@ import msgspec
 
 from app.core.errors import AppError
 from app.core.records import Client
-from app.engine.accounts import Entry
+from app.engine.entry import Entry
 from app.engine.status import Opened
 from app.engine.web import Reply
 from app.store import responses
