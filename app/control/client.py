@@ -18,6 +18,7 @@ import msgspec
 from app.control.contract import (
     ActivityNames,
     ActivityPage,
+    ActivityRow,
     AuditAccept,
     AuditDetail,
     AuditExport,
@@ -61,7 +62,7 @@ from app.control.contract import (
     VaultView,
 )
 from app.core.errors import CODES, AppError
-from app.core.records import Identifiers
+from app.core.records import Identifiers, MinuteBar
 
 if TYPE_CHECKING:
     import httpx2
@@ -172,6 +173,16 @@ class ControlClient:
     def activity_names(self) -> ActivityNames:
         return self._ask("GET", "/v0/activity/names", ActivityNames)
 
+    def activity_minutes(self, since_us: int, until_us: int, only: RowFilter | None = None) -> list[MinuteBar]:
+        """How many requests were opened in each minute; those without any are not there. only: its names and statuses count."""
+        named = RowFilter() if only is None else msgspec.structs.replace(only, since_us=None, until_us=None, text="", id="")
+        path = f"/v0/activity/minutes?since_us={since_us}&until_us={until_us}" + _filter(named)
+        return self._ask("GET", path, list[MinuteBar])
+
+    def activity_row(self, identifier: str) -> ActivityRow:
+        """One row, with its place in the audit log. AppError unknown_name while it is not recorded."""
+        return self._ask("GET", f"/v0/activity/{_segment(identifier)}", ActivityRow)
+
     def usage(
         self, by: Sequence[str], *, since_us: int | None = None, until_us: int | None = None, only: RowFilter | None = None
     ) -> list[UsageRow]:
@@ -269,6 +280,10 @@ class ControlClient:
     def egress_records(self, limit: int = 100) -> list[EgressRecord]:
         """The newest connections first."""
         return self._ask("GET", f"/v0/network/records?limit={limit}", list[EgressRecord])
+
+    def egress_record(self, number: int) -> EgressRecord:
+        """The connection with that number. AppError unknown_name."""
+        return self._ask("GET", f"/v0/network/records/{number}", EgressRecord)
 
     def try_to_leak(self) -> Iterator[LeakAttempt]:
         """Each attempt of the self-test as it happens; the last one must get through."""

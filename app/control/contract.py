@@ -16,6 +16,7 @@ Paths (all under `/v0`):
     POST   /v0/clients/NAME/identifiers ClientIdentifiers -> Client (what becomes of identifiers in its requests)
     GET    /v0/network                       -> NetworkView
     GET    /v0/network/records?limit=N       -> list[EgressRecord], newest first
+    GET    /v0/network/records/N             -> EgressRecord: that connection
     POST   /v0/network/selftest              -> LeakAttempt lines as they happen
     POST   /v0/network/report                -> NetworkReport
     POST   /v0/clients/NAME/content KeepContent -> Client (whether answers may be kept for it)
@@ -24,9 +25,12 @@ Paths (all under `/v0`):
                                                 may be repeated: client provider model status (429, 4xx, failed); since_us until_us
                                                 text (in the errors of failed rows) id (how it begins)
     GET    /v0/activity/names                -> ActivityNames, to filter by
+    GET    /v0/activity/minutes?since_us=&until_us= -> list[MinuteBar]: how many in each minute of at most three hours; filters as
+                                                above, but neither text nor id
+    GET    /v0/activity/ID                   -> ActivityRow
     GET    /v0/usage?by=day,client&since_us=&until_us=  -> list[UsageRow]; dimensions: one of hour day month, and client model
                                                 provider; client= provider= model= : only those
-    GET    /v0/export?form=csv|jsonl         -> the rows as a file, oldest first, while they are read; filters as above, but no text
+    GET    /v0/export?form=csv|jsonl         -> the rows as a file, oldest first, while they are read; filters as above
     GET    /v0/prices                        -> list[OwnPrice]
     PUT    /v0/prices             OwnPrice   -> OwnPrice
     POST   /v0/prices/remove      PriceName  -> Done
@@ -286,6 +290,15 @@ class ActivityPage(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: tuple[Exchange, ...]
     next: str | None = None
+
+
+class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row with its place in the audit log. batch: the entry that holds the digest of its batch. refusal: the entry that wrote down that
+    requests like it were turned away, if there is one."""
+
+    row: Exchange
+    batch: int
+    refusal: int | None = None
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):

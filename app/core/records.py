@@ -231,6 +231,15 @@ class HourBar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MinuteBar:
+    """One minute of the clock in which requests were opened; at_us: its start. failed: of `requests`."""
+
+    at_us: int
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Today:
     """The local day so far. cost_microusd sums the priced exchanges; unpriced counts the answered ones without a price.
 

@@ -139,6 +139,8 @@ class Control:
                 return _reply(await self._network.view())
             case "GET", ["network", "records"]:
                 return _reply(await self._network.records(_count(arguments)))
+            case "GET", ["network", "records", number] if number.isascii() and number.isdecimal() and len(number) < 19:
+                return _reply(await self._network.record(int(number)))
             case "POST", ["network", "selftest"]:
                 return await self._leaks(request)
             case "POST", ["network", "report"]:

@@ -10,10 +10,10 @@ from typing import Any, Final
 from app.control import contract
 from app.core.errors import AppError
 from app.core.events import LedgerExported, Who
-from app.core.records import OwnPrice
+from app.core.records import MinuteBar, OwnPrice
 from app.engine.status import Opened, Status
 from app.engine.web import Incoming, Stream
-from app.store import rows_out, search, usage
+from app.store import ledger, minutes, refusals, rows_out, search, usage
 from app.store.retention import Policy
 from app.store.search import Filter
 
@@ -32,6 +32,10 @@ async def answer(status: Status, method: str, parts: list[str], arguments: dict[
             return await _activity(opened, arguments)
         case "GET", ["activity", "names"]:
             return await _names(opened)
+        case "GET", ["activity", "minutes"]:
+            return await _minutes(opened, arguments)
+        case "GET", ["activity", identifier]:
+            return await _row(opened, identifier)
         case "GET", ["usage"]:
             return await _usage(opened, arguments)
         case "GET", ["prices"]:
@@ -107,6 +111,27 @@ async def _activity(opened: Opened, arguments: dict[str, list[str]]) -> contract
         with opened.threads.store.read() as connection:
             found = search.find(connection, wanted, limit, before=before, after=after)
             return contract.ActivityPage(rows=tuple(found.rows), next=found.next)
+
+    return await opened.threads.read(read)
+
+
+async def _minutes(opened: Opened, arguments: dict[str, list[str]]) -> list[MinuteBar]:
+    wanted = _filter(arguments)
+
+    def read() -> list[MinuteBar]:
+        with opened.threads.store.read() as connection:
+            return minutes.per_minute(connection, wanted)
+
+    return await opened.threads.read(read)
+
+
+async def _row(opened: Opened, identifier: str) -> contract.ActivityRow:
+    def read() -> contract.ActivityRow:
+        with opened.threads.store.read() as connection:
+            row, batch = ledger.one(connection, identifier), ledger.batch_of(connection, identifier)
+            if row is None or batch is None:
+                raise AppError("unknown_name", "This request is not in the ledger.", "A new one is recorded within a second.", param="id")
+            return contract.ActivityRow(row=row, batch=batch, refusal=refusals.entry_of(connection, row))
 
     return await opened.threads.read(read)
 

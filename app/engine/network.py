@@ -16,6 +16,7 @@ import msgspec
 
 from app.control import contract
 from app.core import chain
+from app.core.errors import AppError
 from app.core.events import EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested
 from app.core.ids import call_id, call_id_bytes
 from app.core.records import DestinationUse, EgressRecord, RefusedAttempt
@@ -140,6 +141,19 @@ class Network:
                 return egress.page(connection, 0, limit)
 
         return await threads.read(read)
+
+    async def record(self, number: int) -> EgressRecord:
+        """AppError unknown_name."""
+        threads = self._status.need().threads
+
+        def read() -> list[EgressRecord]:
+            with threads.store.read() as connection:
+                return egress.page(connection, 0, 1, number + 1)
+
+        found = await threads.read(read)
+        if not found or found[0].connection != number:
+            raise AppError("unknown_name", f"Connection {number} is not recorded.", "It may have gone with the retention of old records.")
+        return found[0]
 
     async def view(self) -> contract.NetworkView:
         """AppError vault_* or store_* while nothing is open."""

@@ -56,6 +56,13 @@ def matching(connection: Connection, condition: str, values: Sequence[int], most
     return [row[0] for row in found]
 
 
+def between(connection: Connection, condition: str, values: Sequence[int], low: bytes, high: bytes) -> list[int]:
+    """Those of `matching` that have a row with low <= id < high."""
+    query = f"""SELECT id FROM families WHERE {condition}
+        AND EXISTS (SELECT 1 FROM family_rows WHERE family = families.id AND exchange >= ? AND exchange < ?)"""  # noqa: S608 - see above
+    return [row[0] for row in connection.exec_driver_sql(query, (*values, low, high))]
+
+
 def newest(connection: Connection, families: Sequence[int], low: bytes, high: bytes, limit: int) -> list[bytes]:
     """The ids of the last `limit` rows of these families with low <= id < high, the newest first."""
     best: list[bytes] = []  # a heap, the oldest on top

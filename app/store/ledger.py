@@ -89,6 +89,12 @@ def one(connection: Connection, identifier: str) -> Exchange | None:
     return next(iter(_shown(connection, found)), None)
 
 
+def batch_of(connection: Connection, identifier: str) -> int | None:
+    """The number of the audit entry that holds the digest of this row's batch, or None. AppError body_invalid."""
+    found = connection.exec_driver_sql("SELECT batch FROM exchanges WHERE id = ?", (key(identifier),)).scalar()
+    return None if found is None else int(found)
+
+
 def several(connection: Connection, identifiers: Sequence[bytes]) -> list[Exchange]:
     """The rows with these ids, the one opened last first."""
     as_hex = _line([identifier.hex() for identifier in identifiers]).decode()
@@ -296,6 +302,7 @@ def key(identifier: str) -> bytes:
 __all__ = [
     "UsageRow",
     "Verdict",
+    "batch_of",
     "digest_upto",
     "key",
     "one",

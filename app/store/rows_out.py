@@ -45,13 +45,15 @@ def head(form: Form) -> bytes:
 
 
 def part(connection: Connection, form: Form, wanted: Filter, after: str | None) -> tuple[bytes, int, str | None]:
-    """The next lines, after the row `after`; how many; and where to go on, None at the end. AppError body_invalid. Text in errors is
-    not a filter here."""
+    """The next lines, after the row `after`; how many; and where to go on, None at the end. AppError body_invalid."""
     low, high = search.bounds(wanted, None, after)
     if low >= high:
         return b"", 0, None
     kept = search.kept(connection, wanted)
-    condition, values = ("1", []) if kept is None else kept
+    condition, values = ("1", list[object]()) if kept is None else (kept[0], list[object](kept[1]))
+    if wanted.text:
+        said, searched = search.in_errors(connection, wanted.text)
+        condition, values = f"{condition} AND message <> '' AND {said}", [*values, *searched]
     later = connection.exec_driver_sql("SELECT 1 FROM repriced LIMIT 1").first() is not None
     cursor = connection.connection.cursor()
     try:

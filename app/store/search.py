@@ -32,7 +32,8 @@ _FAILED: Final = """
 SELECT id FROM (
     SELECT id, message, error, client, account, model, status, outcome FROM exchanges INDEXED BY failures
     WHERE message <> '' AND id >= ? AND id < ? ORDER BY id {order} LIMIT ?
-) WHERE (instr(lower(message), ?) OR error IN (SELECT value FROM json_each(?))) AND {kept} LIMIT ?"""
+) WHERE {said} AND {kept} LIMIT ?"""
+_SAID: Final = "(instr(lower(message), ?) OR error IN (SELECT value FROM json_each(?)))"
 _NTH_FAILED: Final = """
 SELECT id FROM exchanges INDEXED BY failures WHERE message <> '' AND id >= ? AND id < ? ORDER BY id {order} LIMIT 1 OFFSET ?"""
 
@@ -101,9 +102,9 @@ def bounds(wanted: Filter, before: str | None, after: str | None) -> tuple[bytes
     """The ids that may be shown: from, to before."""
     low, high = _LOWEST, _HIGHEST
     if wanted.since_us is not None:
-        low = max(low, _at(wanted.since_us))
+        low = max(low, at(wanted.since_us))
     if wanted.until_us is not None:
-        high = min(high, _at(wanted.until_us + 999))
+        high = min(high, at(wanted.until_us + 999))
     if wanted.id:
         first, last = _beginning(wanted.id)
         low, high = max(low, first), min(high, last + b"\0")
@@ -114,7 +115,7 @@ def bounds(wanted: Filter, before: str | None, after: str | None) -> tuple[bytes
     return low, high
 
 
-def _at(at_us: int) -> bytes:
+def at(at_us: int) -> bytes:
     """The smallest id of a row opened at that time or later. Ids count milliseconds, so a bound within one is taken outwards."""
     return (min(max(at_us, 0), exchanges.LATEST_US) // 1000 << 80).to_bytes(16)
 
@@ -144,6 +145,12 @@ def kept(connection: Connection, wanted: Filter) -> Columns | None:
     return (" AND ".join(conditions), values) if conditions else None
 
 
+def in_errors(connection: Connection, text: str) -> tuple[str, tuple[str, str]]:
+    """A condition on rows that have a message: it or the code of the error contains the text; and its values."""
+    lowered = _lower(text)
+    return _SAID, (lowered, msgspec.json.encode(words.containing(connection, lowered)).decode())
+
+
 def _statuses(connection: Connection, statuses: Sequence[str]) -> str:
     """A condition on families. Only numbers get into it."""
     conditions = []
@@ -162,11 +169,10 @@ def _statuses(connection: Connection, statuses: Sequence[str]) -> str:
 
 def _by_text(connection: Connection, text: str, columns: Columns | None, low: bytes, high: bytes, limit: int, *, up: bool) -> Found:
     order = "ASC" if up else "DESC"
-    lowered = _lower(text)
-    codes = msgspec.json.encode(words.containing(connection, lowered)).decode()
+    said, texts = in_errors(connection, text)
     condition, values = ("1", []) if columns is None else columns
-    query = _FAILED.format(order=order, kept=condition)
-    found = connection.exec_driver_sql(query, (low, high, SEARCHED, lowered, codes, *values, limit)).all()
+    query = _FAILED.format(order=order, said=said, kept=condition)
+    found = connection.exec_driver_sql(query, (low, high, SEARCHED, *texts, *values, limit)).all()
     ids = sorted((row[0] for row in found), reverse=not up)
     if len(ids) == limit:
         return Found(rows=ledger.several(connection, ids), next=call_id_of(ids[-1]))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from app.store import ledger, search, usage
+from app.store import ledger, minutes, search, usage
 from app.store.database import Store
 from app.store.search import Filter
 from tests.bench import seed_ledger
@@ -66,6 +66,8 @@ def questions(store: Store) -> Iterator[tuple[str, str, Callable[[Any], object],
     only = {"client": ("Zed",)}
     yield "usage", "a year by day, one client", lambda connection: usage.usage(connection, ("day",), 0, _NOW, None, only), 100.0
     yield "usage", "today, hour bars", lambda connection: ledger.today(connection, _NOW), 100.0
+    hour = Filter(since_us=_NOW - 3_600_000_000, until_us=_NOW)
+    yield "usage", "an hour by minute", lambda connection: minutes.per_minute(connection, hour), 100.0
     yield "first page", "names to choose from", search.names, 150.0
 
 

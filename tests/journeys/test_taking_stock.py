@@ -8,7 +8,13 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
+import pytest
+
+from app.control.contract import RowFilter
+from app.core.errors import AppError
 from tests.gateway import ROOT, gateway, wait_for
 
 
@@ -29,11 +35,30 @@ def test_requests_are_summed_priced_taken_out_and_kept_within_limits(tmp_path: P
         for by in ("hour", "day", "month"):
             assert sum(row["requests"] for row in json.loads(ask("usage", "--by", f"{by},model", "--json"))) == 3
 
+        since_us, until_us = rows[-1].opened_us - 60_000_000, rows[0].opened_us + 60_000_000
+        assert sum(minute.requests for minute in client.activity_minutes(since_us, until_us)) == 3
+        assert client.activity_minutes(since_us, until_us, RowFilter(clients=("nobody",))) == []
+        place = client.activity_row(rows[0].id)
+        assert (place.row, place.refusal) == (rows[0], None)
+        assert client.audit_entry(place.batch).entry.kind == "ledger.batch"
+        for missing in (lambda: client.activity_row("req_" + "0" * 26), lambda: client.egress_record(7)):
+            with pytest.raises(AppError, match="unknown_name"):
+                missing()
+        headers = {"authorization": "Bearer sk-gh-wrong", "content-type": "application/json"}
+        request = Request(one.url + "/v1/chat/completions", b"{}", headers)
+        with pytest.raises(HTTPError) as refused:
+            urlopen(request, timeout=20)
+        refused.value.close()
+        only = RowFilter(statuses=("refused",))
+        turned_away = wait_for(lambda: client.activity(limit=1, only=only).rows, "the refusal to be recorded")[0]
+        written = wait_for(lambda: client.activity_row(turned_away.id).refusal, "the refusal to be written down")
+        assert client.audit_entry(written).entry.kind == "key.refused"
+
         target = tmp_path / "out.csv"
-        assert json.loads(ask("export", str(target), "--json"))["rows"] == 3
+        assert json.loads(ask("export", str(target), "--json"))["rows"] == 4
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
         with target.open(newline="") as file:
-            assert [row["id"] for row in csv.DictReader(file)] == [row.id for row in rows][::-1]
+            assert [row["id"] for row in csv.DictReader(file)] == [*(row.id for row in rows[::-1]), turned_away.id]
         assert "exists already" in ask("export", str(target), code=1)
         assert {row.status for row in rows} == {200}
         lines = ask("export", "-", "--form", "jsonl", "--status", "200").splitlines()
@@ -47,8 +72,8 @@ def test_requests_are_summed_priced_taken_out_and_kept_within_limits(tmp_path: P
         assert "costs: in 3, out 5.5" in ask("price", "set", account, "-", "--input", "3", "--output", "5.5")
         assert json.loads(ask("reprice", "--json"))["changed"] == 0  # nothing is unpriced
         found = json.loads(ask("reprice", "--all", "--json"))
-        assert (found["looked_at"], found["changed"], found["before_microusd"]) == (3, 3, 0)
-        after = client.activity(limit=10).rows
+        assert (found["looked_at"], found["changed"], found["before_microusd"]) == (4, 3, 0)  # the refused one cost nothing
+        after = client.activity(limit=10, only=RowFilter(statuses=("completed",))).rows
         assert all(row.price.startswith("own ") for row in after)
         assert sum(row.cost_microusd or 0 for row in after) == found["after_microusd"] > 0
         assert client.usage(())[0].cost_microusd == found["after_microusd"]
