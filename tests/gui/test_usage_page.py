@@ -17,7 +17,7 @@ from app.control.client import ControlClient
 from app.control.contract import RowFilter
 from app.core.errors import AppError
 from app.core.records import UsageRow
-from app.gui import spending
+from app.gui import exporting, spending
 from app.gui.pages import usage as page
 from app.gui.spending import DIMENSIONS, MEASURES, RANGES
 from tests.gui.conftest import Wait
@@ -113,15 +113,15 @@ def test_a_file_is_whole_and_the_persons_own_or_not_there(tmp_path: Path) -> Non
     target, written = tmp_path / "usage.csv", [0]
     pieces = (b"id,client\r\nreq_1,a\r\nre", b"q_2,b\r\n")
     client = cast("ControlClient", Pieces(*pieces))
-    assert page.write(client, target, RowFilter(), threading.Event(), written) == 2
+    assert exporting.write(client, target, RowFilter(), threading.Event(), written) == 2
     assert target.read_bytes() == b"".join(pieces)
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     stop = threading.Event()
     stop.set()
-    assert page.write(client, tmp_path / "b.csv", RowFilter(), stop, [0]) == -1
+    assert exporting.write(client, tmp_path / "b.csv", RowFilter(), stop, [0]) == -1
     broken = cast("ControlClient", Pieces(*pieces, error=AppError("engine_absent", "Gone.")))
     with pytest.raises(AppError, match="engine_absent"):
-        page.write(broken, tmp_path / "c.csv", RowFilter(), threading.Event(), [0])
+        exporting.write(broken, tmp_path / "c.csv", RowFilter(), threading.Event(), [0])
     with pytest.raises(AppError, match="data_folder"):
-        page.write(client, tmp_path / "none" / "d.csv", RowFilter(), threading.Event(), [0])
+        exporting.write(client, tmp_path / "none" / "d.csv", RowFilter(), threading.Event(), [0])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["usage.csv"]

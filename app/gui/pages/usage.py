@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, Final
 
+import msgspec
 from PySide6.QtCore import QTimer, Slot
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.control.client import ControlClient
 from app.control.contract import ActivityNames, RowFilter, UsageRow
 from app.core.errors import AppError
+from app.gui import choices, spending
 from app.gui import format as fmt
-from app.gui import spending
 from app.gui.cells import Cell, Column
+from app.gui.choices import ChoiceButton, Entry
+from app.gui.exporting import ExportButton
 from app.gui.fields import Segmented
-from app.gui.header import menu_text, styled_menu
 from app.gui.labels import Label, Run
 from app.gui.labels import Line as TextLine
 from app.gui.page import Page
@@ -29,12 +26,10 @@ from app.gui.spending import DIMENSIONS, MEASURES, RANGES, Dimension, Line, Meas
 from app.gui.stacked import StackedBars
 from app.gui.state import State, closed
 from app.gui.tables import Rows, Table
-from app.gui.widgets import Button, Card, EmptyState, clear_layout
-from app.gui.words import plural, tr
+from app.gui.widgets import Card, EmptyState, clear_layout
+from app.gui.words import tr
 
 AGAIN_MS: Final = 4_000
-PROGRESS_MS: Final = 150
-_MOST_NAMES: Final = 30
 
 
 def columns(by: Dimension) -> tuple[Column[Line], ...]:
@@ -95,38 +90,35 @@ class UsagePage(Page):
         self._asked = 0
         self._read = 0
         self._view: spending.View | None = None
-        self._stop: threading.Event | None = None
-        self._written = [0]
         self._build()
         self._again = QTimer(self)
         self._again.setSingleShot(True)
         self._again.setInterval(AGAIN_MS)
         self._again.timeout.connect(self._ask)
-        self._progress = QTimer(self)
-        self._progress.setInterval(PROGRESS_MS)
-        self._progress.timeout.connect(self._show_progress)
         session.arrived.connect(self._on_arrived)
 
     # -- building
 
     def _build(self) -> None:
-        self._export = Button(tr("Export"), glyph="file-text", parent=self)
-        self._export.setToolTip(tr("CSV, or JSON lines where the name ends in .jsonl; never what was asked or answered"))
-        self._export.clicked.connect(self._on_export)
+        self._export = ExportButton(self.session, self._exported, "usage", self)
+        self._export.said.connect(self._on_export_said)
         self.title_row.addWidget(self._export)
-        choices = QHBoxLayout()
-        choices.setSpacing(8)
-        self._menus: dict[str, Button] = {}
-        for name in ("range", *reversed(DIMENSIONS[:2]), DIMENSIONS[2]):
-            button = Button(tr("all"), glyph="caret-down", trailing=True, parent=self)
-            button.clicked.connect(partial(self._open_menu, name))
-            self._menus[name] = button
-            choices.addWidget(button)
-        choices.addStretch(1)
+        menus = QHBoxLayout()
+        menus.setSpacing(8)
+        self._when = ChoiceButton("", self._ranges, tr("Time"), self)
+        self._when.chosen.connect(self.choose_range)
+        menus.addWidget(self._when)
+        self._menus: dict[str, ChoiceButton] = {}
+        for name, caption in (("client", tr("Client")), ("provider", tr("Provider")), ("model", tr("Model"))):
+            menu = ChoiceButton(caption, partial(self._choices, name), parent=self)
+            menu.chosen.connect(partial(self.choose_only, name))
+            self._menus[name] = menu
+            menus.addWidget(menu)
+        menus.addStretch(1)
         self._measures = Segmented((tr("Cost"), tr("Tokens"), tr("Requests")), tr("What the bars show"), self)
         self._measures.chosen.connect(self._on_measure)
-        choices.addWidget(self._measures)
-        self.body.addLayout(choices)
+        menus.addWidget(self._measures)
+        self.body.addLayout(menus)
 
         self._stack = QStackedWidget(self)
         shown = QWidget(self._stack)
@@ -188,7 +180,7 @@ class UsagePage(Page):
     def refresh(self, state: State, now_us: int) -> None:
         self._now_us = now_us
         works = state.works and state.snapshot is not None and state.snapshot.state == "running"
-        self._export.setEnabled(works or self._stop is not None)
+        self._export.setEnabled(works or self._export.is_writing())
         shut = closed(state)
         if shut is not None:
             self._empty.set_words(shut.fact, shut.sentence)
@@ -237,6 +229,11 @@ class UsagePage(Page):
 
         return RowFilter(clients=names("client"), providers=names("provider"), models=names("model"))
 
+    def _exported(self) -> RowFilter:
+        """The requests of the time and filters shown."""
+        over = spending.period(self._range, self._now_us)
+        return msgspec.structs.replace(self._filter(), since_us=over.since_us, until_us=over.until_us)
+
     # -- drawing
 
     def _draw(self) -> None:
@@ -280,32 +277,24 @@ class UsagePage(Page):
         self._note.setVisible(bool(without))
 
     def _name_menus(self) -> None:
-        self._menus["range"].setText(spending.period(self._range, self._now_us).words)
-        for name, word in (("client", tr("Client")), ("provider", tr("Provider")), ("model", tr("Model"))):
-            self._menus[name].setText(f"{word} {self._only.get(name) or tr('all')}")
+        self._when.show_choice(self._range, spending.period(self._range, self._now_us).words)
+        for name, menu in self._menus.items():
+            only = self._only.get(name, "")
+            menu.show_choice(only, only or tr("all"), marked=bool(only))
 
     # -- choosing
 
-    def _open_menu(self, name: str) -> None:
-        button = self._menus[name]
-        menu = styled_menu(self)
-        entries: list[tuple[str, Callable[[], None]]]
-        if name == "range":
-            entries = [(spending.period(one, self._now_us).words, partial(self.choose_range, one)) for one in RANGES]
-        else:
-            known = (
-                ()
-                if self._names is None
-                else {"client": self._names.clients, "provider": self._names.providers}.get(name, self._names.models)
-            )
-            entries = [(tr("all"), partial(self.choose_only, name, ""))]
-            entries += [(one, partial(self.choose_only, name, one)) for one in known[:_MOST_NAMES]]
-        for words, act in entries:
-            menu.addAction(menu_text(words)).triggered.connect(act)
-        menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+    def _ranges(self) -> list[Entry | None]:
+        return [(one, spending.period(one, self._now_us).words) for one in RANGES]
 
-    def choose_range(self, chosen: Range) -> None:
-        self._range = chosen
+    def _choices(self, name: str) -> list[Entry | None]:
+        known = self._names
+        there = () if known is None else {"client": known.clients, "provider": known.providers}.get(name, known.models)
+        return choices.names(there, self._only.get(name, ""))
+
+    @Slot(str)
+    def choose_range(self, chosen: str) -> None:
+        self._range = next(one for one in RANGES if one == chosen)
         self._name_menus()
         self._ask()
 
@@ -327,70 +316,9 @@ class UsagePage(Page):
         self._by = DIMENSIONS[index]
         self._ask()
 
-    # -- the file
+    def export(self) -> None:
+        self._export.choose()
 
-    @Slot()
-    def _on_export(self) -> None:
-        if self._stop is not None:
-            self._stop.set()
-            return
-        name, _ = QFileDialog.getSaveFileName(
-            self, tr("Export requests"), str(Path.home() / "usage.csv"), tr("CSV (*.csv);;JSON lines (*.jsonl)")
-        )
-        if name:
-            self.export_to(Path(name))
-
-    def export_to(self, target: Path) -> None:
-        """Writes the requests of the time and filters shown, in another thread; the button then cancels."""
-        stop = self._stop = threading.Event()
-        written = self._written = [0]
-        over, only = spending.period(self._range, self._now_us), self._filter()
-        wanted = RowFilter(
-            since_us=over.since_us, until_us=over.until_us, clients=only.clients, providers=only.providers, models=only.models
-        )
-        self._progress.start()
-        self._show_progress()
-        self.session.look("export", lambda client: write(client, target, wanted, stop, written), self._on_exported, self._on_export_failed)
-
-    def _on_exported(self, rows: int) -> None:
-        self._end_export(plural(rows, "{n} request written", "{n} requests written") if rows >= 0 else tr("Cancelled, nothing was kept"))
-
-    def _on_export_failed(self, error: AppError) -> None:
-        self._end_export("")
-        self.session.complain(error)
-
-    def _end_export(self, words: str) -> None:
-        self._stop = None
-        self._progress.stop()
-        self._export.setText(tr("Export"))
+    @Slot(str)
+    def _on_export_said(self, words: str) -> None:
         self.remark.setText(words or tr("One row per request, failures included"))
-
-    @Slot()
-    def _show_progress(self) -> None:
-        self._export.setText(tr("Cancel"))
-        self.remark.setText(tr("{n} requests so far", n=f"{self._written[0]:,}"))
-
-
-def write(client: ControlClient, target: Path, wanted: RowFilter, stop: threading.Event, written: list[int]) -> int:
-    """How many rows; -1 when it was cancelled. The file is the person's alone and gets its name when it is whole. AppError."""
-    form = "jsonl" if target.suffix in (".jsonl", ".ndjson") else "csv"
-    mark = b'{"id":"req_' if form == "jsonl" else b"\r\nreq_"
-    part, tail = target.with_name(target.name + ".part"), b""
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            for piece in client.export(form, wanted):
-                if stop.is_set():
-                    return -1
-                file.write(piece)
-                together = tail + piece
-                written[0] += together.count(mark)
-                tail = together[-(len(mark) - 1) :]
-        part.replace(target)
-        return written[0]
-    except OSError as error:
-        raise AppError("data_folder", f"{target.name} cannot be written: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
