@@ -390,7 +390,13 @@ def _filter(only: RowFilter | None) -> str:
     if only is None:
         return ""
     query = _arguments(since_us=only.since_us, until_us=only.until_us, text=only.text or None, id=only.id or None)
-    named = (("client", only.clients), ("provider", only.providers), ("model", only.models), ("status", only.statuses))
+    named = (
+        ("client", only.clients),
+        ("provider", only.providers),
+        ("model", only.models),
+        ("status", only.statuses),
+        ("outcome", only.outcomes),
+    )
     return query + "".join(_arguments(**{name: value}) for name, values in named for value in values)
 
 

@@ -22,7 +22,7 @@ Paths (all under `/v0`):
     POST   /v0/clients/NAME/content KeepContent -> Client (whether answers may be kept for it)
     DELETE /v0/clients/NAME                  -> Done
     GET    /v0/activity?limit=N&before=ID    -> ActivityPage, newest first. after=ID instead: the oldest of those after it. Filters, each
-                                                may be repeated: client provider model status (429, 4xx, failed); since_us until_us
+                                                may be repeated: client provider model status (429, 4xx, failed) outcome; since_us until_us
                                                 text (in the errors of failed rows) id (how it begins)
     GET    /v0/activity/names                -> ActivityNames, to filter by
     GET    /v0/activity/minutes?since_us=&until_us= -> list[MinuteBar]: how many in each minute of at most three hours; filters as
@@ -215,8 +215,8 @@ class Unlock(msgspec.Struct, frozen=True, kw_only=True):
 class RowFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which rows; empty fields let everything through, of several names one must hold.
 
-    statuses: a status (`429`), a hundred of them (`4xx`) or an outcome (`cancelled`). text: in the errors of failed rows, or their code.
-    id: how it begins.
+    statuses: a status (`429`), a hundred of them (`4xx`) or an outcome (`cancelled`). outcomes: outcomes alone, so that a status and an
+    outcome can both be wanted. text: in the errors of failed rows, or their code. id: how it begins.
     """
 
     since_us: int | None = None
@@ -225,6 +225,7 @@ class RowFilter(msgspec.Struct, frozen=True, kw_only=True):
     providers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
     text: str = ""
     id: str = ""
 

@@ -180,6 +180,7 @@ def _filter(arguments: dict[str, list[str]]) -> Filter:
         providers=tuple(arguments.get("provider", ())),
         models=tuple(arguments.get("model", ())),
         statuses=tuple(arguments.get("status", ())),
+        outcomes=tuple(arguments.get("outcome", ())),
         text=_last(arguments, "text", "")[:_LONGEST],
         id=_last(arguments, "id", ""),
     )

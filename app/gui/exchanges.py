@@ -112,27 +112,6 @@ def first_byte_cell(row: Exchange) -> Cell:
     return Cell(fmt.seconds(row.first_byte_us), "tx" if row.first_byte_us is not None else "tx3")
 
 
-def haystack(row: Exchange) -> str:
-    """What the filter of the live tail searches."""
-    return " ".join(
-        (
-            row.id,
-            row.client,
-            row.asked,
-            row.account,
-            row.kind,
-            row.model,
-            str(row.status),
-            f"{row.status // 100}xx",
-            row.outcome,
-            row.error,
-            row.host,
-            row.endpoint,
-            row.message,
-        )
-    )
-
-
 # A word or two beside the status, for the codes a person meets most.
 _REASONS: Final = {
     "key_missing": "no key",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -89,6 +90,16 @@ class Forms(QObject):
             tr("What it asked stays in the ledger."),
         )
         self._confirm(name, sentences, partial(self._session.remove_client, name, self._on_gone, self._session.complain))
+
+    # -- prices
+
+    def set_price(self, about: str) -> None:
+        """about: `account/model`."""
+        from app.gui.sheets.set_price import SetPriceSheet  # noqa: PLC0415
+
+        account, _, model = about.partition("/")
+        sheet = SetPriceSheet(self._session, account, model, time.time_ns() // 1000, self._window)
+        self.open(sheet, sheet.first())
 
     # -- the gateway
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import tzinfo
+from functools import partial
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import QPoint, Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from app.core.records import Exchange
-from app.gui import exchanges, theme
+from app.core.records import HIDDEN, Exchange
+from app.gui import curl, exchanges, theme
 from app.gui import format as fmt
 from app.gui.charts import Stretch, TimeBar
+from app.gui.header import menu_text, styled_menu
 from app.gui.labels import Elided, Label, Line, Run
+from app.gui.state import State
 from app.gui.widgets import Button, Glyph, hairline, row_of
 from app.gui.words import plural, tr
 
 WIDTH = 288
+_OWN = "own "
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,11 @@ class View:
     stretches: tuple[Stretch, ...]
     tokens: tuple[Fact, ...]
     sent: tuple[Fact, ...]
+    can_price: bool
 
 
-def present(row: Exchange, zone: tzinfo | None = None) -> View:
+def present(row: Exchange, zone: tzinfo | None = None, *, keeps: bool = False) -> View:
+    """keeps: answers may be kept for its client, as allowed now."""
     seen = exchanges.verdict(row)
     how = tr("streamed") if row.stream else tr("in one piece")
     spoken = _ENDPOINTS.get(row.endpoint, row.endpoint)
@@ -62,7 +68,8 @@ def present(row: Exchange, zone: tzinfo | None = None) -> View:
         timing=tr("Timing, {time}", time=fmt.duration(row.duration_us)) if row.duration_us is not None else "",
         stretches=_stretches(row),
         tokens=_token_facts(row),
-        sent=_sent_facts(row),
+        sent=_sent_facts(row, keeps=keeps),
+        can_price=bool(row.account and row.model) and row.cost_microusd is None and fmt.cost(row) != fmt.ABSENT,
     )
 
 
@@ -125,6 +132,8 @@ def _token_facts(row: Exchange) -> tuple[Fact, ...]:
     facts.append(Fact(tr("Cost"), fmt.cost_full(row)))
     if row.price == "local":
         facts.append(Fact(tr("Price from"), tr("this machine, no price")))
+    elif row.price.startswith(_OWN):
+        facts.append(Fact(tr("Price from"), tr("you, set {day}", day=fmt.iso_day(row.price.removeprefix(_OWN)))))
     elif row.price:
         facts.append(Fact(tr("Price from"), tr("table of {day}", day=fmt.iso_day(row.price))))
     else:
@@ -132,7 +141,7 @@ def _token_facts(row: Exchange) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _sent_facts(row: Exchange) -> tuple[Fact, ...]:
+def _sent_facts(row: Exchange, *, keeps: bool) -> tuple[Fact, ...]:
     if row.host:
         facts = [Fact(tr("Left to"), row.host, mono=True)]
         sent = fmt.size(row.bytes_out)
@@ -143,24 +152,31 @@ def _sent_facts(row: Exchange) -> tuple[Fact, ...]:
         facts = [Fact(tr("Left to"), tr("nowhere"))]
     if row.removed_headers:
         facts.append(Fact(tr("Removed"), plural(row.removed_headers, "{n} header", "{n} headers")))
-    if row.dropped:
-        facts.append(Fact(tr("Dropped"), row.dropped))
-    facts.append(Fact(tr("Content"), tr("Not stored")))
+    parts = row.dropped.split(", ") if row.dropped else []
+    if hidden := [part.removeprefix(HIDDEN) for part in parts if part.startswith(HIDDEN)]:
+        facts.append(Fact(tr("Hidden"), ", ".join(hidden)))
+    if dropped := [part for part in parts if not part.startswith(HIDDEN)]:
+        facts.append(Fact(tr("Dropped"), ", ".join(dropped)))
+    # Only answers of the Responses API are ever kept, and only where the person allowed it for that client.
+    kept = keeps and row.endpoint == "responses" and row.outcome == "completed"
+    facts.append(Fact(tr("Content"), tr("Answer kept, if it asked for it") if kept else tr("Not stored")))
     return tuple(facts)
 
 
 class Inspector(QFrame):
-    """`closed`: it was closed. `moved`: the row before (-1) or after (1) is wanted. `copied` carries text for the clipboard."""
+    """`closed`: it was closed. `moved`: the row before (-1) or after (1) is wanted. `wanted` carries an intent: `copy:…`, `audit-of:ID`,
+    `network:CONNECTION`, `set-price:ACCOUNT/MODEL`."""
 
     closed = Signal()
     moved = Signal(int)
-    copied = Signal(str)
+    wanted = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "inspector")
         self.setFixedWidth(theme.current().px(WIDTH))
         self._row: Exchange | None = None
+        self._address = ""
         self._view: View | None = None
         whole = QVBoxLayout(self)
         whole.setContentsMargins(1, 0, 0, 0)
@@ -193,20 +209,30 @@ class Inspector(QFrame):
         whole.addWidget(hairline(self))
         foot = QHBoxLayout()
         foot.setContentsMargins(16, 12, 16, 12)
-        copy = Button(tr("Copy request id"), glyph="copy", small=True, parent=self)
-        copy.clicked.connect(self._on_copy)
+        foot.setSpacing(8)
+        entry = Button(tr("Audit entry"), glyph="file-text", small=True, parent=self)
+        entry.clicked.connect(self._on_entry)
+        copy = Button(tr("Copy as curl"), glyph="copy", small=True, parent=self)
+        copy.setToolTip(tr("Without the key, and without the prompt, which is not stored"))
+        copy.clicked.connect(self._on_curl)
+        self._more = Button(kind="ghost", glyph="dots-three", small=True, name=tr("More about this request"), parent=self)
+        self._more.clicked.connect(self._open_menu)
+        foot.addWidget(entry)
         foot.addWidget(copy)
         foot.addStretch(1)
+        foot.addWidget(self._more)
         whole.addLayout(foot)
 
     def row(self) -> Exchange | None:
         return self._row
 
-    def show_row(self, row: Exchange) -> None:
-        if row == self._row:
+    def show_row(self, row: Exchange, state: State) -> None:
+        self._address = state.address
+        clients = state.snapshot.clients if state.snapshot is not None else ()
+        view = present(row, keeps=any(client.name == row.client and client.keeps_content for client in clients))
+        if (row, view) == (self._row, self._view):
             return
-        self._row = row
-        self._view = view = present(row)
+        self._row, self._view = row, view
         self._id.setText(view.short_id)
         self._id.setToolTip(row.id)
         self._title.setText(view.title)
@@ -239,7 +265,12 @@ class Inspector(QFrame):
             timing.addWidget(bar)
         for facts in (view.tokens, view.sent):
             column.addWidget(hairline(inner))
-            _section(column).addLayout(_grid(facts, inner))
+            section = _section(column)
+            section.addLayout(_grid(facts, inner))
+            if facts is view.tokens and view.can_price:
+                price = Button(tr("Set a price"), "soft", small=True, parent=inner)
+                price.clicked.connect(self._on_price)
+                section.addLayout(row_of(price, None))
         column.addWidget(hairline(inner))
         column.addStretch(1)
         return inner
@@ -253,9 +284,41 @@ class Inspector(QFrame):
         self.moved.emit(1)
 
     @Slot()
-    def _on_copy(self) -> None:
+    def _on_entry(self) -> None:
         if self._row is not None:
-            self.copied.emit(self._row.id)
+            self.wanted.emit(f"audit-of:{self._row.id}")
+
+    @Slot()
+    def _on_curl(self) -> None:
+        if self._row is not None:
+            self.wanted.emit("copy:" + curl.command(self._row, self._address))
+
+    @Slot()
+    def _on_price(self) -> None:
+        if self._row is not None:
+            self.wanted.emit(f"set-price:{self._row.account}/{self._row.model}")
+
+    def more(self) -> tuple[tuple[str, str], ...]:
+        """What else can be done: words and intent."""
+        row = self._row
+        if row is None:
+            return ()
+        entries = [(tr("Copy request id"), f"copy:{row.id}")]
+        if row.message:
+            entries.append((tr("Copy the error"), f"copy:{row.message}"))
+        if row.connection is not None and row.host:
+            entries.append((tr("Show connection {n} on Network", n=row.connection), f"network:{row.connection}"))
+        if row.account and row.model:
+            entries.append((tr("Set a price for {model}", model=row.model), f"set-price:{row.account}/{row.model}"))
+        return tuple(entries)
+
+    @Slot()
+    def _open_menu(self) -> None:
+        menu = styled_menu(self)
+        for words, intent in self.more():
+            menu.addAction(menu_text(words)).triggered.connect(partial(self.wanted.emit, intent))
+        corner = self._more.mapToGlobal(self._more.rect().topRight())
+        menu.popup(corner - QPoint(menu.sizeHint().width(), menu.sizeHint().height()))
 
 
 class _StepLine(QWidget):
@@ -307,6 +370,11 @@ def _grid(facts: tuple[Fact, ...], parent: QWidget) -> QGridLayout:
 
 
 _ENDPOINTS = {
+    "responses": "OpenAI responses",
+    "responses/input_tokens": "OpenAI token count",
+    "generateContent": "Gemini",
+    "streamGenerateContent": "Gemini",
+    "countTokens": "Gemini token count",
     "chat/completions": "OpenAI chat",
     "completions": "OpenAI completions",
     "embeddings": "OpenAI embeddings",

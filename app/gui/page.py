@@ -87,6 +87,12 @@ class Page(QWidget):
     def test(self) -> None:
         """F5: tests or reads again what the page is about."""
 
+    def export(self) -> None:
+        """Ctrl E: takes what the page shows out as a file, where it can."""
+
+    def open_at(self, about: str) -> None:
+        """Shows one thing of the page's: what follows the colon of an intent."""
+
     def toggle_pause(self) -> None:
         """Space: pauses or resumes the page's live tail, if it has one."""
 

@@ -59,13 +59,15 @@ class Keeper(Protocol):
 
 
 class Session(QObject):
-    """`changed`: `state` is another. `arrived`: exchanges that closed, newest last. `shown`: a second launch asks for the window.
+    """`changed`: `state` is another. `arrived`: exchanges that closed, newest last. `recounted`: costs of what is recorded
+    are others. `shown`: a second launch asks for the window.
 
     `ended`: the keeper is gone or wants this process to end.
     """
 
     changed = Signal()
     arrived = Signal(object)
+    recounted = Signal()
     shown = Signal()
     ended = Signal()
 
@@ -266,11 +268,6 @@ class Session(QObject):
 
     def read_kinds(self, done: Callable[[list[Kind]], None], failed: Callable[[AppError], None]) -> None:
         self._tasks.run("kinds", self._client.kinds, done, failed)
-
-    def read_activity(
-        self, limit: int, before: str | None, done: Callable[[ActivityPage], None], failed: Callable[[AppError], None]
-    ) -> None:
-        self._tasks.run("activity", lambda: self._client.activity(limit=limit, before=before), done, failed)
 
     def unlock(self, passphrase: Secret | None, done: Callable[[VaultView], None], failed: Callable[[AppError], None]) -> None:
         self._command("unlock", "", lambda: self._client.unlock(passphrase), done, failed)

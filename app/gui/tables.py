@@ -1,4 +1,4 @@
-"""Tables: immutable rows under keys, a filter over them, and the view with the look of the product."""
+"""Tables: immutable rows under keys, and the view with the look of the product."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QObject, QRectF, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QRectF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPainterPath, QRegion, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
@@ -123,9 +123,8 @@ class SortedRows(Rows[R]):
     def merge(self, arrived: Sequence[R]) -> int:
         """Puts rows in; one whose key is there replaces it. Returns how many were new."""
         fresh: dict[str, R] = {self._key(row): row for row in arrived}
-        known = {self._key(row): number for number, row in enumerate(self._rows)} if self._rows else {}
-        for key in [key for key in fresh if key in known]:
-            number, row = known[key], fresh.pop(key)
+        for key in [key for key in fresh if self.number(key) >= 0]:
+            number, row = self.number(key), fresh.pop(key)
             if row != self._rows[number]:
                 self._rows[number] = row
                 self.dataChanged.emit(self.index(number, 0), self.index(number, len(self.columns) - 1))
@@ -136,8 +135,12 @@ class SortedRows(Rows[R]):
             self._insert(len(self._rows), [row for _key, row in ordered])
         else:
             for key, row in ordered:
-                self._insert(bisect_left(self._rows, _Falling(key), key=self._falling), [row])
+                self._insert(self._place(key), [row])
         return len(ordered)
+
+    def number(self, key: str) -> int:
+        number = self._place(key)
+        return number if number < len(self._rows) and self.key(number) == key else -1
 
     def cut(self, length: int) -> None:
         """Forgets all rows past the first `length`."""
@@ -151,6 +154,9 @@ class SortedRows(Rows[R]):
         self._rows.clear()
         self.endResetModel()
 
+    def _place(self, key: str) -> int:
+        return bisect_left(self._rows, _Falling(key), key=self._falling)
+
     def _falling(self, row: R) -> _Falling:
         return _Falling(self._key(row))
 
@@ -158,30 +164,6 @@ class SortedRows(Rows[R]):
         self.beginInsertRows(_NO_INDEX, at, at + len(rows) - 1)
         self._rows[at:at] = rows
         self.endInsertRows()
-
-
-class FilteredRows(QSortFilterProxyModel):
-    """The rows whose text contains every word of the filter, upper and lower case alike."""
-
-    def __init__(self, rows: Rows[Any], text: Callable[[Any], str], parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._source = rows
-        self._text = text
-        self._words: tuple[str, ...] = ()
-        self.setSourceModel(rows)
-
-    def set_filter(self, text: str) -> None:
-        words = tuple(text.casefold().split())
-        if words != self._words:
-            self.beginFilterChange()
-            self._words = words
-            self.endFilterChange(QSortFilterProxyModel.Direction.Rows)
-
-    def filterAcceptsRow(self, source_row: int, _source_parent: Index) -> bool:
-        if not self._words:
-            return True
-        text = self._text(self._source.row(source_row)).casefold()
-        return all(word in text for word in self._words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +185,6 @@ class Table(QTableView):
         self,
         rows: Rows[Any],
         *,
-        filtered: FilteredRows | None = None,
         row_height: int = 32,
         edge: int = 16,
         gap: int = 6,
@@ -212,13 +193,12 @@ class Table(QTableView):
     ) -> None:
         super().__init__(parent)
         self._rows = rows
-        self._filtered = filtered
         self._row_height = row_height
         self._hovered = -1
         self._fits = False
         self.edge, self.gap = edge, gap
         self.dense: Type = dense
-        self.setModel(rows if filtered is None else filtered)
+        self.setModel(rows)
         self.setHorizontalHeader(Header(self))
         self.setItemDelegate(CellDelegate(self, self))
         self.setShowGrid(False)
@@ -244,8 +224,7 @@ class Table(QTableView):
 
     def cell(self, index: Index) -> Cell:
         """What stands at `index` of the model shown."""
-        number = index.row() if self._filtered is None else self._filtered.mapToSource(index).row()
-        return self._rows.columns[index.column()].cell(self._rows.row(number))
+        return self._rows.columns[index.column()].cell(self._rows.row(index.row()))
 
     def column(self, number: int) -> Column[Any]:
         return self._rows.columns[number]

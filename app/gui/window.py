@@ -112,10 +112,7 @@ class Window(QFrame):
 
     @Slot(str)
     def open_request(self, identifier: str) -> None:
-        self.open_page("activity")
-        open_row = getattr(self.page(), "open_row", None)
-        if open_row is not None:
-            open_row(identifier)
+        self.do(f"activity:{identifier}")
 
     @Slot()
     def refresh(self) -> None:
@@ -135,6 +132,8 @@ class Window(QFrame):
         verb, _, about = intent.partition(":")
         if verb in PAGES:
             self.open_page(verb)
+            if about:
+                self.page().open_at(about)
         elif verb == "copy":
             self.copy(about)
         else:
@@ -144,6 +143,7 @@ class Window(QFrame):
                 "remove-provider": self.forms.remove_provider,
                 "models": self.forms.models,
                 "add-client": self.forms.add_client,
+                "set-price": self.forms.set_price,
                 "remove-client": self.forms.remove_client,
                 "copy-url": lambda _about: self.copy_url(),
                 "log": lambda _about: self.show_log(),
@@ -219,6 +219,7 @@ class Window(QFrame):
             self._shortcut(f"Ctrl+{number}", partial(self.open_page, name))
         self._shortcut("Ctrl+K", self.open_palette)
         self._shortcut("Ctrl+F", self._find)
+        self._shortcut("Ctrl+E", self._export)
         self._shortcut("Ctrl+Shift+C", self.copy_url)
         self._shortcut("F5", self._test)
         self._shortcut("Ctrl++", partial(self.step_scale, 1))
@@ -240,6 +241,9 @@ class Window(QFrame):
         if not self.page().FILTERS:
             self.open_page("activity")
         self.page().begin_filter()
+
+    def _export(self) -> None:
+        self.page().export()
 
     def _test(self) -> None:
         self.page().test()

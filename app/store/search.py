@@ -44,8 +44,8 @@ Columns = tuple[str, list[int]]
 class Filter:
     """Empty fields let everything through; of several names one must hold.
 
-    since_us, until_us: from, to before. statuses: a status (`429`), a hundred of them (`4xx`) or an outcome (`cancelled`). text: in the
-    errors of failed rows, or their code. id: a call id, or how one begins.
+    since_us, until_us: from, to before. statuses: a status (`429`), a hundred of them (`4xx`) or an outcome (`cancelled`). outcomes:
+    outcomes alone. text: in the errors of failed rows, or their code. id: a call id, or how one begins.
     """
 
     since_us: int | None = None
@@ -54,6 +54,7 @@ class Filter:
     providers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
     text: str = ""
     id: str = ""
 
@@ -135,7 +136,12 @@ def _beginning(text: str) -> tuple[bytes, bytes]:
 def kept(connection: Connection, wanted: Filter) -> Columns | None:
     """What the columns of `families.COLUMNS` must be, and the values of it; None when anything will do."""
     conditions, values = [], list[int]()
-    for name, texts in (("client", wanted.clients), ("account", wanted.providers), ("model", wanted.models)):
+    for name, texts in (
+        ("client", wanted.clients),
+        ("account", wanted.providers),
+        ("model", wanted.models),
+        ("outcome", wanted.outcomes),
+    ):
         if texts:
             numbers = words.known(connection, texts)
             conditions.append(f"{name} IN ({', '.join('?' * len(numbers))})")

@@ -18,6 +18,7 @@ import socketserver
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +28,7 @@ import msgspec
 
 from app.control import contract as c
 from app.core.errors import CODES, AppError
+from app.core.records import MinuteBar
 
 START_US = 1_760_000_000_000_000
 
@@ -54,6 +56,7 @@ class ControlServer:
         self.clients: dict[str, c.Client] = {}
         self.rows: list[c.Exchange] = []
         self.usage: list[c.UsageRow] = []
+        self.prices: list[c.OwnPrice] = []
         self.entries: list[c.AuditEntry] = []
         self.finding = ""
         self.audit_status: c.AuditStatus | None = None
@@ -153,9 +156,27 @@ class ControlServer:
                 del self.clients[name]
                 return c.Done(message="Removed.")
             case ("GET", "activity"):
-                rows = sorted((r for r in self.rows if "before" not in query or r.id < query["before"]), key=lambda r: r.id, reverse=True)
+                fitting = [r for r in self.rows if _fits(r, query) and ("before" not in query or r.id < query["before"])]
+                rows = sorted(fitting, key=lambda r: r.id, reverse=True)
                 limit = int(query["limit"])
                 return c.ActivityPage(rows=tuple(rows[:limit]), next=rows[limit - 1].id if len(rows) > limit else None)
+            case ("GET", "activity", "minutes"):
+                minutes = Counter(row.opened_us // 60_000_000 for row in self.rows if _fits(row, query))
+                return [MinuteBar(at_us=minute * 60_000_000, requests=n, failed=0) for minute, n in sorted(minutes.items())]
+            case ("GET", "activity", identifier):
+                row = next((r for r in self.rows if r.id == identifier), None)
+                if row is None:
+                    raise AppError("unknown_name", "This request is not in the ledger.")
+                return c.ActivityRow(row=row, batch=2, refusal=3 if row.outcome == "refused" else None)
+            case ("GET", "network", "records", number):
+                return c.EgressRecord(connection=int(number), opened_us=START_US, host="api.openai.example", port=443, spki="ab" * 32)
+            case ("GET", "prices"):
+                return self.prices
+            case ("PUT", "prices"):
+                self.prices.append(msgspec.json.decode(body, type=c.OwnPrice))
+                return self.prices[-1]
+            case ("POST", "reprice"):
+                return c.Repriced(looked_at=9, changed=4, before_microusd=0, after_microusd=1_250_000)
             case ("GET", "usage"):
                 return self.usage
             case ("GET", "audit"):
@@ -227,6 +248,23 @@ class ControlServer:
         if name not in self.clients:
             raise AppError("unknown_name", f"There is no client called {name!r}.", "See: gatehouse client list")
         return self.clients[name]
+
+
+def _fits(row: c.Exchange, query: dict[str, str]) -> bool:
+    """Whether a row fits the last value of each filter; of text, in its message as it is written."""
+    wanted = {
+        "client": row.client,
+        "provider": row.account,
+        "model": row.model,
+        "outcome": row.outcome,
+    }
+    return (
+        all(query.get(name, value) == value for name, value in wanted.items())
+        and query.get("status", str(row.status)) in (str(row.status), f"{row.status // 100}xx")
+        and query.get("text", "") in row.message
+        and row.id.startswith(query.get("id", ""))
+        and int(query.get("since_us", 0)) <= row.opened_us < int(query.get("until_us", 1 << 62))
+    )
 
 
 class _Control(http.server.BaseHTTPRequestHandler):

@@ -12,12 +12,14 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from app.control.contract import VaultMode, VaultView
-from app.core.records import Tokens
-from app.gui import accounts, inspector
+from app.core.records import AuditEntry, Tokens
+from app.gui import accounts, inspector, requests
 from app.gui.pages import activity, clients, providers
 from app.gui.pages.activity import ActivityPage
+from app.gui.pages.audit import AuditPage
 from app.gui.pages.clients import ClientsPage
 from app.gui.pages.providers import ProvidersPage
+from app.gui.sheets.connection import ConnectionSheet
 from app.gui.state import Boot, EngineReport, ProofReport, State
 from tests.gui.conftest import Wait
 from tests.gui.desk import MINUTE_US, START_US, Desk, Server, client, exchange, provider, snapshot
@@ -183,20 +185,47 @@ def test_locked_lists_are_not_shown_as_empty_ones(present: object, field: str) -
 # -- activity
 
 
-def activity_view(**changes: object) -> activity.View:
-    fields: dict[str, object] = {"loaded": 3, "shown": 3, "waiting": 0, "paused": False, "more": False}
-    return activity.present(UP, **(fields | changes))  # type: ignore[arg-type]
+def activity_view(live: bool = True, **changes: object) -> requests.View:
+    fields: dict[str, object] = {"loaded": 3, "words": "in the last hour", "plain": False}
+    return requests.present(UP, requests.Shown(**(fields | changes)), live)  # type: ignore[arg-type]
 
 
 def test_the_tail_says_whether_it_is_live_and_how_much_it_holds() -> None:
-    assert (activity_view().live, activity_view().pause, activity_view().foot) == ("Live", "Pause", "3 requests")
+    assert (activity_view().live, activity_view().pause, activity_view().foot) == ("Live", "Pause", "3 requests in the last hour")
     paused = activity_view(paused=True, waiting=12)
     assert (paused.live, paused.pause) == ("Paused", "Resume, 12 new")
     assert activity_view(paused=True).pause == "Resume"
-    assert activity_view(more=True).foot == "3 loaded, older ones as you scroll"
-    assert activity_view(shown=1).foot == "1 of 3 loaded"
-    assert activity_view(shown=0).filtered_out == 3
-    assert activity_view(loaded=0, shown=0).empty == ("Waiting for the first request", f"Listening on 127.0.0.1:4141 since {_start()}.")
+    assert activity_view(live=False).live == "Past"
+
+
+@pytest.mark.parametrize(
+    ("shown", "foot"),
+    [
+        ({"loaded": 100, "more": True, "total": 214}, "100 of 214 in the last hour, older ones as you scroll"),
+        ({"loaded": 100, "more": True}, "100 found in the last hour, older ones as you scroll"),
+        ({"loaded": 100, "more": True, "total": 99}, "100 of 100 in the last hour, older ones as you scroll"),
+        ({"loaded": 61, "total": 60}, "61 requests in the last hour"),
+        ({"loaded": 1, "total": 1}, "1 request in the last hour"),
+        ({"loaded": 16, "total": 61, "exact": False}, "16 of 61 in the last hour"),
+        ({"loaded": 16, "total": 61, "exact": False, "more": True}, "16 found in the last hour, older ones as you scroll"),
+        ({"loaded": 16, "settled": False}, "Looking…"),
+    ],
+)
+def test_the_foot_never_claims_a_total_that_was_not_counted(shown: dict[str, object], foot: str) -> None:
+    assert activity_view(**shown).foot == foot  # type: ignore[arg-type]
+
+
+def test_an_empty_page_says_why() -> None:
+    plain = activity_view(loaded=0, plain=True, words="in all")
+    assert plain.empty == ("Waiting for the first request", f"Listening on 127.0.0.1:4141 since {_start()}.")
+    assert not plain.can_clear
+    quiet = activity_view(loaded=0, total=0)
+    assert quiet.empty == ("No request in the last hour", "What closes from now on appears here.")
+    filtered = activity_view(loaded=0, total=61, exact=False)
+    assert filtered.empty is not None
+    assert filtered.empty[0] == "No request matches"
+    assert filtered.can_clear
+    assert activity_view(loaded=0, settled=False).empty is None
 
 
 def _start() -> str:
@@ -221,7 +250,7 @@ def test_older_rows_come_as_one_scrolls_each_once(server: Server, desk: Desk, wa
         bar.setValue(bar.maximum())
         wait(lambda: page._rows.rowCount() == loaded)  # noqa: B023  it is run before the loop goes on
     assert [row.id for row in page._rows.rows()] == sorted((row.id for row in server.rows), reverse=True)
-    assert not page._more
+    assert not page._tail.more
     pages = [path for _method, path, _body in server.asked if path.startswith("/v0/activity?limit=100")]
     bar.setValue(0)
     bar.setValue(bar.maximum())
@@ -259,19 +288,20 @@ def test_a_pause_holds_new_rows_back_and_counts_them(server: Server, desk: Desk,
 def test_space_typed_into_the_filter_is_a_blank(server: Server, desk: Desk, wait: Wait) -> None:
     page = activity_page(desk, server, wait, count=5)
     page.begin_filter()
-    QTest.keyClicks(page._filter.line, "scripts gpt-5")
-    assert page._filter.text() == "scripts gpt-5"
-    assert not page._paused
+    QTest.keyClicks(page._filter.field.line, "scripts gpt-5")
+    assert page._filter.field.text() == "scripts gpt-5"
+    assert not page._tail.paused
 
 
-def test_the_filter_hides_rows_and_can_be_cleared(server: Server, desk: Desk, wait: Wait) -> None:
+def test_a_filter_that_nothing_fits_says_so_and_can_be_cleared(server: Server, desk: Desk, wait: Wait) -> None:
     page = activity_page(desk, server, wait, count=5)
-    page._filter.line.setText("nothing like it")
-    assert page._stack.currentWidget() is page._none
-    assert "5 loaded requests are hidden" in page._none.sentence.text()
-    QTest.mouseClick(button(page._none, "Clear filter"), Qt.MouseButton.LeftButton)
-    assert page._found.rowCount() == 5
+    page._filter.field.line.setText("nothing like it")
+    wait(lambda: page._stack.currentWidget() is page._none)
+    assert page._none.fact.text() == "No request matches"
+    QTest.mouseClick(button(page._none, "Show everything"), Qt.MouseButton.LeftButton)
+    wait(lambda: page._rows.rowCount() == 5)
     assert page._stack.currentIndex() == 0
+    assert page._filter.field.text() == ""
 
 
 def test_a_request_is_opened_from_home_and_walked_through_by_keyboard(server: Server, desk: Desk, wait: Wait) -> None:
@@ -289,10 +319,12 @@ def test_a_request_is_opened_from_home_and_walked_through_by_keyboard(server: Se
     assert not page._inspector.isVisible()
     QTest.keyClick(page._table, Qt.Key.Key_Return)
     assert page._inspector.isVisible()
-    QTest.mouseClick(button(page._inspector, "Copy request id"), Qt.MouseButton.LeftButton)
     shown = page._inspector.row()
     assert shown is not None
-    assert QGuiApplication.clipboard().text() == shown.id
+    QTest.mouseClick(button(page._inspector, "Copy as curl"), Qt.MouseButton.LeftButton)
+    assert "http://127.0.0.1:4141/v1/chat/completions" in QGuiApplication.clipboard().text()
+    assert "$GATEHOUSE_KEY" in QGuiApplication.clipboard().text()
+    assert ("Copy request id", f"copy:{shown.id}") in page._inspector.more()
 
 
 def test_a_hole_left_by_a_long_silence_is_not_hidden(server: Server, desk: Desk, wait: Wait) -> None:
@@ -334,3 +366,48 @@ def test_the_inspector_does_not_invent_what_is_absent() -> None:
     assert view.stretches == ()
     assert view.timing == ""
     assert "Someone without a known key" in view.steps[0].runs[0].text
+
+
+def test_what_was_removed_hidden_and_dropped_is_told_apart() -> None:
+    row = exchange(
+        1, removed_headers=9, dropped="logit_bias, identifier: user, identifier: metadata.user_id", endpoint="responses",
+        price="own 2026-11-03",
+    )  # fmt: skip
+    facts = {fact.name: fact.value for fact in inspector.present(row, UTC, keeps=True).sent + inspector.present(row, UTC).tokens}
+    assert facts["Removed"] == "9 headers"
+    assert facts["Hidden"] == "user, metadata.user_id"
+    assert facts["Dropped"] == "logit_bias"
+    assert facts["Content"] == "Answer kept, if it asked for it"
+    assert facts["Price from"] == "you, set 3 Nov 2026"
+    assert not inspector.present(row, UTC).can_price
+    assert inspector.present(exchange(1, cost_microusd=None, price=""), UTC).can_price
+    assert not inspector.present(exchange(1, cost_microusd=0, price="local"), UTC).can_price
+
+
+def test_a_request_leads_to_its_audit_entry_and_its_connection(server: Server, desk: Desk, wait: Wait) -> None:
+    refused = exchange(2, outcome="refused", status=401, error="key_unknown", host="", connection=None)
+    server.rows = [exchange(1), refused]
+    server.entries = [
+        AuditEntry(seq=seq, at_us=START_US, kind=kind, actor="gateway", subject="", body={}, hash="ab" * 32)
+        for seq, kind in ((1, "gateway.started"), (2, "ledger.batch"), (3, "key.refused"))
+    ]
+    for row, seq in ((exchange(1), 2), (refused, 3)):
+        desk.window.open_request(row.id)
+        page = desk.window.page()
+        assert isinstance(page, ActivityPage)
+        wait(lambda: page._inspector.row() == row)  # noqa: B023  it is run before the loop goes on
+        QTest.mouseClick(button(page._inspector, "Audit entry"), Qt.MouseButton.LeftButton)
+        wait(lambda: isinstance(desk.window.page(), AuditPage))
+        audit = desk.window.page()
+        assert isinstance(audit, AuditPage)
+        wait(lambda: (shown := audit._detail.entry()) is not None and shown.seq == seq)  # noqa: B023
+    desk.window.open_request(exchange(1).id)
+    page = desk.window.page()
+    assert isinstance(page, ActivityPage)
+    wait(lambda: page._inspector.row() == exchange(1))
+    intent = dict(page._inspector.more())["Show connection 7 on Network"]
+    desk.window.do(intent)
+    wait(lambda: desk.window.findChild(ConnectionSheet) is not None)
+    sheet = desk.window.findChild(ConnectionSheet)
+    assert sheet is not None
+    assert sheet.title.text() == "Connection 7"

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.gui import exchanges
 from app.gui.cells import Cell, Column
-from app.gui.tables import CELL, KEY, FilteredRows, Rows, SortedRows, Table
+from app.gui.tables import CELL, KEY, Rows, SortedRows, Table
 from tests.gui.desk import exchange
 
 Pair = tuple[str, str]
@@ -79,14 +79,6 @@ def test_the_oldest_rows_can_be_let_go() -> None:
     assert [key for key, _ in rows.rows()] == ["009", "008", "007", "006"]
     rows.clear()
     assert rows.rowCount() == 0
-
-
-def test_the_filter_wants_every_word_in_any_case() -> None:
-    rows = rows_of([("Alpha", "one"), ("beta", "two"), ("alpine", "two")])
-    found = FilteredRows(rows, " ".join)
-    for text, count in (("", 3), ("ALP", 2), ("alp two", 1), ("zzz", 0), ("  ", 3)):
-        found.set_filter(text)
-        assert found.rowCount() == count, text
 
 
 def test_columns_of_little_value_go_where_there_is_no_room(application: QApplication) -> None:

@@ -20,7 +20,7 @@ from tests.store.rows import KEY, NOW_US, any_row, opened, row, rows
 DAY_US = 86_400_000_000
 EACH = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 
-_filters = st.builds(
+filters = st.builds(
     Filter,
     since_us=st.none() | st.integers(NOW_US, NOW_US + 4 * DAY_US),
     until_us=st.none() | st.integers(NOW_US, NOW_US + 4 * DAY_US),
@@ -28,6 +28,7 @@ _filters = st.builds(
     providers=st.lists(st.sampled_from(["Zed", "=cmd()", ""]), max_size=2).map(tuple),
     models=st.lists(st.sampled_from(["a/b", "Cursor", "' OR 1=1 --"]), max_size=2).map(tuple),
     statuses=st.lists(st.sampled_from(["401", "4xx", "2xx", "failed", "cancelled", "completed", "000"]), max_size=2).map(tuple),
+    outcomes=st.lists(st.sampled_from(["completed", "failed", "cancelled", "teapot"]), max_size=2).map(tuple),
     text=st.sampled_from(["", "", "a", "É", "%", "0", "openai"]),
 )
 
@@ -41,6 +42,7 @@ def fits(one: Exchange, wanted: Filter) -> bool:
         and (not wanted.providers or one.account in wanted.providers)
         and (not wanted.models or one.model in wanted.models)
         and (not wanted.statuses or any(_status(one, status) for status in wanted.statuses))
+        and (not wanted.outcomes or one.outcome in wanted.outcomes)
         and (not wanted.text or (one.message != "" and (_lower(wanted.text) in _lower(one.message) or wanted.text in one.error)))
     )
 
@@ -68,7 +70,7 @@ def pages(store: Store, wanted: Filter, limit: int, *, up: bool = False) -> list
 
 
 @EACH
-@given(st.lists(any_row(), max_size=40, unique_by=lambda made: made.id), _filters, st.integers(1, 7))
+@given(st.lists(any_row(), max_size=40, unique_by=lambda made: made.id), filters, st.integers(1, 7))
 def test_a_filter_gives_the_rows_that_reading_all_of_them_gives(
     tmp_path_factory: pytest.TempPathFactory, made: list[Exchange], wanted: Filter, limit: int
 ) -> None:

@@ -1,107 +1,40 @@
-"""Activity: the live tail of requests, older ones as one scrolls, a filter over what is loaded, and one request in full."""
+"""Activity: requests as they close and as far back as one scrolls, what is wanted of them, and one of them in full."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Final
 
-from PySide6.QtCore import QPoint, Qt, QTimer, Slot
+from PySide6.QtCore import QPoint, Qt, Slot
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.control.client import ControlClient
+from app.control.contract import ActivityNames, ActivityRow, RowFilter
 from app.control.contract import ActivityPage as Answer
 from app.core.errors import AppError
 from app.core.records import Exchange
-from app.gui import exchanges, finding
-from app.gui import format as fmt
-from app.gui.cells import Column
-from app.gui.fields import SearchField
+from app.gui import finding, spans
+from app.gui.counting import Counting
+from app.gui.exporting import ExportButton
+from app.gui.filterbar import FilterBar
 from app.gui.inspector import Inspector
 from app.gui.labels import Label
 from app.gui.page import Page
+from app.gui.requests import Shown, View, columns, present
 from app.gui.session import Session
-from app.gui.state import State, closed
-from app.gui.tables import FilteredRows, SortedRows, Table
+from app.gui.sheets.dates import DatesSheet
+from app.gui.spans import Bar, Span
+from app.gui.state import State
+from app.gui.strip import Strip
+from app.gui.tables import SortedRows, Table
+from app.gui.tail import Tail
 from app.gui.widgets import Button, EmptyState, Status
-from app.gui.words import plural, tr
+from app.gui.words import tr
 
 PAGE: Final = 100
-TYPING_MS: Final = 250
-# Past this many rows the oldest are let go; scrolling reads them again.
-MOST: Final = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    remark: str
-    live: str
-    live_glyph: str
-    live_tone: str
-    pause: str
-    foot: str
-    empty: tuple[str, str] | None
-    can_send: bool
-    filtered_out: int
-
-
-def present(state: State, loaded: int, shown: int, waiting: int, paused: bool, more: bool) -> View:
-    """loaded, shown: rows held, and rows the filter lets through. waiting: rows that arrived during a pause. more: older ones exist."""
-    snapshot = state.snapshot
-    today = snapshot.today.requests if snapshot is not None else 0
-    if paused:
-        live, glyph, tone = tr("Paused"), "pause", "wa"
-    elif state.live:
-        live, glyph, tone = tr("Live"), "record-fill", "ok"
-    else:
-        live, glyph, tone = tr("Not connected"), "minus-circle", "tx3"
-    pause = tr("Pause")
-    if paused:
-        pause = plural(waiting, "Resume, {n} new", "Resume, {n} new") if waiting else tr("Resume")
-    foot = plural(loaded, "{n} request", "{n} requests")
-    if shown != loaded:
-        foot = tr("{shown} of {loaded} loaded", shown=f"{shown:,}", loaded=f"{loaded:,}")
-    elif more:
-        foot = tr("{loaded} loaded, older ones as you scroll", loaded=f"{loaded:,}")
-    return View(
-        remark=tr("{n} today", n=f"{today:,}") if snapshot is not None else "",
-        live=live,
-        live_glyph=glyph,
-        live_tone=tone,
-        pause=pause,
-        foot=foot,
-        empty=_empty(state, loaded),
-        can_send=state.works and snapshot is not None and snapshot.state == "running" and not state.is_busy("echo"),
-        filtered_out=loaded if loaded and not shown else 0,
-    )
-
-
-def _empty(state: State, loaded: int) -> tuple[str, str] | None:
-    if loaded:
-        return None
-    shut = closed(state)
-    if shut is not None:
-        return shut.fact, shut.sentence
-    if not state.live or state.snapshot is None:
-        return tr("Not connected"), tr("The gateway is not answering. Nothing is lost meanwhile.")
-    since = fmt.clock(state.snapshot.started_us)[:5]
-    return tr("Waiting for the first request"), tr("Listening on {address} since {time}.", address=state.address, time=since)
-
-
-def columns(now_us: list[int]) -> tuple[Column[Exchange], ...]:
-    """now_us: a list of one, the present moment, which decides whether a time shows its day."""
-    return (
-        Column(tr("Time"), lambda row: exchanges.time_cell(row, now_us[0]), sample="18 Nov 14:32", least=86),
-        Column(tr("Client"), exchanges.client_cell, sample="Claude Code", least=86),
-        Column(tr("Asked → served"), exchanges.asked_cell, least=150),
-        Column(tr("Provider"), exchanges.provider_cell, sample="gatehouse m", least=70, low=2),
-        Column(tr("Status"), exchanges.code_cell, sample="499 mm", least=62),
-        Column(tr("In / out"), exchanges.tokens_cell, sample="12.4k / 1.1k", number=True, least=84, low=1),
-        Column(tr("Cost"), exchanges.cost_cell, sample="Unpriced", number=True, least=56),
-        Column(tr("TTFT, s"), exchanges.first_byte_cell, sample="0.004", number=True, least=50),
-        Column(tr("Took, s"), exchanges.took_seconds_cell, sample="0.004", number=True, least=64),
-    )
+# An answer without rows that could go on is asked on so often by itself; then scrolling asks.
+MOST_EMPTY: Final = 20
 
 
 class ActivityPage(Page):
@@ -114,21 +47,12 @@ class ActivityPage(Page):
         self._view: View | None = None
         self._state: State = session.state
         self._now: list[int] = [0]
-        self._paused = False
-        self._held: dict[str, Exchange] = {}
-        self._next: str | None = None
-        self._more = False
-        self._reading = False
-        # _solid: the newest row below which none is missing. _unbroken: the stream since which that is kept up.
-        self._solid = ""
-        self._unbroken = self._asked_in = -1
-        self._read_once = False
+        self._begun = False
+        self._over: Span = spans.span("all", 0)
+        self._emptied = 0
         self._wanted_row = ""
-        self._searched = False
-        self._typing = QTimer(self)
-        self._typing.setSingleShot(True)
-        self._typing.setInterval(TYPING_MS)
-        self._typing.timeout.connect(self._find)
+        self._counting = Counting(session, self)
+        self._counting.counted.connect(self._on_counted)
         halves = QHBoxLayout()
         halves.setContentsMargins(0, 0, 0, 0)
         halves.setSpacing(0)
@@ -138,12 +62,13 @@ class ActivityPage(Page):
         self._inspector.hide()
         self._inspector.closed.connect(self._close_inspector)
         self._inspector.moved.connect(self._move)
-        self._inspector.copied.connect(self._on_copied)
+        self._inspector.wanted.connect(self._on_inspector)
         halves.addWidget(self._inspector)
         self._halves = halves
         self.column.addLayout(halves)
         self._build_main()
         session.arrived.connect(self._on_arrived)
+        session.recounted.connect(self._ask)
 
     # -- building
 
@@ -152,21 +77,28 @@ class ActivityPage(Page):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         head = QVBoxLayout()
-        head.setContentsMargins(24, 20, 24, 12)
+        head.setContentsMargins(24, 20, 24, 8)
         head.setSpacing(12)
         self._head = head
         self._live = Status("smallstrong", self._main)
         self._pause = Button(tr("Pause"), glyph="pause", parent=self._main)
         self._pause.setToolTip(tr("Space"))
         self._pause.clicked.connect(self.toggle_pause)
+        self._export = ExportButton(self.session, self._exported, "activity", self._main)
+        self._export.said.connect(self._on_export_said)
         self.title_row.addWidget(self._live)
         self.title_row.addSpacing(4)
         self.title_row.addWidget(self._pause)
+        self.title_row.addWidget(self._export)
         head.addLayout(self.title_row)
         head.addWidget(self.banner)
-        self._filter = SearchField(tr("client, model, status, request id"), self._main)
-        self._filter.changed.connect(self._on_filter)
+        self._filter = FilterBar(self._main)
+        self._filter.changed.connect(self._ask)
+        self._filter.picking.connect(self._pick_dates)
         head.addWidget(self._filter)
+        self._strip = Strip(self._main)
+        self._strip.opened.connect(self._on_bar)
+        head.addWidget(self._strip)
         column.addLayout(head)
         line = QFrame(self._main)
         line.setProperty("role", "hairline")
@@ -174,27 +106,25 @@ class ActivityPage(Page):
         column.addWidget(line)
 
         self._rows: SortedRows[Exchange] = SortedRows(columns(self._now), lambda row: row.id, self)
-        self._found = FilteredRows(self._rows, exchanges.haystack, self)
-        self._table = Table(self._rows, filtered=self._found, edge=24, parent=self._main)
+        self._tail = Tail(self._rows)
+        self._table = Table(self._rows, edge=24, parent=self._main)
         self._table.setAccessibleName(tr("Requests"))
         self._table.chosen.connect(self._on_chosen)
         self._table.opened.connect(self._on_opened)
         self._table.clicked.connect(self._on_clicked)
         self._table.verticalScrollBar().valueChanged.connect(self._on_scrolled)
-        send = Button(tr("Send test request"), glyph="paper-plane-tilt", small=True, parent=self._main)
-        send.clicked.connect(self.session.echo)
-        self._send = send
-        clear = Button(tr("Clear filter"), small=True, parent=self._main)
-        clear.clicked.connect(partial(self._filter.line.setText, ""))
-        self._waiting = EmptyState("activity", "", "", (send,), self._main)
-        self._none = EmptyState("funnel", tr("No request matches"), "", (clear,), self._main)
+        self._send = Button(tr("Send test request"), glyph="paper-plane-tilt", small=True, parent=self._main)
+        self._send.clicked.connect(self.session.echo)
+        self._clear = Button(tr("Show everything"), small=True, parent=self._main)
+        self._clear.clicked.connect(self._filter.clear)
+        self._none = EmptyState("activity", "", "", (self._send, self._clear), self._main)
         self._stack = QStackedWidget(self._main)
         surface = QFrame(self._stack)
         surface.setProperty("role", "surface")
         inside = QVBoxLayout(surface)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self._table)
-        for part in (surface, self._waiting, self._none):
+        for part in (surface, self._none):
             self._stack.addWidget(part)
         column.addWidget(self._stack, 1)
         foot = QFrame(self._main)
@@ -211,41 +141,83 @@ class ActivityPage(Page):
     # -- drawing
 
     def refresh(self, state: State, now_us: int) -> None:
-        if state.streams != self._state.streams:
-            self._read_once = False  # what closed while nothing was heard is read again from the top
         self._state = state
         self._now[0] = now_us
-        if not self._read_once and state.live and state.snapshot is not None and state.snapshot.state == "running":
-            self._read_newest()
+        if state.live and state.snapshot is not None and state.snapshot.state == "running":
+            if not self._begun:
+                self._begin()
+            elif self._tail.reading:
+                pass
+            elif not self._tail.settled:
+                self._ask()
+            elif self._tail.asked_in != state.streams:
+                # What closed while nothing was heard is read again from the top.
+                self._read_newest(self._tail.again(state.streams))
+        self._slide()
         self._draw()
 
+    def _begin(self) -> None:
+        """The last hour, where something happened in it; else everything."""
+        if not self._state.recent_read:
+            return
+        self._begun = True
+        newest = self._state.recent[0].opened_us if self._state.recent else 0
+        hour = spans.span("hour", self._now[0])
+        self._filter.range = "hour" if newest >= (hour.since_us or 0) else "all"
+        self._ask()
+
+    def _slide(self) -> None:
+        """A span that ends now moves on with the clock."""
+        over = self._filter.span(self._now[0])
+        if over.since_us != self._over.since_us and over.chosen == self._over.chosen and over.chosen != "dates":
+            if over.since_us is not None and self._tail.settled:
+                self._tail.forget_before(over.since_us)
+            self._count_soon()
+        self._over = over
+        self._filter.show_span(over)
+        self._draw_bars()
+
     def _draw(self) -> None:
-        view = present(self._state, self._rows.rowCount(), self._found.rowCount(), len(self._held), paused=self._paused, more=self._more)
+        tail, over = self._tail, self._over
+        shown = Shown(
+            loaded=len(tail),
+            more=tail.more,
+            settled=self._begun and tail.settled,
+            total=self._counting.total,
+            exact=finding.counts_exactly(tail.question),
+            plain=self._filter.is_plain() and over.chosen == "all",
+            waiting=tail.waiting,
+            paused=tail.paused,
+            words=over.words,
+        )
+        self._strip.show_loaded(self._rows.row(len(tail) - 1).opened_us if len(tail) else 0)
+        view = present(self._state, shown, live=over.live)
         if view == self._view:
             return
         self._view = view
-        self.remark.setText(view.remark)
+        if not self._export.is_writing():
+            self.remark.setText(view.remark)
         self._live.show_state(view.live_glyph, view.live, view.live_tone)
         self._pause.setText(view.pause)
-        self._pause.set_glyph("play" if self._paused else "pause")
+        self._pause.set_glyph("play" if tail.paused else "pause")
         self._foot.setText(view.foot)
         self._send.setEnabled(view.can_send)
+        self._send.setVisible(not view.can_clear)
+        self._clear.setVisible(view.can_clear)
         if view.empty is not None:
-            self._waiting.set_words(*view.empty)
-            self._stack.setCurrentWidget(self._waiting)
-        elif view.filtered_out:
-            hidden = plural(
-                view.filtered_out, "{n} loaded request is hidden by the filter.", "{n} loaded requests are hidden by the filter."
-            )
-            self._none.set_words(tr("No request matches"), hidden)
-            self._stack.setCurrentWidget(self._none)
-        else:
-            self._stack.setCurrentIndex(0)
+            self._none.set_glyph("funnel" if view.can_clear else "activity")
+            self._none.set_words(*view.empty)
+        self._stack.setCurrentIndex(0 if view.empty is None else 1)
+
+    def _draw_bars(self) -> None:
+        bars = spans.bars(self._over, self._counting.counts, self._now[0])
+        self._strip.show_bars(bars, spans.title(self._over, bars), spans.edges(bars, self._over, self._now[0]))
+        self._strip.setVisible(bool(bars))
 
     def set_narrow(self, narrow: bool) -> None:
         super().set_narrow(narrow)
         edge = 16 if narrow else 24
-        self._head.setContentsMargins(edge, 16 if narrow else 20, edge, 12)
+        self._head.setContentsMargins(edge, 16 if narrow else 20, edge, 8)
         self._table.edge = edge
         self._low.setContentsMargins(edge, 7, edge, 7)
         self._place_inspector()
@@ -267,148 +239,169 @@ class ActivityPage(Page):
 
     # -- rows
 
-    @Slot(object)
-    def _on_arrived(self, rows: tuple[Exchange, ...]) -> None:
-        if self._paused:
-            self._held |= {row.id: row for row in rows}
-        else:
-            self._put(rows)
-            if self._unbroken == self.session.state.streams and self._rows.rowCount():
-                self._solid = self._rows.key(0)
-        self._draw()
+    @Slot()
+    def _ask(self) -> None:
+        """Another question: what is loaded is replaced by its answer."""
+        if self._begun:
+            self._over = self._filter.span(self._now[0])
+            self._filter.show_span(self._over)
+            self._read_newest(self._tail.begin(self._state.streams))
+            self._draw()
 
-    def _put(self, rows: tuple[Exchange, ...]) -> None:
-        """New rows go where their time puts them; what the person looks at stays where it is."""
-        bar = self._table.verticalScrollBar()
-        top = self._table.indexAt(QPoint(4, 1))
-        anchor = self._found.mapToSource(top).row() if bar.value() > 0 and top.isValid() else -1
-        key = self._rows.key(anchor) if anchor >= 0 else ""
-        offset = self._table.visualRect(top).top() if key else 0
-        # Rows older than the oldest loaded one would leave a gap that no scrolling fills; they come with their page.
-        if self._more and self._rows.rowCount():
-            oldest = self._rows.key(self._rows.rowCount() - 1)
-            rows = tuple(row for row in rows if row.id >= oldest)
-        self._rows.merge(rows)
-        if self._rows.rowCount() > MOST and bar.value() == 0:
-            self._rows.cut(MOST // 2)
-            self._next = self._rows.key(self._rows.rowCount() - 1)
-            self._more = True
-        if key:
-            index = self._found.mapFromSource(self._rows.index(self._rows.number(key), 0))
-            if index.isValid():
-                bar.setValue(bar.value() + self._table.visualRect(index).top() - offset)
+    def _read_newest(self, turn: int) -> None:
+        choice, over = self._filter.choice(), self._over
 
-    def _read_newest(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._read_once = True
-            self._asked_in = self.session.state.streams
-            self.session.read_activity(PAGE, None, self._on_newest, self._on_read_failed)
+        def ask(client: ControlClient) -> tuple[ActivityNames, RowFilter | None, Answer]:
+            names = client.activity_names()
+            question = finding.question(choice, over, names)
+            return names, question, Answer(rows=()) if question is None else client.activity(limit=PAGE, only=question)
 
-    def _on_newest(self, answer: Answer) -> None:
-        # Held against the newest row below which nothing is missing: what arrived since the silence may already stand above the hole.
-        overlap = self._solid and (answer.next is None or answer.rows[-1].id <= self._solid)
-        if not overlap:
-            # The first page, or so much came meanwhile that there is a hole below it: begin anew from here.
-            self._rows.clear()
-        else:
-            answer = Answer(rows=answer.rows, next=self._next if self._more else None)
-        self._on_older(answer)
-        self._unbroken = self._asked_in
-        self._solid = self._rows.key(0) if self._rows.rowCount() else ""
+        self.session.look("activity", ask, partial(self._on_newest, turn), partial(self._on_failed, turn))
+
+    def _on_newest(self, turn: int, answer: tuple[ActivityNames, RowFilter | None, Answer]) -> None:
+        if turn != self._tail.turn:
+            return  # another question was asked meanwhile
+        names, question, page = answer
+        anew = not self._tail.settled
+        self._filter.set_names(names)
+        self._tail.take_newest(question, page)
+        if anew:
+            self._emptied = 0
+            self._counting.forget()
+            self._table.verticalScrollBar().setValue(0)
+        self._counting.ask(self._over, question, self._now[0])
+        self._after_rows()
 
     def _read_older(self) -> None:
-        if not self._reading and self._more:
-            self._reading = True
-            self.session.read_activity(PAGE, self._next, self._on_older, self._on_read_failed)
+        tail, before = self._tail, self._tail.next
+        question = tail.question
+        if tail.reading or not tail.settled or before is None or question is None:
+            return
+        tail.reading = True
+        turn = tail.turn
+        self.session.look(
+            "activity",
+            lambda client: client.activity(limit=PAGE, before=before, only=question),
+            partial(self._on_older, turn),
+            partial(self._on_failed, turn),
+        )
 
-    def _on_older(self, answer: Answer) -> None:
-        self._reading = False
-        self._more = answer.next is not None
-        self._next = answer.next
-        self._rows.merge(answer.rows)
+    def _on_older(self, turn: int, answer: Answer) -> None:
+        if turn == self._tail.turn:
+            self._emptied = 0 if answer.rows else self._emptied + 1
+            self._tail.take_older(answer)
+            self._after_rows()
+
+    def _after_rows(self) -> None:
         self._open_wanted()
         self._draw()
         # A filter that lets few rows through leaves the table without a scroll bar, and so without a way to ask for more.
-        if self._more and not self._filter.text() and self._table.verticalScrollBar().maximum() == 0 and self.isVisible():
+        high = len(self._tail) * self._table.verticalHeader().defaultSectionSize()
+        if self.isVisible() and self._emptied < MOST_EMPTY and high <= self._table.viewport().height():
             self._read_older()
 
-    def _on_read_failed(self, error: AppError) -> None:
-        self._reading = False
-        if not self._rows.rowCount():
-            self._read_once = False
-        if error.code not in ("engine_absent", "vault_locked"):
-            self.session.complain(error)
+    def _on_failed(self, turn: int, error: AppError) -> None:
+        if turn != self._tail.turn:
+            return
+        self._tail.fail()
+        if error.code in ("engine_absent", "vault_locked"):
+            return  # the banner says so, and the next refresh asks again
+        self.session.complain(error)
+        if not self._tail.settled:
+            self._tail.take_newest(None, Answer(rows=()))
+            self._draw()
 
     @Slot(int)
     def _on_scrolled(self, value: int) -> None:
-        if self._more and value >= self._table.verticalScrollBar().maximum() - 40 * 32:
+        if value >= self._table.verticalScrollBar().maximum() - 40 * 32:
+            self._emptied = 0
             self._read_older()
 
-    # -- pause, filter, find
+    @Slot(object)
+    def _on_arrived(self, rows: tuple[Exchange, ...]) -> None:
+        """New rows go where their time puts them; what the person looks at stays where it is."""
+        bar = self._table.verticalScrollBar()
+        top = self._table.indexAt(QPoint(4, 1))
+        key = self._rows.key(top.row()) if bar.value() > 0 and top.isValid() else ""
+        offset = self._table.visualRect(top).top() if key else 0
+        self._tail.take_arrived(rows, self.session.state.streams, at_top=not key)
+        number = self._rows.number(key) if key else -1
+        if number >= 0:
+            bar.setValue(bar.value() + self._table.visualRect(self._rows.index(number, 0)).top() - offset)
+        self._count_soon()
+        self._draw()
+
+    # -- bars
+
+    def _count_soon(self) -> None:
+        if self.isVisible() and self._tail.settled:
+            self._counting.ask_soon(self._over, self._now[0])
+
+    @Slot()
+    def _on_counted(self) -> None:
+        self._draw_bars()
+        self._draw()
+
+    @Slot(object)
+    def _on_bar(self, bar: Bar) -> None:
+        self._filter.choose_range("dates", (bar.since_us, bar.until_us))
+
+    # -- time, pause, filter, file
+
+    @Slot()
+    def _pick_dates(self) -> None:
+        sheet = DatesSheet(self._now[0], self._filter.dates, self._on_dates, self.window())
+        sheet.open(sheet.first())
+
+    def _on_dates(self, since_us: int | None, until_us: int | None) -> None:
+        self._filter.choose_range("all" if since_us is None and until_us is None else "dates", (since_us, until_us))
 
     @Slot()
     def toggle_pause(self) -> None:
-        self._paused = not self._paused
-        if not self._paused:
-            held, self._held = tuple(self._held.values()), {}
-            self._put(held)
+        self._tail.toggle_pause()
         self._draw()
 
     def begin_filter(self) -> None:
-        self._filter.line.setFocus(Qt.FocusReason.ShortcutFocusReason)
-        self._filter.line.selectAll()
+        self._filter.begin()
+
+    def export(self) -> None:
+        self._export.choose()
+
+    def _exported(self) -> RowFilter:
+        """What is shown, whether it is loaded or not."""
+        return self._tail.question or RowFilter(since_us=0, until_us=0)
 
     @Slot(str)
-    def _on_filter(self, text: str) -> None:
-        self._found.set_filter(text)
-        self._typing.start()
-        self._draw()
-
-    @Slot()
-    def _find(self) -> None:
-        """Asks the whole ledger for what the filter says: what is loaded may be a small part of it."""
-        text = self._filter.text()
-        if text:
-
-            def ask(client: ControlClient) -> Answer:
-                return client.activity(limit=PAGE, only=finding.wanted(text, client.activity_names()))
-
-            self.session.look("search", ask, partial(self._on_searched, text), self._on_search_failed)
-        elif self._searched and not self._reading:
-            # What was found lies apart from what is loaded: begin anew, or there would be holes between them.
-            self._searched = False
-            self._rows.clear()
-            self._read_newest()
-
-    def _on_searched(self, text: str, answer: Answer) -> None:
-        if text == self._filter.text() and answer.rows:
-            self._searched = True
-            self._rows.merge(answer.rows)
-            self._draw()
-
-    def _on_search_failed(self, error: AppError) -> None:
-        if error.code not in ("engine_absent", "vault_locked", "body_invalid"):
-            self.session.complain(error)
+    def _on_export_said(self, words: str) -> None:
+        self.remark.setText(words or (self._view.remark if self._view is not None else ""))
 
     # -- one request
 
-    def open_row(self, identifier: str) -> None:
-        """Shows the request with this id, reading the newest page first if it must."""
-        self._wanted_row = identifier
+    def open_at(self, about: str) -> None:
+        """Shows the request with this id, of whatever time it is."""
+        self._wanted_row = about
         self._open_wanted()
 
     def _open_wanted(self) -> None:
         number = self._rows.number(self._wanted_row) if self._wanted_row else -1
-        if number < 0:
-            return
-        self._wanted_row = ""
-        self._filter.line.setText("")
-        index = self._found.mapFromSource(self._rows.index(number, 0))
-        self._table.setCurrentIndex(index)
-        self._table.scrollTo(index)
-        self._table.setFocus()
-        self._open(self._rows.row(number))
+        if number >= 0:
+            self._wanted_row = ""
+            index = self._rows.index(number, 0)
+            self._table.setCurrentIndex(index)
+            self._table.scrollTo(index)
+            self._table.setFocus()
+            self._open(self._rows.row(number))
+        elif self._wanted_row and self._begun and self._tail.settled:
+            self._look_further()
+
+    def _look_further(self) -> None:
+        """It is not among what is loaded: perhaps the filter hides it, or it lies further down and is found by its id."""
+        if self._filter.field.text() == self._wanted_row:
+            self._wanted_row = ""
+        elif self._filter.is_plain() and self._over.chosen == "all":
+            self._filter.field.line.setText(self._wanted_row)
+        else:
+            self._filter.clear()
 
     @Slot(str)
     def _on_chosen(self, key: str) -> None:
@@ -426,7 +419,7 @@ class ActivityPage(Page):
             self._open(self._rows.row(number))
 
     def _open(self, row: Exchange) -> None:
-        self._inspector.show_row(row)
+        self._inspector.show_row(row, self._state)
         self._place_inspector()
         self._inspector.show()
 
@@ -439,20 +432,28 @@ class ActivityPage(Page):
     @Slot(int)
     def _move(self, step: int) -> None:
         row = self._table.currentIndex().row() + step
-        if 0 <= row < self._found.rowCount():
-            index = self._found.index(row, 0)
+        if 0 <= row < self._rows.rowCount():
+            index = self._rows.index(row, 0)
             self._table.setCurrentIndex(index)
             self._table.scrollTo(index)
 
     @Slot(str)
-    def _on_copied(self, text: str) -> None:
-        self.wanted.emit("copy:" + text)
+    def _on_inspector(self, intent: str) -> None:
+        """`audit-of:ID` needs the number of the entry first; everything else is the window's."""
+        verb, _, about = intent.partition(":")
+        if verb == "audit-of":
+            self.session.look("place", lambda client: client.activity_row(about), self._on_place, self.session.complain)
+        else:
+            self.wanted.emit(intent)
+
+    def _on_place(self, found: ActivityRow) -> None:
+        self.wanted.emit(f"audit:{found.batch if found.refusal is None else found.refusal}")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape and self._inspector.isVisible():
             self._close_inspector()
-        elif event.key() == Qt.Key.Key_Escape and self._filter.text():
-            self._filter.line.setText("")
+        elif event.key() == Qt.Key.Key_Escape and self._filter.field.text():
+            self._filter.clear_text()
         elif event.key() == Qt.Key.Key_Space:
             self.toggle_pause()
         else:

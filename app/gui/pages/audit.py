@@ -394,6 +394,10 @@ class AuditPage(Page):
 
     # -- export and retention
 
+    def export(self) -> None:
+        if self._export.isEnabled():
+            self._choose_folder()
+
     @Slot()
     def _choose_folder(self) -> None:
         self.export_into(QFileDialog.getExistingDirectory(self, tr("Where the export goes"), str(Path.home())))
@@ -473,6 +477,23 @@ class AuditPage(Page):
             self._read(self._next)
 
     # -- one entry
+
+    def open_at(self, about: str) -> None:
+        """Shows the entry with that number, however far down it lies."""
+        self._part.choose(0)
+        self._on_part(0)
+        self.session.look("entry", lambda client: client.audit_entry(int(about)), self._on_asked_for, self._on_read_failed)
+
+    def _on_asked_for(self, detail: AuditDetail) -> None:
+        number = self._rows.number(entries.key(detail.entry))
+        if number >= 0:
+            self._table.selectRow(number)
+            self._table.scrollTo(self._rows.index(number, 0))
+        else:
+            self._filter.line.setText(str(detail.entry.seq))
+        self._show(detail.entry, detail)
+        self._detail.show()
+        self._place_detail()
 
     @Slot(str)
     def _on_chosen(self, key: str) -> None:

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 from app.control import report
 from app.control.contract import DestinationView, NetworkReport, NetworkView
 from app.core.errors import AppError
+from app.core.records import EgressRecord
 from app.gui import format as fmt
 from app.gui import leaving
 from app.gui.cells import Cell, Column
@@ -20,6 +21,7 @@ from app.gui.labels import Elided, Label
 from app.gui.leaving import Command, Line, Words
 from app.gui.page import Page
 from app.gui.session import Session
+from app.gui.sheets.connection import ConnectionSheet
 from app.gui.sheets.leaks import LeakSheet
 from app.gui.state import Notice, State, closed
 from app.gui.tables import Rows, Table
@@ -211,6 +213,17 @@ class NetworkPage(Page):
             for sentence in words.cannot:
                 self._limits.addWidget(Label(f"• {sentence}", "small", "tx2", self._cannot).wrapped())
 
+    # -- one connection
+
+    def open_at(self, about: str) -> None:
+        """Shows the record of the connection with that number."""
+        number = int(about)
+        self.session.look("connection", lambda client: client.egress_record(number), self._on_record, self.session.complain)
+
+    def _on_record(self, record: EgressRecord) -> None:
+        sheet = ConnectionSheet(record, self._now[0], self.window())
+        sheet.open(sheet.first())
+
     # -- asking
 
     @Slot()
@@ -233,6 +246,10 @@ class NetworkPage(Page):
         if self._view is not None:
             sheet = LeakSheet(self.session, self.window())
             sheet.open()
+
+    def export(self) -> None:
+        if self._export.isEnabled():
+            self._choose_folder()
 
     @Slot()
     def _choose_folder(self) -> None:

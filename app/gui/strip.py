@@ -1,0 +1,168 @@
+"""The strip of bars above Activity: how many requests, and how many of them failed, in each stretch of the time that is shown.
+
+Pointer and arrow keys read a bar out; a click, or Enter, goes to its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from app.gui import theme
+from app.gui.spans import Bar, readout
+
+_TOP: Final = 3
+_BELOW: Final = 18
+_HEIGHT: Final = 36
+_WIDEST: Final = 40.0
+_READ_ALOUD: Final = 24
+
+
+class Strip(QWidget):
+    """`opened` carries the bar that was picked. Bars whose rows are in the table below are dark, the others light."""
+
+    opened = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bars: tuple[Bar, ...] = ()
+        self._title, self._edges = "", ("", "")
+        self._loaded_us = 0
+        self._at = -1
+        self.setFixedHeight(_TOP + _HEIGHT + theme.current().px(_BELOW))
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+    def show_bars(self, bars: Sequence[Bar], title: str, edges: tuple[str, str]) -> None:
+        shown = (tuple(bars), title, edges)
+        if shown != (self._bars, self._title, self._edges):
+            same = len(shown[0]) == len(self._bars)
+            self._bars, self._title, self._edges = shown
+            self._at = self._at if same else -1
+            self.setAccessibleName(title)
+            busy = [readout(bar) for bar in self._bars if bar.requests]
+            self.setAccessibleDescription("; ".join(busy[-_READ_ALOUD:]))
+            self.update()
+
+    def show_loaded(self, since_us: int) -> None:
+        """Rows opened since then are in the table."""
+        if since_us != self._loaded_us:
+            self._loaded_us = since_us
+            self.update()
+
+    def bars(self) -> tuple[Bar, ...]:
+        return self._bars
+
+    def bar_at(self, x: float) -> int:
+        """The bar under `x`, or -1."""
+        number = int(self._mirrored(x) / self._slot()) if self._bars and 0 <= x < self.width() else -1
+        return number if 0 <= number < len(self._bars) else -1
+
+    def sizeHint(self) -> QSize:
+        return QSize(320, self.height())
+
+    def _slot(self) -> float:
+        return min(_WIDEST, self.width() / max(1, len(self._bars)))
+
+    def _mirrored(self, x: float) -> float:
+        return self.width() - x if self.layoutDirection() == Qt.LayoutDirection.RightToLeft else x
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        look = theme.current()
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        slot, floor = self._slot(), _TOP + _HEIGHT
+        wide = slot * len(self._bars)
+        mirrored = self.layoutDirection() == Qt.LayoutDirection.RightToLeft
+        painter.fillRect(QRectF(self.width() - wide if mirrored else 0, floor, wide, 1), look.colour("line2"))
+        top = max((bar.requests for bar in self._bars), default=0) or 1
+        gap = min(4.0, slot * 0.3)
+        for number, bar in enumerate(self._bars):
+            left = number * slot
+            if mirrored:
+                left = self.width() - left - slot
+            box = QRectF(left + gap / 2, _TOP, slot - gap, _HEIGHT)
+            if bar.requests:
+                self._paint_bar(painter, box, bar, top)
+            if number == self._at:
+                painter.setPen(QPen(look.colour("acc"), 2 if self.hasFocus() else 1))
+                painter.setBrush(Qt.BrushStyle.NoBrush)
+                painter.drawRoundedRect(QRectF(left, 1, slot, floor - 1), 2, 2)
+        painter.setFont(look.font("tick"))
+        painter.setPen(look.colour("tx3"))
+        below = QRectF(0, floor + 3, max(wide, 240.0), look.px(_BELOW) - 3)
+        if mirrored:
+            below.moveRight(self.width())
+        begin, middle, end = (Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignHCenter, Qt.AlignmentFlag.AlignRight)
+        if mirrored:
+            begin, end = end, begin
+        for words, where in ((self._edges[0], begin), (self._title, middle), (self._edges[1], end)):
+            painter.drawText(below, int(where | Qt.AlignmentFlag.AlignTop), words)
+
+    def _paint_bar(self, painter: QPainter, box: QRectF, bar: Bar, top: int) -> None:
+        look = theme.current()
+        height = max(3.0, box.height() * bar.requests / top)
+        whole = QRectF(box.left(), box.bottom() - height, box.width(), height)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(look.colour("acc" if self._loaded_us and bar.until_us > self._loaded_us else "c2"))
+        if bar.failed == bar.requests:
+            painter.setBrush(look.colour("eri"))
+        painter.drawRoundedRect(whole, 1.5, 1.5)
+        if 0 < bar.failed < bar.requests:
+            painter.setBrush(look.colour("eri"))
+            painter.drawRoundedRect(
+                QRectF(whole.left(), whole.top(), whole.width(), max(2.5, height * bar.failed / bar.requests)), 1.5, 1.5
+            )
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        self._point_at(self.bar_at(event.position().x()))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._open(self.bar_at(event.position().x()))
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self._point_at(-1)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self._point_at(-1)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason) and self._bars:
+            self._point_at(len(self._bars) - 1)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        last = len(self._bars) - 1
+        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
+        if event.key() in steps and self._bars:
+            step = steps[Qt.Key(event.key())] * (-1 if self.layoutDirection() == Qt.LayoutDirection.RightToLeft else 1)
+            self._point_at(last if self._at < 0 else max(0, min(last, self._at + step)))
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._at >= 0:
+            self._open(self._at)
+        else:
+            super().keyPressEvent(event)
+
+    def _open(self, number: int) -> None:
+        if 0 <= number < len(self._bars) and self._bars[number].requests:
+            QToolTip.hideText()
+            self.opened.emit(self._bars[number])
+
+    def _point_at(self, number: int) -> None:
+        if number == self._at:
+            return
+        self._at = number
+        self.update()
+        if not 0 <= number < len(self._bars):
+            QToolTip.hideText()
+            return
+        said = readout(self._bars[number])
+        self.setAccessibleDescription(said)
+        x = self._mirrored((number + 0.5) * self._slot())
+        QToolTip.showText(self.mapToGlobal(QPointF(x, _TOP).toPoint()), said, self)
