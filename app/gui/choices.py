@@ -20,6 +20,7 @@ MOST: Final = 30
 _EDGE: Final = 10
 _GAP: Final = 4
 _CARET: Final = 12
+_BEFORE_CARET: Final = 6
 
 # A value and the words for it.
 Entry = tuple[str, str]
@@ -75,15 +76,15 @@ class ChoiceButton(QAbstractButton):
         menu.popup(self.mapToGlobal(self.rect().bottomLeft()))
 
     def sizeHint(self) -> QSize:
-        return QSize(self._fixed_width() + theme.current().metrics("strong").horizontalAdvance(self._words) + 1, theme.current().px(32))
+        return QSize(self._fixed_width() + theme.current().metrics("button").horizontalAdvance(self._words) + 2, theme.current().px(32))
 
     def minimumSizeHint(self) -> QSize:
-        words = theme.current().metrics("strong").horizontalAdvance(self._words)
-        return QSize(self._fixed_width() + min(words, 34) + 1, theme.current().px(32))
+        words = theme.current().metrics("button").horizontalAdvance(self._words)
+        return QSize(self._fixed_width() + min(words, 34) + 2, theme.current().px(32))
 
     def _fixed_width(self) -> int:
         caption = theme.current().metrics("body").horizontalAdvance(self._caption) + _GAP if self._caption else 0
-        return _EDGE + caption + 8 + _CARET + _EDGE
+        return _EDGE + caption + _BEFORE_CARET + _CARET + _EDGE
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)
@@ -105,7 +106,7 @@ class ChoiceButton(QAbstractButton):
             painter.setPen(look.colour("tx2"))
             painter.drawText(self._placed(x, width + 1), middle, self._caption)
             x += width + _GAP
-        room = self.width() - x - 8 - _CARET - _EDGE + 1
+        room = self.width() - x - _BEFORE_CARET - _CARET - _EDGE
         painter.setFont(look.font("button"))
         painter.setPen(look.colour("acctx" if self._marked else "tx"))
         words = look.metrics("button").elidedText(self._words, Qt.TextElideMode.ElideRight, int(room))

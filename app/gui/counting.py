@@ -30,6 +30,7 @@ class Counting(QObject):
         self._only = RowFilter()
         self._now_us = 0
         self._turn = 0
+        self._counted: Span | None = None
         self.counts: Counts = {}
         self.total: int | None = None
         self._soon = QTimer(self)
@@ -53,7 +54,13 @@ class Counting(QObject):
     def forget(self) -> None:
         self._turn += 1
         self._soon.stop()
-        self.counts, self.total = {}, None
+        self._counted, self.counts, self.total = None, {}, None
+
+    def is_of(self, over: Span) -> bool:
+        """Whether what was counted belongs to this span, perhaps a little earlier."""
+        counted = self._counted
+        same = counted is not None and (counted.chosen, counted.unit) == (over.chosen, over.unit)
+        return same and (over.chosen != "dates" or counted == over)
 
     @Slot()
     def _ask(self) -> None:
@@ -70,11 +77,11 @@ class Counting(QObject):
             rows = client.usage((over.unit,), since_us=since_us, until_us=until_us, only=only)
             return {row.key[0]: (row.requests, row.failed) for row in rows}
 
-        self._session.look("counts", ask, partial(self._on_counts, self._turn), self._on_failed)
+        self._session.look("counts", ask, partial(self._on_counts, self._turn, over), self._on_failed)
 
-    def _on_counts(self, turn: int, counts: Counts) -> None:
+    def _on_counts(self, turn: int, over: Span, counts: Counts) -> None:
         if turn == self._turn:
-            self.counts = counts
+            self._counted, self.counts = over, counts
             self.total = sum(requests for requests, _ in counts.values())
             self.counted.emit()
 

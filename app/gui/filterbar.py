@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.control.contract import ActivityNames
-from app.gui import choices, finding, spans
+from app.gui import choices, finding, spans, theme
 from app.gui.choices import ChoiceButton, Entry
 from app.gui.fields import SearchField
 from app.gui.finding import Choice
@@ -41,6 +41,7 @@ class FilterBar(QWidget):
         row.setSpacing(8)
         self.field = SearchField(tr("client, model, status, request id"), self)
         self.field.setMinimumWidth(110)
+        self.field.line.setMinimumHeight(theme.current().px(32))
         self.field.changed.connect(self._on_typed)
         row.addWidget(self.field, 1)
         self._menus: dict[str, ChoiceButton] = {}

@@ -208,8 +208,8 @@ class Inspector(QFrame):
         whole.addWidget(area, 1)
         whole.addWidget(hairline(self))
         foot = QHBoxLayout()
-        foot.setContentsMargins(16, 12, 16, 12)
-        foot.setSpacing(8)
+        foot.setContentsMargins(12, 12, 8, 12)
+        foot.setSpacing(6)
         entry = Button(tr("Audit entry"), glyph="file-text", small=True, parent=self)
         entry.clicked.connect(self._on_entry)
         copy = Button(tr("Copy as curl"), glyph="copy", small=True, parent=self)
@@ -219,8 +219,7 @@ class Inspector(QFrame):
         self._more.clicked.connect(self._open_menu)
         foot.addWidget(entry)
         foot.addWidget(copy)
-        foot.addStretch(1)
-        foot.addWidget(self._more)
+        foot.addWidget(self._more, 1, Qt.AlignmentFlag.AlignRight)
         whole.addLayout(foot)
 
     def row(self) -> Exchange | None:
@@ -364,8 +363,10 @@ def _grid(facts: tuple[Fact, ...], parent: QWidget) -> QGridLayout:
     grid.setColumnStretch(1, 1)
     for number, fact in enumerate(facts):
         grid.addWidget(Label(fact.name, "small", "tx3", parent), number, 0, Qt.AlignmentFlag.AlignTop)
-        value = Elided(fact.value, "mono" if fact.mono else "small", "tx", parent, mode=Qt.TextElideMode.ElideMiddle)
-        grid.addWidget(value, number, 1)
+        if " " in fact.value:
+            grid.addWidget(Label(fact.value, "small", "tx", parent).wrapped(), number, 1)
+        else:
+            grid.addWidget(Elided(fact.value, "mono" if fact.mono else "small", "tx", parent, mode=Qt.TextElideMode.ElideMiddle), number, 1)
     return grid
 
 

@@ -210,6 +210,8 @@ class ActivityPage(Page):
         self._stack.setCurrentIndex(0 if view.empty is None else 1)
 
     def _draw_bars(self) -> None:
+        if not self._counting.is_of(self._over):
+            return  # the bars of the last question stay until this one's are counted
         bars = spans.bars(self._over, self._counting.counts, self._now[0])
         self._strip.show_bars(bars, spans.title(self._over, bars), spans.edges(bars, self._over, self._now[0]))
         self._strip.setVisible(bool(bars))
