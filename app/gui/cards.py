@@ -93,7 +93,7 @@ class RequestsCard(Card):
         more.clicked.connect(partial(self.wanted.emit, "activity"))
         head.row.addWidget(more)
         self.column.addWidget(head)
-        self._rows: Rows[Exchange] = Rows(_columns(self._now), lambda row: row.id, self)
+        self._rows: Rows[Exchange] = Rows(columns(self._now), lambda row: row.id, self)
         self.table = Table(self._rows, parent=self)
         self.table.setAccessibleName(tr("Last requests"))
         self.table.opened.connect(self.opened)
@@ -263,7 +263,7 @@ class _Swatch(QWidget):
         painter.drawRoundedRect(QRectF(self.rect()), 2, 2)
 
 
-def _columns(now_us: list[int]) -> tuple[Column[Exchange], ...]:
+def columns(now_us: list[int]) -> tuple[Column[Exchange], ...]:
     """now_us: a list of one, the present moment, which decides whether a time shows its day."""
     return (
         Column(tr("Time"), lambda row: exchanges.time_cell(row, now_us[0]), sample="14:32:07", least=80),
@@ -271,6 +271,6 @@ def _columns(now_us: list[int]) -> tuple[Column[Exchange], ...]:
         Column(tr("Asked → served"), exchanges.asked_cell, least=130),
         Column(tr("Status"), exchanges.status_cell, sample="429, limited m", least=108),
         Column(tr("Tokens in / out"), exchanges.tokens_cell, sample="12.4k / 1.1k", number=True, low=3),
-        Column(tr("Cost"), exchanges.cost_cell, sample="Unpriced", number=True, least=56),
+        Column(tr("Cost"), exchanges.cost_cell, sample="<$0.00001", number=True, least=56),
         Column(tr("Took"), exchanges.took_cell, sample="240 ms", number=True, least=62, low=2),
     )

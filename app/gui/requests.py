@@ -111,7 +111,7 @@ def columns(now_us: list[int]) -> tuple[Column[Exchange], ...]:
         Column(tr("Provider"), exchanges.provider_cell, sample="gatehouse m", least=70, low=2),
         Column(tr("Status"), exchanges.code_cell, sample="499 mm", least=62),
         Column(tr("In / out"), exchanges.tokens_cell, sample="12.4k / 1.1k", number=True, least=84, low=1),
-        Column(tr("Cost"), exchanges.cost_cell, sample="Unpriced", number=True, least=56),
+        Column(tr("Cost"), exchanges.cost_cell, sample="<$0.00001", number=True, least=56),
         Column(tr("TTFT, s"), exchanges.first_byte_cell, sample="0.004", number=True, least=50),
         Column(tr("Took, s"), exchanges.took_seconds_cell, sample="0.004", number=True, least=64),
     )

@@ -11,7 +11,7 @@ from PySide6.QtGui import QFocusEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QListView, QStyledItemDelegate, QStyleOptionViewItem, QVBoxLayout, QWidget
 
 from app.gui import icons, theme
-from app.gui.labels import Elided, Label
+from app.gui.labels import Label
 from app.gui.state import State
 from app.gui.widgets import Glyph
 from app.gui.words import plural, tr
@@ -261,10 +261,10 @@ class Sidebar(QFrame):
         whole.addWidget(line)
         self._foot_line = line
         self._keys_mark = Glyph("hourglass", 14, "tx3", self._foot)
-        self._keys = Elided("", "caption", "tx2", self._foot)
+        self._keys = Label("", "caption", "tx2", self._foot).wrapped()
         keys = QHBoxLayout()
         keys.setSpacing(5)
-        keys.addWidget(self._keys_mark)
+        keys.addWidget(self._keys_mark, 0, Qt.AlignmentFlag.AlignTop)
         keys.addWidget(self._keys, 1)
         foot.addLayout(keys)
         self._version = Label("", "caption", "tx3", self._foot)

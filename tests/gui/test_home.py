@@ -8,13 +8,16 @@ from datetime import UTC
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QApplication, QPushButton
 
-from app.control.contract import HostView, HourBar, Today
+from app.control.contract import HostView, HourBar, Today, VaultView
+from app.gui.cards import columns as home_columns
 from app.gui.charts import HourBars, nice_top, readout
 from app.gui.overview import present
 from app.gui.pages.home import HomePage
+from app.gui.requests import columns as activity_columns
 from app.gui.state import Boot, EngineReport, ProofReport, State
+from app.gui.theme import current
 from tests.gui.conftest import Wait
 from tests.gui.desk import MINUTE_US, START_US, Desk, client, exchange, provider, snapshot
 
@@ -149,3 +152,24 @@ def test_a_test_request_shows_its_row_live(desk: Desk, wait: Wait) -> None:
     assert banner is not None
     assert "Hello <b>you</b>" in banner.consequence
     assert not page._begin.isVisible()
+
+
+@pytest.mark.parametrize("cell", ["<$0.0001", "Unpriced", "$0.0004", "$1,204.00"])
+def test_a_cost_is_never_shortened(application: QApplication, cell: str) -> None:
+    metrics = current().metrics("small")
+    for columns in (home_columns([0]), activity_columns([0])):
+        cost = next(column for column in columns if column.title == "Cost")
+        assert metrics.horizontalAdvance(cell) <= max(metrics.horizontalAdvance(cost.sample), current().px(cost.least))
+
+
+def test_where_the_keys_are_is_told_in_full_at_every_text_size(desk: Desk, wait: Wait) -> None:
+    place = "A vault with a name that is rather long"
+    vault = VaultView(mode="keyring", state="ready", place=place)
+    desk.window.resize(1600, 900)
+    for scale in (1.0, 1.3):
+        current().set_scale(scale)
+        desk.window.sidebar.show_state(replace(UP, snapshot=snapshot(vault=vault)))
+        label = desk.window.sidebar._keys
+        assert place in label.text()
+        wait(lambda: label.heightForWidth(label.width()) <= label.height())  # noqa: B023  it is run before the loop goes on
+    current().set_scale(1.0)
