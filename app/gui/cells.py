@@ -28,13 +28,15 @@ _TONES: Final = {"ok": ("ok", "oki"), "wa": ("wa", "wai"), "er": ("er", "eri")} 
 }
 _TILE: Final = 32
 _GLYPH: Final = 14
+_PERCENT: Final = 72
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What one cell shows. lead: muted words before the text. second: a second line. letter, tile: the mark before two lines.
 
-    glyph: an icon before the text in `tone` (ok, wa, er, or an ink). spoken: what is read aloud where the text is not enough.
+    glyph: an icon before the text in `tone` (ok, wa, er, or an ink). spoken: what is read aloud where the text is not enough. share: a bar
+    before the text, in thousandths.
     """
 
     text: str = ""
@@ -50,6 +52,7 @@ class Cell:
     tile: str = ""
     tip: str = ""
     spoken: str = ""
+    share: int | None = None
 
     def aloud(self) -> str:
         return self.spoken or " ".join(part for part in (self.lead, self.text, self.second) if part)
@@ -159,6 +162,8 @@ class _Brush:
             icons.paint(self._painter, QRectF(self._place(start, top, _GLYPH, height)), cell.glyph, look.colour(icon_ink), _GLYPH)
             start += _GLYPH + 5
         role: Type = "strong" if cell.strong else "mono" if cell.mono else "small" if cell.second else self._dense
+        if cell.share is not None:
+            self._bar(cell.share, cell.tone or "acc", top + height / 2)
         if cell.lead:
             metrics = look.metrics(role)
             width = metrics.horizontalAdvance(cell.lead)
@@ -169,6 +174,24 @@ class _Brush:
                 self._text(start, start + lead, top, height, cell.lead, role, "tx3", number=False)
                 start += lead
         self._text(start, self._end, top, height, cell.text, role, ink)
+
+    def _bar(self, share: int, ink: str, middle: float) -> None:
+        """A track as long as the cell leaves beside a percentage, and as much of it filled."""
+        look = theme.current()
+        length = self._end - self._start - look.px(_PERCENT)
+        if length < 16:
+            return
+        track = QRectF(self._place(self._start, int(middle) - 2, length, 5))
+        filled = max(3.0, length * share / 1000)
+        painter = self._painter
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(look.colour("grid"))
+        painter.drawRoundedRect(track, 2.5, 2.5)
+        painter.setBrush(look.colour(ink))
+        painter.drawRoundedRect(QRectF(track.right() - filled if self._mirrored else track.left(), track.top(), filled, 5), 2.5, 2.5)
+        painter.restore()
 
     def _text(self, start: int, end: int, top: int, height: int, text: str, role: Type, ink: str, *, number: bool | None = None) -> None:
         look = theme.current()

@@ -17,6 +17,15 @@ Dimension = Literal["model", "client", "provider"]
 RANGES: Final[tuple[Range, ...]] = ("today", "week", "month", "days", "year")
 MEASURES: Final[tuple[Measure, ...]] = ("cost", "tokens", "requests")
 DIMENSIONS: Final[tuple[Dimension, ...]] = ("model", "client", "provider")
+Time = Literal["hour", "day", "month"]
+# What each range can be cut into, the usual one first; the ledger sums hours over two weeks at most.
+TIMES: Final[dict[Range, tuple[Time, ...]]] = {
+    "today": ("hour",),
+    "week": ("day", "hour"),
+    "month": ("day",),
+    "days": ("day",),
+    "year": ("month", "day"),
+}
 # The inks of the largest; what is left over is one grey.
 INKS: Final = ("acc", "c2", "c3", "c4", "c6")
 OTHER: Final = "c5"
@@ -24,11 +33,11 @@ OTHER: Final = "c5"
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """since_us to before until_us. time: hour, day or month. buckets: the keys of all of them, also those nothing happened in."""
+    """since_us to before until_us, cut by `time`. buckets: the keys of all of them, also those nothing happened in."""
 
     since_us: int
     until_us: int
-    time: str
+    time: Time
     buckets: tuple[str, ...]
     words: str
 
@@ -74,8 +83,8 @@ class View:
     """Caption, value, what is below it, and the ink of that."""
 
 
-def period(chosen: Range, now_us: int, zone: tzinfo | None = None) -> Period:
-    """Local days; months are calendar months."""
+def period(chosen: Range, now_us: int, zone: tzinfo | None = None, time: Time | None = None) -> Period:
+    """Local days; months are calendar months. time: one of `TIMES[chosen]`, by default the first."""
     now = fmt.local(now_us, zone)
     today = now.date()
     match chosen:
@@ -91,16 +100,23 @@ def period(chosen: Range, now_us: int, zone: tzinfo | None = None) -> Period:
             month = today.year * 12 + today.month - 12
             first, words = date(month // 12, month % 12 + 1, 1), tr("12 months")
     since, until = _midnight(first, zone), _midnight(today + timedelta(days=1), zone)
-    if chosen == "today":
+    time = time if time in TIMES[chosen] else TIMES[chosen][0]
+    if time == "hour":
         # Hours are counted in UTC, so that a day with 23 or 25 of them has as many bars.
         count = (until - since) // 3_600_000_000
         buckets = tuple(fmt.local(since + hour * 3_600_000_000, zone).isoformat(timespec="minutes") for hour in range(count))
-        return Period(since, until, "hour", buckets, words)
-    if chosen == "year":
+        return Period(since, until, time, buckets, words)
+    if time == "month":
         months = tuple(f"{m // 12}-{m % 12 + 1:02}" for m in range(first.year * 12 + first.month - 1, today.year * 12 + today.month))
-        return Period(since, until, "month", months, words)
+        return Period(since, until, time, months, words)
     days = tuple((first + timedelta(days=n)).isoformat() for n in range((today - first).days + 1))
-    return Period(since, until, "day", days, words)
+    return Period(since, until, time, days, words)
+
+
+def times(chosen: Range) -> tuple[tuple[str, str], ...]:
+    """What the bars may be, with words."""
+    words = {"hour": tr("Per hour"), "day": tr("Per day"), "month": tr("Per month")}
+    return tuple((time, words[time]) for time in TIMES[chosen])
 
 
 def dimensions(time: str, by: Dimension) -> tuple[str, ...]:
@@ -233,7 +249,8 @@ def _name(key: tuple[str, ...]) -> str:
 def _labels(bucket: str, time: str) -> tuple[str, str]:
     if time == "hour":
         hour = bucket[11:13]
-        return hour, tr("{a} to {b}", a=f"{hour}:00", b=f"{(int(hour) + 1) % 24:02}:00")
+        full = tr("{a} to {b}", a=f"{hour}:00", b=f"{(int(hour) + 1) % 24:02}:00")
+        return hour, tr("{day}, {time}", day=_labels(bucket[:10], "day")[1], time=full)
     if time == "month":
         at = datetime.fromisoformat(f"{bucket}-15T12:00").replace(tzinfo=UTC)
         return at.strftime("%b"), at.strftime("%B %Y")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
@@ -18,7 +19,9 @@ from app.control.contract import RowFilter
 from app.core.errors import AppError
 from app.core.records import UsageRow
 from app.gui import exporting, spending
+from app.gui import format as fmt
 from app.gui.pages import usage as page
+from app.gui.sheets.set_price import SetPriceSheet
 from app.gui.spending import DIMENSIONS, MEASURES, RANGES
 from tests.gui.conftest import Wait
 from tests.gui.desk import Desk
@@ -125,3 +128,43 @@ def test_a_file_is_whole_and_the_persons_own_or_not_there(tmp_path: Path) -> Non
     with pytest.raises(AppError, match="data_folder"):
         exporting.write(client, tmp_path / "none" / "d.csv", RowFilter(), threading.Event(), [0])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["usage.csv"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "cut", "count"), [("week", "hour", 168), ("week", "day", 7), ("year", "month", 12), ("year", "day", 358)]
+)
+def test_a_range_is_cut_as_chosen_and_still_sums_to_the_same(chosen: spending.Range, cut: spending.Time, count: int) -> None:
+    over = spending.period(chosen, NOW_US, UTC, cut)
+    assert (over.time, len(over.buckets)) == (cut, count)
+    rows = [summed(over.buckets[place], "m", "work", cost_microusd=7) for place in (0, count // 2, count - 1)]
+    view = spending.present(rows, over, "cost")
+    assert sum(bar.total for bar in view.bars) == 21
+    assert len({bar.full for bar in view.bars}) == count
+    other = spending.period("days", NOW_US, UTC, "hour")
+    assert other.time == "day"  # hours are summed over two weeks at most
+
+
+def test_an_unpriced_line_opens_the_sheet_for_its_price_by_key_and_by_click(desk: Desk, wait: Wait) -> None:
+    today = fmt.local(time.time_ns() // 1000).date().isoformat()
+    desk.server.usage = [summed(today, "m1", "work", cost_microusd=9), summed(today, "mistral/medium", "other", unpriced=3)]
+    desk.window.open_page("usage")
+    shown = desk.window.findChild(page.UsagePage)
+    assert shown is not None
+    wait(lambda: shown._view is not None)
+    table = shown._tables["model"]
+    last = table.model().columnCount() - 1
+    assert table.model().index(1, last).data() == "Set a price"
+    table.selectRow(0)
+    QTest.keyClick(table, Qt.Key.Key_Return)
+    assert desk.window.sheet() is None
+    table.selectRow(1)
+    QTest.keyClick(table, Qt.Key.Key_Return)
+    sheet = desk.window.sheet()
+    assert isinstance(sheet, SetPriceSheet)
+    assert "mistral/medium of other" in sheet.explanation.text()
+    sheet.close_now()
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=table.visualRect(table.model().index(1, last)).center())
+    assert isinstance(desk.window.sheet(), SetPriceSheet)
+    shown.choose_range("week")
+    shown.choose_time("hour")
+    wait(lambda: any("by=hour,model" in path for _, path, _ in desk.server.asked))

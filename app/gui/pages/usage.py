@@ -6,7 +6,7 @@ from functools import partial
 from typing import ClassVar, Final
 
 import msgspec
-from PySide6.QtCore import QTimer, Slot
+from PySide6.QtCore import QModelIndex, QTimer, Slot
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.control.client import ControlClient
@@ -22,7 +22,7 @@ from app.gui.labels import Label, Run
 from app.gui.labels import Line as TextLine
 from app.gui.page import Page
 from app.gui.session import Session
-from app.gui.spending import DIMENSIONS, MEASURES, RANGES, Dimension, Line, Measure, Period, Range
+from app.gui.spending import DIMENSIONS, MEASURES, RANGES, TIMES, Dimension, Line, Measure, Period, Range, Time
 from app.gui.stacked import StackedBars
 from app.gui.state import State, closed
 from app.gui.tables import Rows, Table
@@ -44,13 +44,7 @@ def columns(by: Dimension) -> tuple[Column[Line], ...]:
         Column(tr("Cached"), _cached, sample="100 %", number=True, least=54, low=3),
         Column(tr("Tokens out"), lambda line: _tokens(line, line.sums.output), sample="~123.4M", number=True, least=70, low=1),
         Column(tr("Cost"), _cost, sample="$24.86 + 12 unpriced", number=True, least=70),
-        Column(
-            tr("Share"),
-            lambda line: Cell(_share(line), "tx" if line.share is not None else "tx3"),
-            sample="under 1 % m",
-            number=True,
-            least=76,
-        ),
+        Column(tr("Share"), partial(_share_cell, by), sample="mmmmmm under 1 %", number=True, least=150),
     )
 
 
@@ -67,10 +61,17 @@ def _cost(line: Line) -> Cell:
     return Cell(words, ink, glyph="warning-fill", tone="wa") if line.sums.unpriced else Cell(words, ink)
 
 
-def _share(line: Line) -> str:
+def _share_cell(by: Dimension, line: Line) -> Cell:
+    if can_price(by, line):
+        return Cell(tr("Set a price"), "acctx", spoken=tr("Set a price for {model}", model=line.name))
     if line.share is None:
-        return fmt.ABSENT
-    return tr("under 1 %") if line.share < 10 else f"{round(line.share / 10)} %"
+        return Cell(fmt.ABSENT, "tx3")
+    return Cell(tr("under 1 %") if line.share < 10 else f"{round(line.share / 10)} %", tone=line.ink, share=line.share)
+
+
+def can_price(by: Dimension, line: Line) -> bool:
+    """A line without a price that names a model of an account."""
+    return bool(by == "model" and line.sums.unpriced and line.provider and line.sums.key[0])
 
 
 class UsagePage(Page):
@@ -80,6 +81,7 @@ class UsagePage(Page):
         super().__init__(tr("Usage"), session, parent)
         self.remark.setText(tr("One row per request, failures included"))
         self._range: Range = "days"
+        self._time: Time | None = None
         self._by: Dimension = "model"
         self._measure: Measure = "cost"
         self._only: dict[str, str] = {}
@@ -96,6 +98,7 @@ class UsagePage(Page):
         self._again.setInterval(AGAIN_MS)
         self._again.timeout.connect(self._ask)
         session.arrived.connect(self._on_arrived)
+        session.recounted.connect(self._ask)
 
     # -- building
 
@@ -108,6 +111,9 @@ class UsagePage(Page):
         self._when = ChoiceButton("", self._ranges, tr("Time"), self)
         self._when.chosen.connect(self.choose_range)
         menus.addWidget(self._when)
+        self._cut = ChoiceButton("", lambda: list(spending.times(self._range)), tr("Bars"), self)
+        self._cut.chosen.connect(self.choose_time)
+        menus.addWidget(self._cut)
         self._menus: dict[str, ChoiceButton] = {}
         for name, caption in (("client", tr("Client")), ("provider", tr("Provider")), ("model", tr("Model"))):
             menu = ChoiceButton(caption, partial(self._choices, name), parent=self)
@@ -164,6 +170,8 @@ class UsagePage(Page):
             table = Table(Rows(columns(by), lambda line: line.key, self), parent=self._held)
             table.setAccessibleName(tr("Usage, summed"))
             table.fit()
+            table.opened.connect(self._on_line)
+            table.clicked.connect(self._on_cell)
             self._tables[by] = table
             self._held.addWidget(table)
         self._below.column.addWidget(self._held)
@@ -201,7 +209,7 @@ class UsagePage(Page):
     @Slot()
     def _ask(self) -> None:
         self._asked += 1
-        number, over, by = self._asked, spending.period(self._range, self._now_us), self._by
+        number, over, by = self._asked, self._period(), self._by
         only = self._filter()
 
         def ask(client: ControlClient) -> tuple[list[UsageRow], ActivityNames]:
@@ -223,6 +231,9 @@ class UsagePage(Page):
         if error.code not in ("engine_absent", "vault_locked"):
             self.session.complain(error)
 
+    def _period(self) -> Period:
+        return spending.period(self._range, self._now_us, time=self._time)
+
     def _filter(self) -> RowFilter:
         def names(dimension: str) -> tuple[str, ...]:
             return (self._only[dimension],) if dimension in self._only else ()
@@ -231,7 +242,7 @@ class UsagePage(Page):
 
     def _exported(self) -> RowFilter:
         """The requests of the time and filters shown."""
-        over = spending.period(self._range, self._now_us)
+        over = self._period()
         return msgspec.structs.replace(self._filter(), since_us=over.since_us, until_us=over.until_us)
 
     # -- drawing
@@ -270,17 +281,32 @@ class UsagePage(Page):
         table.rows().show(view.lines)
         self._held.setCurrentWidget(table)
         self._held.setFixedHeight(table.height())
-        without = [line for line in view.lines if line.sums.unpriced]
-        self._note.setText(
-            tr("Set a price: gatehouse price set {what}", what=f"{without[0].provider or '…'} {without[0].name}") if without else ""
-        )
-        self._note.setVisible(bool(without))
+        hidden = self._by != "model" and any(line.sums.unpriced for line in view.lines)
+        self._note.setText(tr("Prices are set by model.") if hidden else "")
+        self._note.setVisible(hidden)
 
     def _name_menus(self) -> None:
-        self._when.show_choice(self._range, spending.period(self._range, self._now_us).words)
+        over = self._period()
+        self._when.show_choice(self._range, over.words)
+        self._cut.show_choice(over.time, dict(spending.times(self._range))[over.time])
         for name, menu in self._menus.items():
             only = self._only.get(name, "")
             menu.show_choice(only, only or tr("all"), marked=bool(only))
+
+    # -- prices
+
+    @Slot(str)
+    def _on_line(self, key: str) -> None:
+        """Enter, or a double click, on a line without a price."""
+        lines = self._view.lines if self._view is not None else ()
+        line = next((line for line in lines if line.key == key), None)
+        if line is not None and can_price(self._by, line):
+            self.wanted.emit(f"set-price:{line.provider}/{line.name}")
+
+    @Slot(QModelIndex)
+    def _on_cell(self, index: QModelIndex) -> None:
+        if index.column() == self._tables[self._by].model().columnCount() - 1:
+            self._on_line(self._tables[self._by].current_key())
 
     # -- choosing
 
@@ -295,6 +321,12 @@ class UsagePage(Page):
     @Slot(str)
     def choose_range(self, chosen: str) -> None:
         self._range = next(one for one in RANGES if one == chosen)
+        self._name_menus()
+        self._ask()
+
+    @Slot(str)
+    def choose_time(self, chosen: str) -> None:
+        self._time = next(time for time in TIMES[self._range] if time == chosen)
         self._name_menus()
         self._ask()
 
