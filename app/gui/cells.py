@@ -74,11 +74,13 @@ class Column(Generic[R]):
 
 
 class CellView(Protocol):
-    """What the delegate asks of its table. edge: space left and right of a row; gap: half the space between columns."""
+    """What the delegate asks of its table. edge: space left and right of a row; gap: half the space between columns. mirrored: one reads
+    from the right."""
 
     edge: int
     gap: int
     dense: Type
+    mirrored: bool
 
     def cell(self, index: Index) -> Cell: ...
 
@@ -110,9 +112,7 @@ class CellDelegate(QStyledItemDelegate):
             painter.fillRect(rect, look.colour("hover"))
         if view.has_line_below(row):
             painter.fillRect(QRect(rect.left(), rect.bottom(), rect.width(), 1), look.colour("line"))
-        _Brush(painter, rect, view, index.column(), right_to_left=option.direction == Qt.LayoutDirection.RightToLeft).paint(
-            view.cell(index)
-        )
+        _Brush(painter, rect, view, index.column()).paint(view.cell(index))
 
     def helpEvent(self, event: QHelpEvent, view: QAbstractItemView, option: QStyleOptionViewItem, index: Index) -> bool:
         """The cell's own remark, or the whole of what had to be shortened."""
@@ -131,12 +131,12 @@ class _Brush:
     """Paints one cell. Places are counted from the reading side, and mirrored where one reads from the right; the painter mirrors
     the alignment of a text by itself."""
 
-    def __init__(self, painter: QPainter, rect: QRect, view: CellView, number: int, *, right_to_left: bool) -> None:
+    def __init__(self, painter: QPainter, rect: QRect, view: CellView, number: int) -> None:
         self._painter = painter
         self._rect = rect
         self._dense: Type = view.dense
         self._number = view.column(number).number
-        self._mirrored = right_to_left
+        self._mirrored = view.mirrored
         self._start = view.edge if number == 0 else view.gap
         self._end = rect.width() - (view.edge if view.is_last(number) else view.gap)
 

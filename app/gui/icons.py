@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QIcon, QPainter, QPixmap, QRawFont
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QIcon, QPainter, QPainterPath, QPixmap, QRawFont
 
 from app.gui import theme
 from app.gui.glyphs import GLYPHS
@@ -13,6 +14,7 @@ from app.gui.glyphs import GLYPHS
 _FAMILY: Final = "Gatehouse Phosphor"
 _raw: dict[int, QRawFont] = {}
 _loaded = False
+_SMOOTH: Final = QPainter.RenderHint.Antialiasing
 
 
 def paint(painter: QPainter, rect: QRectF, name: str, colour: QColor, size: int) -> None:
@@ -20,16 +22,21 @@ def paint(painter: QPainter, rect: QRectF, name: str, colour: QColor, size: int)
 
     The glyph's outline is filled, not drawn as text: text is placed by the font's line height, which differs between systems.
     """
-    raw = _font(size)
-    index = raw.glyphIndexesForString(chr(GLYPHS[name]))[0]
-    path = raw.pathForGlyph(index)
-    # Phosphor draws in an em square whose baseline is its lower edge, 1/16 em above the descent.
-    box = QRectF(0, -raw.ascent(), size, raw.ascent() + raw.descent())
+    path, middle = _outline(name, size)
     painter.save()
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.translate(rect.center() - QPointF(box.center()))
+    painter.setRenderHint(_SMOOTH)
+    painter.translate(rect.center() - middle)
     painter.fillPath(path, colour)
     painter.restore()
+
+
+@lru_cache(maxsize=512)
+def _outline(name: str, size: int) -> tuple[QPainterPath, QPointF]:
+    """The glyph's outline and the middle of its square. Kept: a table paints the same few again for every row."""
+    raw = _font(size)
+    path = raw.pathForGlyph(raw.glyphIndexesForString(chr(GLYPHS[name]))[0])
+    # Phosphor draws in an em square whose baseline is its lower edge, 1/16 em above the descent.
+    return path, QRectF(0, -raw.ascent(), size, raw.ascent() + raw.descent()).center()
 
 
 def pixmap(name: str, size: int, colour: QColor, *, canvas: QSize | None = None, trailing: bool = False) -> QPixmap:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QRectF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPainterPath, QRegion, QResizeEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPainterPath, QRegion, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from app.gui import theme
@@ -198,6 +198,7 @@ class Table(QTableView):
         self._fits = False
         self.edge, self.gap = edge, gap
         self.dense: Type = dense
+        self.mirrored = self.layoutDirection() == Qt.LayoutDirection.RightToLeft
         self.setModel(rows)
         self.setHorizontalHeader(Header(self))
         self.setItemDelegate(CellDelegate(self, self))
@@ -251,6 +252,12 @@ class Table(QTableView):
         index = self.currentIndex()
         return str(index.data(KEY)) if index.isValid() and self.selectionModel().isSelected(index) else ""
 
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        # Only an opaque viewport is moved when it scrolls; any other is painted anew, a screenful at each step. The style sheet has just
+        # made it a transparent one.
+        self.viewport().setAutoFillBackground(True)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current_key():
             self.opened.emit(self.current_key())
@@ -284,6 +291,8 @@ class Table(QTableView):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
+        if event.type() == QEvent.Type.LayoutDirectionChange:
+            self.mirrored = self.layoutDirection() == Qt.LayoutDirection.RightToLeft
         if event.type() == QEvent.Type.FontChange:
             self._set_metrics()
             self._share_out()

@@ -33,6 +33,28 @@ def test_what_another_thread_allocates_starts_no_collection(sweeper: Sweeper) ->
     thread.start()
     thread.join()
     assert knot() is not None
-    for _ in range(30):
+    for _ in range(800):
         sweeper.sweep()
     assert knot() is None
+
+
+def test_the_long_look_waits_while_a_pause_would_be_noticed(application: QApplication) -> None:
+    looked_at = True
+    sweeper = Sweeper(looked_at=lambda: looked_at)
+    seen: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            seen.append(info["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        for _ in range(100):
+            sweeper.sweep()
+        assert set(seen) == {1}
+        looked_at = False
+        sweeper.sweep()
+        assert seen[-1] == 2
+    finally:
+        gc.callbacks.remove(note)
+        gc.unfreeze()

@@ -156,3 +156,24 @@ def test_each_outcome_has_an_icon_and_a_word() -> None:
     assert len({seen.glyph for seen in words.values()}) == 5
     assert exchanges.verdict(exchange(attempts=2)).word == "200, 2nd try"
     assert exchanges.verdict(exchange(attempts=4)).sentence == "Answered on 4th try"
+
+
+def test_scrolling_moves_what_is_painted_and_paints_only_what_comes_into_sight(application: QApplication) -> None:
+    painted: list[int] = []
+
+    def cell(number: int) -> Cell:
+        painted.append(number)
+        return Cell(str(number))
+
+    rows: Rows[int] = Rows((Column("N", cell),), str)
+    rows.show(range(200))
+    table = Table(rows)
+    table.resize(300, 400)
+    table.show()
+    application.processEvents()
+    painted.clear()
+    table.verticalScrollBar().setValue(64)
+    application.processEvents()
+    table.hide()
+    assert painted
+    assert min(painted) >= 10
