@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests import bench
-from tests.bench import audit, door, exchanges, leaving, ledger, machine, memory, nginx, report, start, streams, window
+from tests.bench import audit, door, exchanges, leaving, ledger, machine, memory, nginx, report, scrolling, start, streams, window
 from tests.bench.figures import FULL, QUICK, Figure, Measure, Scale, collect
 from tests.bench.processes import more_descriptors
 from tests.bench.rig import rig
@@ -27,6 +27,7 @@ PARTS: dict[str, Measure] = {
     "start": start.start,
     "memory": memory.memory,
     "window": window.window,
+    "scrolling": scrolling.scrolling,
     "ledger": ledger.at_size,
     "audit": audit.audit_log,
     "door": door.dialling,
