@@ -71,8 +71,6 @@ class ChoiceButton(QAbstractButton):
                 action.setIcon(icons.icon("check", 16, "acctx"))
             action.triggered.connect(partial(self.chosen.emit, value))
             menu.addAction(action)
-            if value == self._value:
-                menu.setActiveAction(action)
         menu.popup(self.mapToGlobal(self.rect().bottomLeft()))
 
     def sizeHint(self) -> QSize:

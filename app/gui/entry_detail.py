@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QVBoxLayout, QWi
 from app.control.contract import AuditDetail, AuditEntry, VaultMode
 from app.gui import entries, theme
 from app.gui import format as fmt
-from app.gui.labels import Label
+from app.gui.labels import Label, Line, Run
 from app.gui.widgets import Button, Status, hairline, row_of
 from app.gui.words import tr
 
@@ -114,7 +114,8 @@ class EntryDetail(QFrame):
         changed.addWidget(Label(tr("What changed"), "heading", parent=inner))
         inks = {" ": "tx2", "-": "er", "+": "ok"}
         for sign, words in entries.difference(entry):
-            line = Label(f"{sign} {words}", "monosmall", inks[sign], inner).wrapped().selectable()
+            # A digest has no place to break at: a label would push everything else out of sight.
+            line = Line((Run(f"{sign} {words}", inks[sign]),), "monosmall", inner)
             line.setAccessibleName({"-": tr("before"), "+": tr("after")}.get(sign, "") + f" {words}")
             changed.addWidget(line)
         column.addWidget(hairline(inner))

@@ -153,7 +153,7 @@ class Line(QWidget):
         super().changeEvent(event)
 
     def _line_height(self) -> int:
-        return theme.current().px(16 if self._kind in ("small", "caption", "smallstrong") else 20)
+        return theme.current().px(16 if self._kind in ("small", "caption", "smallstrong", "monosmall") else 20)
 
     def _lay_out(self, width: int) -> tuple[QTextLayout, int]:
         look = theme.current()

@@ -17,7 +17,16 @@ _LEFT: Final = 58
 _TOP: Final = 8
 _BOTTOM: Final = 22
 _CARD: Final = 222
-_FACTOR: Final = {"cost": 10_000, "tokens": 1, "requests": 1}  # an axis in cents
+_CENT: Final = 10_000
+_LEAST: Final = 100  # the smallest sum that is told apart from nothing
+
+
+def _factor(most: int, measure: Measure) -> int:
+    """What the axis counts in: cents, or what is smaller where all bars together are less than a cent high."""
+    factor = _CENT if measure == "cost" else 1
+    while measure == "cost" and factor > _LEAST and most <= factor:
+        factor //= 10
+    return factor
 
 
 class StackedBars(QWidget):
@@ -52,8 +61,9 @@ class StackedBars(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(look.font("tick"))
-        factor = _FACTOR[self._measure]
-        top = nice_top(-(-max((bar.total for bar in self._bars), default=0) // factor)) * factor
+        most = max((bar.total for bar in self._bars), default=0)
+        factor = _factor(most, self._measure)
+        top = nice_top(-(-most // factor)) * factor
         floor = self.height() - _BOTTOM + 0.5
         span = floor - _TOP
         right = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

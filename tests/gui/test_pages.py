@@ -12,13 +12,14 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 
 from app.control.contract import VaultMode, VaultView
-from app.core.records import AuditEntry, Tokens
+from app.core.records import AuditEntry, EgressRecord, Tokens
 from app.gui import accounts, inspector, requests
 from app.gui.pages import activity, clients, providers
 from app.gui.pages.activity import ActivityPage
 from app.gui.pages.audit import AuditPage
 from app.gui.pages.clients import ClientsPage
 from app.gui.pages.providers import ProvidersPage
+from app.gui.sheets import connection
 from app.gui.sheets.connection import ConnectionSheet
 from app.gui.state import Boot, EngineReport, ProofReport, State
 from tests.gui.conftest import Wait
@@ -411,3 +412,11 @@ def test_a_request_leads_to_its_audit_entry_and_its_connection(server: Server, d
     sheet = desk.window.findChild(ConnectionSheet)
     assert sheet is not None
     assert sheet.title.text() == "Connection 7"
+    record = EgressRecord(
+        connection=7, opened_us=START_US, closed_us=START_US + 9, host="a.example", port=443, used=3, tls="TLSv1.3", issuer="CA"
+    )
+    told = {name: value for name, value, _ in connection.facts(record, NOW_US)}
+    assert told["Requests"] == "3 requests were sent on it"
+    assert told["TLS"] == "TLSv1.3, issued by CA"
+    open_still = {name: value for name, value, _ in connection.facts(replace(record, closed_us=None), NOW_US)}
+    assert open_still["Requests"] == open_still["Bytes"] == "known once it is closed"

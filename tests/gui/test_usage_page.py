@@ -18,7 +18,7 @@ from app.control.client import ControlClient
 from app.control.contract import RowFilter
 from app.core.errors import AppError
 from app.core.records import UsageRow
-from app.gui import exporting, spending
+from app.gui import exporting, spending, stacked
 from app.gui import format as fmt
 from app.gui.pages import usage as page
 from app.gui.sheets.set_price import SetPriceSheet
@@ -54,6 +54,12 @@ def test_bars_rows_and_figures_are_of_one_sum(measure: spending.Measure) -> None
     assert len(view.bars) == 30
     assert view.bars[-4].full == "Fri 20 November"
     assert sum(line.share or 0 for line in view.lines) == pytest.approx(1000, abs=9)
+
+
+@pytest.mark.parametrize(("most", "factor"), [(0, 100), (90, 100), (1_500, 1_000), (9_999, 1_000), (20_000, 10_000), (5_000_000, 10_000)])
+def test_an_axis_of_costs_counts_in_what_can_be_seen(most: int, factor: int) -> None:
+    assert stacked._factor(most, "cost") == factor
+    assert stacked._factor(most, "tokens") == 1
 
 
 def test_what_has_no_price_is_never_nothing() -> None:

@@ -15,6 +15,10 @@ from app.gui.words import plural, tr
 def facts(record: EgressRecord, now_us: int) -> tuple[tuple[str, str, bool], ...]:
     """Name, value, and whether the value is set in monospace."""
     counted = tr("counted by the operating system, TLS included") if record.counted else tr("counted by Gatehouse")
+    used = plural(record.used, "{n} request was sent on it", "{n} requests were sent on it")
+    amount = tr("{o} out, {i} in, {how}", o=fmt.size(record.bytes_out), i=fmt.size(record.bytes_in), how=counted)
+    if record.closed_us is None:  # what passed is written down at the end
+        used = amount = tr("known once it is closed")
     lines = [
         (tr("Host"), f"{record.host}:{record.port}", True),
         (tr("Address"), record.address or fmt.ABSENT, True),
@@ -22,8 +26,8 @@ def facts(record: EgressRecord, now_us: int) -> tuple[tuple[str, str, bool], ...
         (tr("Opened"), fmt.moment(record.opened_us, now_us), False),
         (tr("Closed"), fmt.moment(record.closed_us, now_us) if record.closed_us is not None else tr("open, or ended by a crash"), False),
         (tr("Took"), tr("{a} to look up, {b} to connect", a=fmt.duration(record.resolve_us), b=fmt.duration(record.connect_us)), False),
-        (tr("Requests"), plural(record.used, "{n} request was sent on it", "{n} requests were sent on it"), False),
-        (tr("Bytes"), tr("{o} out, {i} in, {how}", o=fmt.size(record.bytes_out), i=fmt.size(record.bytes_in), how=counted), False),
+        (tr("Requests"), used, False),
+        (tr("Bytes"), amount, False),
         (tr("TLS"), tr("{version}, issued by {issuer}", version=record.tls, issuer=record.issuer) if record.tls else tr("none"), False),
     ]
     if record.spki:
