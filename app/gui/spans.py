@@ -19,6 +19,7 @@ RANGES: Final[tuple[Range, ...]] = ("hour", "today", "week", "days", "all")
 MINUTE_US: Final = 60_000_000
 HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
+_QUARTER_US: Final = 15 * MINUTE_US
 _MINUTES: Final = 60
 _LONGEST: Final[Mapping[Unit, int]] = {"minute": 3 * HOUR_US, "hour": 8 * DAY_US, "day": 120 * DAY_US}
 
@@ -120,6 +121,25 @@ def minute_key(at_us: int) -> str:
     return str(at_us // MINUTE_US)
 
 
+def hours(since_us: int, until_us: int, zone: tzinfo | None = None) -> Iterator[tuple[int, int]]:
+    """Hours of the local clock: of a day of 23 or 25 hours as many, and where the clock moves by half an hour, a half one."""
+    at = fmt.local(since_us, zone)
+    start = since_us - (at.minute * 60 + at.second) * 1_000_000 - since_us % 1_000_000
+    while start < until_us:
+        key, end = hour_key(start, zone), start + HOUR_US - fmt.local(start, zone).minute * MINUTE_US
+        while hour_key(end - _QUARTER_US, zone) != key:  # the clock changes within
+            end -= _QUARTER_US
+        yield start, end
+        start = end
+
+
+def hour_key(at_us: int, zone: tzinfo | None = None) -> str:
+    """As the answer about usage names the hour that a moment is in."""
+    at = fmt.local(at_us, zone)
+    # With the offset that holds now: at the hour's full stroke the clock may have been another.
+    return f"{at.year:04}-{at.month:02}-{at.day:02}T{at.hour:02}:00{at.isoformat()[-6:]}"
+
+
 def title(over: Span, bars_: tuple[Bar, ...]) -> str:
     """Requests per minute, last hour."""
     unit = over.unit if len(bars_) < 2 or over.unit != "day" or bars_[0].until_us - bars_[0].since_us < 2 * DAY_US else "month"
@@ -172,13 +192,12 @@ def _unit(since_us: int | None, until_us: int | None, now_us: int) -> Unit:
 
 
 def _stretches(unit: Unit, since_us: int, until_us: int, zone: tzinfo | None) -> Iterator[tuple[int, int]]:
-    if unit in ("minute", "hour"):
-        # Counted in UTC, so that a day of 23 or 25 hours has as many bars.
-        step = MINUTE_US if unit == "minute" else HOUR_US
-        start = since_us - since_us % MINUTE_US if unit == "minute" else _whole_hour(since_us, zone)
-        while start < until_us:
-            yield start, start + step
-            start += step
+    if unit == "hour":
+        yield from hours(since_us, until_us, zone)
+        return
+    if unit == "minute":
+        for start in range(since_us - since_us % MINUTE_US, until_us, MINUTE_US):
+            yield start, start + MINUTE_US
         return
     day = fmt.local(since_us, zone).date()
     if unit == "month":
@@ -188,16 +207,12 @@ def _stretches(unit: Unit, since_us: int, until_us: int, zone: tzinfo | None) ->
         yield start, _midnight(day, zone)
 
 
-def _whole_hour(at_us: int, zone: tzinfo | None) -> int:
-    at = fmt.local(at_us, zone)
-    return at_us - (at.minute * 60 + at.second) * 1_000_000 - at_us % 1_000_000
-
-
 def _key(unit: Unit, start_us: int, zone: tzinfo | None) -> str:
     if unit == "minute":
         return minute_key(start_us)
-    at = fmt.local(start_us, zone)
-    return at.isoformat(timespec="minutes") if unit == "hour" else at.date().isoformat()[: 7 if unit == "month" else 10]
+    if unit == "hour":
+        return hour_key(start_us, zone)
+    return fmt.local(start_us, zone).date().isoformat()[: 7 if unit == "month" else 10]
 
 
 def _full(unit: Unit, start_us: int, end_us: int, now_us: int, zone: tzinfo | None) -> str:

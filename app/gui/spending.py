@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from app.core.records import UsageRow
 from app.gui import format as fmt
+from app.gui import spans
 from app.gui.words import plural, tr
 
 Measure = Literal["cost", "tokens", "requests"]
@@ -102,9 +103,7 @@ def period(chosen: Range, now_us: int, zone: tzinfo | None = None, time: Time | 
     since, until = _midnight(first, zone), _midnight(today + timedelta(days=1), zone)
     time = time if time in TIMES[chosen] else TIMES[chosen][0]
     if time == "hour":
-        # Hours are counted in UTC, so that a day with 23 or 25 of them has as many bars.
-        count = (until - since) // 3_600_000_000
-        buckets = tuple(fmt.local(since + hour * 3_600_000_000, zone).isoformat(timespec="minutes") for hour in range(count))
+        buckets = tuple(spans.hour_key(start, zone) for start, _ in spans.hours(since, until, zone))
         return Period(since, until, time, buckets, words)
     if time == "month":
         months = tuple(f"{m // 12}-{m % 12 + 1:02}" for m in range(first.year * 12 + first.month - 1, today.year * 12 + today.month))

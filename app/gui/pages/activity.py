@@ -15,7 +15,7 @@ from app.control.contract import ActivityPage as Answer
 from app.core.errors import AppError
 from app.core.records import Exchange
 from app.gui import finding, spans
-from app.gui.counting import Counting
+from app.gui.counting import Counting, Counts
 from app.gui.exporting import ExportButton
 from app.gui.filterbar import FilterBar
 from app.gui.inspector import Inspector
@@ -49,6 +49,7 @@ class ActivityPage(Page):
         self._now: list[int] = [0]
         self._begun = False
         self._over: Span = spans.span("all", 0)
+        self._drawn: tuple[Span, Counts, int] | None = None
         self._emptied = 0
         self._wanted_row = ""
         self._counting = Counting(session, self)
@@ -212,6 +213,10 @@ class ActivityPage(Page):
     def _draw_bars(self) -> None:
         if not self._counting.is_of(self._over):
             return  # the bars of the last question stay until this one's are counted
+        drawn = (self._over, self._counting.counts, self._now[0] // spans.MINUTE_US)
+        if drawn == self._drawn:
+            return
+        self._drawn = drawn
         bars = spans.bars(self._over, self._counting.counts, self._now[0])
         self._strip.show_bars(bars, spans.title(self._over, bars), spans.edges(bars, self._over, self._now[0]))
         self._strip.setVisible(bool(bars))
