@@ -269,7 +269,7 @@ def columns(now_us: list[int]) -> tuple[Column[Exchange], ...]:
         Column(tr("Time"), lambda row: exchanges.time_cell(row, now_us[0]), sample="14:32:07", least=80),
         Column(tr("Client"), exchanges.client_cell, sample="Claude Code", least=86, low=1),
         Column(tr("Asked → served"), exchanges.asked_cell, least=130),
-        Column(tr("Status"), exchanges.status_cell, sample="529, overloaded", least=108),
+        Column(tr("Status"), exchanges.status_cell, sample="529, overloaded mm", least=108),
         Column(tr("Tokens in / out"), exchanges.tokens_cell, sample="12.4k / 1.1k", number=True, low=3),
         Column(tr("Cost"), exchanges.cost_cell, sample="<$0.00001", number=True, least=56),
         Column(tr("Took"), exchanges.took_cell, sample="240 ms", number=True, least=62, low=2),

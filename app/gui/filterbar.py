@@ -9,10 +9,11 @@ from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from app.control.contract import ActivityNames
-from app.gui import choices, finding, spans, theme
+from app.gui import choices, finding, spans
 from app.gui.choices import ChoiceButton, Entry
 from app.gui.fields import SearchField
 from app.gui.finding import Choice
+from app.gui.labels import set_look
 from app.gui.spans import RANGES, Range, Span
 from app.gui.words import tr
 
@@ -41,7 +42,7 @@ class FilterBar(QWidget):
         row.setSpacing(8)
         self.field = SearchField(tr("client, model, status, request id"), self)
         self.field.setMinimumWidth(110)
-        self.field.line.setMinimumHeight(theme.current().px(32))
+        set_look(self.field.line, "small", "false")  # as high as the menus beside it
         self.field.changed.connect(self._on_typed)
         row.addWidget(self.field, 1)
         self._menus: dict[str, ChoiceButton] = {}

@@ -320,11 +320,11 @@ class AuditPage(Page):
         self._head.setContentsMargins(edge, 16 if narrow else 20, edge, 12)
         self._bar.setContentsMargins(edge, 0, edge, 12)
         self._table.edge = edge
-        self._who.setVisible(not narrow)
         self._place_detail()
 
     def _place_detail(self) -> None:
-        """Beside the table, or over it where the window is narrow."""
+        """Beside the table, or over it where the window is narrow. What there is no room for above goes."""
+        self._who.setVisible(not self.narrow and self._detail.isHidden())
         if self.narrow:
             self._halves.removeWidget(self._detail)
             width = self._detail.width()
@@ -532,6 +532,7 @@ class AuditPage(Page):
     @Slot()
     def _close_detail(self) -> None:
         self._detail.hide()
+        self._place_detail()
         self._table.setFocus()
 
     @Slot(int)
