@@ -181,6 +181,13 @@ def _fast_open() -> None:
         _check(_libc().send(ours.fileno(), b"", ctypes.c_size_t(0), seccomp.MSG_FASTOPEN))
 
 
+def _source_route() -> None:
+    """A route for the packets of a connection that is there already: what sends them to another host. None is set."""
+    ours, theirs = _pair()
+    with ours, theirs:
+        _check(_libc().setsockopt(ours.fileno(), int(socket.IPPROTO_IP), int(socket.IP_OPTIONS), b"", 0))
+
+
 def _start_program() -> None:
     """`execve` of nothing: an unlocked process learns that there is no such file."""
     _check(_libc().execve(b"", None, None))
@@ -207,6 +214,7 @@ _ATTEMPTS: Final[Mapping[str, Callable[[], None]]] = {
     "connect": _connect,
     "an address in a send call": _send_to,
     "TCP Fast Open": _fast_open,
+    "a source route": _source_route,
     "starting a program": _start_program,
 }
 _FOR_ALL: Final = ("TCP over IPv4", "TCP over IPv6", "UDP over IPv4", "UDP over IPv6", "multipath TCP", "raw packets")

@@ -4,8 +4,10 @@ A filter is inherited by threads and children and outlives exec. Two of them:
 
 - `engine`: lives on inherited and handed descriptors alone. No `socket`, no `connect`, no address in a send call, no program started,
   no descriptor taken from another process. An accepted descriptor can be re-aimed with `connect`, and `MSG_FASTOPEN` connects inside a
-  send call, so refusing `socket` alone would leak. Of `socketpair` only the stream kind is left: a datagram one takes an address in
-  `sendmsg`, where a filter cannot see it.
+  send call, so refusing `socket` alone would leak. Of `socketpair` only the unix stream kind is left: a datagram one takes an address in
+  `sendmsg`, where a filter cannot see it. Of `setsockopt` only the options of sockets and of TCP are left: a source route (`IP_OPTIONS`,
+  `IPV6_RTHDR`) sends the packets of a connected descriptor to another host. `request_key` has root ask the resolver for any name. In
+  a new namespace a process has every capability, so none is made; `clone3` hides its flags from a filter, and libc then takes `clone`.
 - `window`: unix sockets (screen, session bus) and netlink (how Qt lists interfaces), nothing else.
 
 Sources: seccomp(2), linux/filter.h, linux/seccomp.h, the kernel's syscall tables for x86_64 and for the generic set that arm64 uses.
@@ -28,6 +30,9 @@ Kind = Literal["engine", "window"]
 MSG_FASTOPEN: Final = 0x20000000
 _UNIX, _NETLINK, _STREAM = 1, 16, 1
 _SOCK_TYPE_MASK: Final = 0xF
+_SOL_SOCKET, _SOL_TCP = 1, 6
+_SO_BINDTODEVICE, _TCP_ULP = 25, 31  # another interface; another protocol in TCP's place
+_NEW_NAMESPACES: Final = 0x7E020000  # CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,8 @@ MACHINES: Final[Mapping[str, Machine]] = {
         {
             "socket": 41, "connect": 42, "sendto": 44, "sendmsg": 46, "bind": 49, "socketpair": 53, "execve": 59, "ptrace": 101,
             "sendmmsg": 307, "process_vm_readv": 310, "process_vm_writev": 311, "seccomp": 317, "bpf": 321, "execveat": 322,
-            "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_getfd": 438,
+            "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_getfd": 438, "setsockopt": 54, "clone": 56,
+            "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "setns": 308, "userfaultfd": 323, "clone3": 435,
         },
         second_abi=True,
     ),
@@ -54,7 +60,8 @@ MACHINES: Final[Mapping[str, Machine]] = {
         {
             "socket": 198, "socketpair": 199, "bind": 200, "connect": 203, "sendto": 206, "sendmsg": 211, "execve": 221, "ptrace": 117,
             "sendmmsg": 269, "process_vm_readv": 270, "process_vm_writev": 271, "seccomp": 277, "bpf": 280, "execveat": 281,
-            "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_getfd": 438,
+            "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_getfd": 438, "setsockopt": 208, "clone": 220,
+            "add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97, "setns": 268, "userfaultfd": 282, "clone3": 435,
         },
         second_abi=False,
     ),
@@ -72,9 +79,12 @@ _SET_MODE_FILTER: Final = 1
 _NO_NEW_PRIVS: Final = 38
 
 _SHUT: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "engine": ("connect", "bind", "execve", "execveat", "ptrace", "pidfd_getfd", "process_vm_readv", "process_vm_writev", "bpf"),
-    "window": ("ptrace", "pidfd_getfd", "process_vm_readv", "process_vm_writev", "bpf"),
-}
+    "engine": (
+        "connect", "bind", "execve", "execveat", "ptrace", "pidfd_getfd", "process_vm_readv", "process_vm_writev", "bpf", "add_key",
+        "request_key", "keyctl", "unshare", "setns", "userfaultfd",
+    ),
+    "window": ("ptrace", "pidfd_getfd", "process_vm_readv", "process_vm_writev", "bpf", "add_key", "request_key", "keyctl"),
+}  # fmt: skip
 
 
 def build(kind: Kind, machine: Machine) -> bytes:
@@ -173,7 +183,8 @@ def _finish(a: _Assembler) -> bytes:
 def _engine(machine: Machine) -> bytes:
     a = _begin(machine, "engine")
     a.jump(_JUMP_EQUAL, machine.numbers["socket"], "refuse")
-    for name in ("sendto", "sendmsg", "sendmmsg", "socketpair"):
+    a.jump(_JUMP_EQUAL, machine.numbers["clone3"], "absent")
+    for name in ("sendto", "sendmsg", "sendmmsg", "socketpair", "setsockopt", "clone"):
         a.jump(_JUMP_EQUAL, machine.numbers[name], name)
     a.end(_ALLOW)
     a.place("sendto")
@@ -191,9 +202,25 @@ def _engine(machine: Machine) -> bytes:
     a.load(_low(3))
     a.jump(_JUMP_SET, MSG_FASTOPEN, "refuse", "allow")
     a.place("socketpair")
+    a.load(_low(0))
+    a.jump(_JUMP_EQUAL, _UNIX, "kind", "refuse")
+    a.place("kind")
     a.load(_low(1))
     a.keep(_SOCK_TYPE_MASK)
     a.jump(_JUMP_EQUAL, _STREAM, "allow", "refuse")
+    a.place("setsockopt")
+    a.load(_low(1))
+    a.jump(_JUMP_EQUAL, _SOL_SOCKET, "of sockets")
+    a.jump(_JUMP_EQUAL, _SOL_TCP, "of TCP", "refuse")
+    a.place("of sockets")
+    a.load(_low(2))
+    a.jump(_JUMP_EQUAL, _SO_BINDTODEVICE, "refuse", "allow")
+    a.place("of TCP")
+    a.load(_low(2))
+    a.jump(_JUMP_EQUAL, _TCP_ULP, "refuse", "allow")
+    a.place("clone")
+    a.load(_low(0))
+    a.jump(_JUMP_SET, _NEW_NAMESPACES, "refuse", "allow")
     return _finish(a)
 
 
