@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from tests.packet.inside import METADATA, PROXIES
+
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("unshare", "ip", "mount", "Xvfb", "dbus-daemon", "gnome-keyring-daemon", "curl")
 WAYS = {"root": ["unshare", "-nm"], "any user": ["unshare", "-Urnm"]}
 LEAKS = {
     "look-up", "plain TCP", "TCP by uvloop", "UDP, native", "IPv6", "mDNS", "child curl", "TCP Fast Open", "resolver socket", "D-Bus",
-    "re-aimed accepted descriptor", "window: plain TCP", "window: look-up",
+    "re-aimed accepted descriptor", "source route", "window: plain TCP", "window: look-up",
 }  # fmt: skip
 
 
@@ -54,17 +56,21 @@ def test_no_packet_goes_to_anything_undeclared_whatever_is_planted(way: str, tmp
     found = story(way, tmp_path, "--idle", idle)
 
     assert found["undeclared"] == {}
-    assert found["names"] == ["api.one.test", "api.two.test"]
+    assert found["names"] == ["api.one.test", "api.two.test", "metadata.test", "mixed.test", "rebinding.test"]
     # What was declared was really used, or nothing would be proved.
     assert found["declared"]["provider"] > 40
     assert found["declared"]["resolver"] > 1
     assert found["statuses"] == [200] * 21 + [0]
     assert {"home", "clients", "providers", "activity"} <= set(found["pages"])
 
+    misdirected(found)
+
     # Every planted leak was tried and none went.
     assert set(found["leaks"]) >= LEAKS
     assert [name for name, what in found["leaks"].items() if what == "went" and name != "declaration"] == []
     assert found["reached"] == []
+    for name in ("re-aimed accepted descriptor", "source route"):  # both found a descriptor to try it on
+        assert found["leaks"][name].startswith("PermissionError") or "[Errno 13]" in found["leaks"][name]
 
     # It was said: by whom, and that it stopped there.
     view, after = found["view"], found["after"]
@@ -85,13 +91,38 @@ def test_no_packet_goes_to_anything_undeclared_whatever_is_planted(way: str, tmp
     assert found["exit"] == 0
 
 
+def misdirected(found: dict[str, Any]) -> None:
+    """What would redirect or record traffic was refused or ignored, and shown; the capture says that nothing was sent."""
+    said, view = dict(found["refusals"]), found["after"]
+    assert said.pop("rebinding, first") == "reached"
+    assert "this machine" in said.pop("rebinding, second")
+    assert "198.51.100.81, which is not followed" in said.pop("one/fault/redirect")
+    assert "198.51.100.63" in said.pop("gatehouse/echo")  # hostile markup is an answer like any other, and nobody fetched from it
+    assert len(said) == 2 * len(METADATA)
+    for spelling, sentence in said.items():
+        known = ("metadata service", "not an IP address", "disguise", "letters a to z", "on the internet")
+        assert any(words in sentence for words in known), f"{spelling}: {sentence}"
+    shown = {each["target"] for each in view["refused"] if each["rule"] == "metadata"}
+    assert {"https://[64:ff9b::a9fe:a9fe]:443", "http://metadata.test:80", "https://mixed.test:443"} <= shown
+    assert {each["rule"] for each in view["refused"]} >= {"metadata", "loopback", "tripwire"}
+    assert view["refused_count"] > 2 * len(METADATA)
+
+    suspect = {*PROXIES, "SSLKEYLOGFILE", "LD_PRELOAD"}
+    assert suspect <= set(view["environment"])
+    for names in found["environments"].values():
+        assert not suspect & set(names)
+    assert not found["tls_keys"]
+
+
 @pytest.mark.timeout(300)
 def test_without_locks_the_same_leaks_are_seen_so_the_judge_is_not_blind(tmp_path: Path) -> None:
     way = "root" if os.name == "posix" and os.geteuid() == 0 else "any user"
     found = story(way, tmp_path, "--unlocked", "--idle", "0")
 
     seen = " ".join(found["undeclared"])
-    for target in ("198.51.100.6", "198.51.100.7", "198.51.100.8", "198.51.100.9", "127.0.0.66", "198.51.100.71", "198.51.100.72"):
+    for target in (
+        "198.51.100.6", "198.51.100.7", "198.51.100.8", "198.51.100.9", "198.51.100.12", "127.0.0.66", "198.51.100.71", "198.51.100.72",
+    ):  # fmt: skip
         assert target in seen, f"{target} went unnoticed: {seen}"
     assert "224.0.0.251" in seen
     assert "telemetry.vendor.example" in found["names"]

@@ -91,6 +91,24 @@ def re_aim() -> None:
     raise RuntimeError("there was no accepted connection to re-aim")
 
 
+def source_route() -> None:
+    """Give a connection to a provider, which the keeper handed over, a route by another host, and make the kernel look for its route."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            one = socket.socket(fileno=os.dup(int(name)))
+            peer = one.getpeername() if one.family == socket.AF_INET else None
+        except OSError:
+            continue
+        if peer and peer[1] == 443:
+            one.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([1, 131, 7, 4]) + socket.inet_aton("198.51.100.12"))
+            one.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 8)
+            one.send(b"leak")
+            return
+    raise RuntimeError("there was no connection to a provider to give a route to")
+
+
 def unix(path: str) -> Callable[[], None]:
     def work() -> None:
         with socket.socket(socket.AF_UNIX) as made:
@@ -128,6 +146,7 @@ def engine_leaks(settings: dict[str, Any]) -> dict[str, str]:
     attempt("resolver socket", unix(settings["resolver"]), said)
     attempt("D-Bus", unix(settings["bus"]), said)
     attempt("re-aimed accepted descriptor", re_aim, said)
+    attempt("source route", source_route, said)
     attempt("declaration", declare, said)
     return said
 
@@ -196,6 +215,7 @@ def window(settings: dict[str, Any], arguments: list[str]) -> int:
 
 def main() -> int:
     settings = json.loads(Path(sys.argv[1]).read_text())
+    write(settings, f"environment of {sys.argv[2]}", sorted(os.environ))
     verb, arguments = sys.argv[2], sys.argv[3:]
     from app import __main__ as door
 

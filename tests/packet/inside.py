@@ -33,6 +33,13 @@ from tests.packet.capture import Allowed, Capture, judge
 from tests.system.keyring_daemon import KeyringDaemon
 
 ROOT = Path(__file__).resolve().parents[2]
+METADATA = (
+    "169.254.169.254", "169.254.169.254.", "2852039166", "0xA9FEA9FE", "0xa9.0xfe.0xa9.0xfe", "0251.0376.0251.0376", "169.254.43518",
+    "169.16689662", "[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[fd00:ec2::254]",
+    "\uff11\uff16\uff19.254.169.254", "169\u3002254\u3002169\u3002254", "metadata.test", "mixed.test",
+)  # fmt: skip
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy")
+HOSTILE = "![x](http://198.51.100.61/p.png) <img src=http://198.51.100.62/> <svg><image href='http://198.51.100.63/'/></svg>"
 KEEPER = """
 import json, sys
 from pathlib import Path
@@ -117,6 +124,8 @@ class Story:
         return found | {"undeclared": bad, "declared": good, "names": sorted(set(resolver.asked)), "statuses": self.statuses}
 
     def _run(self, environment: dict[str, str], resolver: world.Resolver, providers: dict[str, Any]) -> dict[str, Any]:
+        environment |= dict.fromkeys(PROXIES, "http://198.51.100.82:3128")
+        environment |= {"SSLKEYLOGFILE": str(self.folder / "tls-keys"), "LD_PRELOAD": "libm.so.6"}
         given = json.dumps({"data_dir": str(self.data), "port": self.port, "vault": "keyring", "window": True})
         keeper = subprocess.Popen(
             [sys.executable, "-c", KEEPER, str(ROOT), str(self.settings), given],
@@ -126,6 +135,7 @@ class Story:
             with ControlClient(Paths(self.data).control, timeout_s=30) as control:
                 wait_for(lambda: self._state(control) == "running", "the engine", 60)
                 self._use(control, providers)
+                refusals = self._misdirect(control, resolver, providers)
                 pages = json.loads(wait_for(lambda: self._result("pages"), "every page to be opened", 60))
                 time.sleep(self.idle_s)
                 self._crash(control)
@@ -151,6 +161,9 @@ class Story:
         return {
             "exit": code,
             "pages": pages,
+            "refusals": refusals,
+            "tls_keys": (self.folder / "tls-keys").exists(),
+            "environments": {verb: json.loads(self._result(f"environment of {verb}")) for verb in ("engine", "gui")},
             "leaks": leaks,
             "view": msgspec.to_builtins(view),
             "after": msgspec.to_builtins(after),
@@ -168,8 +181,7 @@ class Story:
             self.statuses.append(self._ask(number))
 
     def _ask(self, number: int) -> int:
-        hostile = "![x](http://198.51.100.61/p.png) <img src=http://198.51.100.62/> <svg><image href='http://198.51.100.63/'/></svg>"
-        message = [{"role": "user", "content": f"{number} {hostile}"}]
+        message = [{"role": "user", "content": f"{number} {HOSTILE}"}]
         stream = number % 4 > 1
         base = f"http://127.0.0.1:{self.port}"
         if number % 2:
@@ -180,6 +192,34 @@ class Story:
         return httpx2.post(
             f"{base}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {self.key}"}, timeout=30
         ).status_code
+
+    def _misdirect(self, control: ControlClient, resolver: world.Resolver, providers: dict[str, Any]) -> dict[str, str]:
+        """What would send a request, or its key, to where nobody wanted it: each spelling or trick, and what the program said."""
+        key, said = providers["api.one.test"].key, dict[str, str]()
+        for spelling in METADATA:
+            for local, scheme in ((True, "http"), (False, "https")):
+                try:
+                    control.add_provider(
+                        NewProvider(name="trap", kind="openai-compatible", base_url=f"{scheme}://{spelling}/v1", key=key, local=local)
+                    )
+                    tested = control.test_provider("trap").account
+                    said[f"{spelling} {'local' if local else 'remote'}"] = "reached" if tested.test_ok else tested.test_message
+                    control.remove_provider("trap")
+                except AppError as error:
+                    said[f"{spelling} {'local' if local else 'remote'}"] = error.message
+        for time_asked in ("first", "second"):
+            control.add_provider(NewProvider(name="trap", kind="openai-compatible", base_url="https://rebinding.test/v1", key=key))
+            tested = control.test_provider("trap").account
+            said[f"rebinding, {time_asked}"] = "reached" if tested.test_ok else tested.test_message
+            control.remove_provider("trap")
+            resolver.answers["rebinding.test"] = ["127.0.0.1"]
+        for model in ("one/fault/redirect?to=https://198.51.100.81/steal", "gatehouse/echo"):
+            reply = httpx2.post(
+                f"http://127.0.0.1:{self.port}/v1/chat/completions", headers={"authorization": f"Bearer {self.key}"}, timeout=30,
+                json={"model": model, "messages": [{"role": "user", "content": HOSTILE}]},
+            )  # fmt: skip
+            said[model.partition("?")[0]] = reply.text
+        return said
 
     def _crash(self, control: ControlClient) -> None:
         pid = next(each.pid for each in control.network().processes if each.role == "engine")

@@ -20,6 +20,12 @@ from tests.upstream import Upstream, upstream
 # Public addresses, so that the guard treats them as such; in this namespace they are the loopback's.
 RESOLVER = "9.9.9.53"
 PROVIDERS = {"api.one.test": "45.90.28.10", "api.two.test": "45.90.28.11"}
+# Names whose answers are a trap.
+TRAPS = {
+    "metadata.test": ["169.254.169.254"],
+    "mixed.test": ["45.90.28.10", "169.254.169.254"],
+    "rebinding.test": ["45.90.28.10"],  # at first
+}
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem")
 
 
@@ -62,16 +68,17 @@ def providers(authority: trustme.CA) -> Iterator[dict[str, Upstream]]:
         found = {}
         for name, address in PROVIDERS.items():
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            authority.issue_cert(name).configure_cert(context)
+            authority.issue_cert(name, *TRAPS).configure_cert(context)
             found[name] = stack.enter_context(upstream(host=address, port=443, tls=context))
         yield found
 
 
 class Resolver:
-    """Knows the providers' names, notes every question, and can be taken down."""
+    """Knows the providers' names and the traps, notes every question, changes its mind when told to, and can be taken down."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.answers = TRAPS | {name: [address] for name, address in PROVIDERS.items()}
         self._sock = self._bind()
         self._down = False
         self._thread = threading.Thread(target=self._serve, name="resolver", daemon=True)
@@ -109,12 +116,12 @@ class Resolver:
         name, kind = ".".join(labels).lower(), struct.unpack("!H", question[at + 1 : at + 3])[0]
         self.asked.append(name)
         asked = question[12 : at + 5]
-        address = PROVIDERS.get(name)
-        if address is None:
+        addresses = self.answers.get(name)
+        if addresses is None:
             return question[:2] + b"\x81\x83\0\1\0\0\0\0\0\0" + asked
-        if kind != 1:
-            return question[:2] + b"\x81\x80\0\1\0\0\0\0\0\0" + asked
-        return question[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + asked + b"\xc0\x0c\0\1\0\1\0\0\0\x01\0\4" + socket.inet_aton(address)
+        addresses = addresses if kind == 1 else []
+        records = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\x01\0\4" + socket.inet_aton(address) for address in addresses)
+        return question[:2] + b"\x81\x80\0\1" + struct.pack("!H", len(addresses)) + b"\0\0\0\0" + asked + records
 
 
 def _ip(words: str) -> None:
