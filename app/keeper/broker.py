@@ -1,7 +1,8 @@
 """The only way out: a connected socket to a declared destination, and to nothing else.
 
 A dial is: 1 the account's declaration; 2 the addresses of its host; 3 a verdict on every one of them; 4 a connection to one of those very
-addresses; 5 the socket handed over, a duplicate kept for counting. No proxy, no redirect, no second look-up in between.
+addresses; 5 the socket handed over, a duplicate kept for counting. No proxy, no redirect, no second look-up in between. An account marked
+as local stays where it was first reached: in a foreign network the same name is another machine, and plain http does not tell them apart.
 
 The list of declarations belongs to the keeper: every change of it is told to `on_change`, so that a subverted engine cannot add a host
 silently.
@@ -104,6 +105,7 @@ class Broker:
         self.first = 1
         self._lock: Final = threading.Lock()
         self._declared: dict[str, Destination] = {}
+        self._pinned: dict[str, frozenset[str]] = {}  # by local account: the addresses it had when it was first reached
         self._active: set[str] = set()  # declared by the engine that runs now; the rest is remembered from the one before
         self._kept: dict[int, socket.socket] = {}
         self._made: dict[int, dict[str, object]] = {}
@@ -122,6 +124,8 @@ class Broker:
                 raise AppError("url_invalid", f"More than {_DECLARED_MAX} destinations cannot be declared.")
             self._declared[account] = destination
             self._active.add(account)
+            if before != destination:
+                self._pinned.pop(account, None)
         if before != destination:
             if before is not None:
                 self._on_change("removed", account, before)
@@ -131,6 +135,7 @@ class Broker:
         with self._lock:
             before = self._declared.pop(account, None) if isinstance(account, str) else None
             self._active.discard(str(account))
+            self._pinned.pop(str(account), None)
         if before is not None:
             self._on_change("removed", str(account), before)
 
@@ -150,6 +155,7 @@ class Broker:
         started = time.monotonic()
         # 2. the addresses  3. the verdicts
         addresses = self._allowed(str(account), destination, self._addresses(destination, started + DIAL_S))
+        addresses = self._where_it_was(str(account), destination, addresses)
         resolved = time.monotonic()
         # 4. the connection
         try:
@@ -174,6 +180,8 @@ class Broker:
                 "port": destination.port, "local": destination.local, "address": address,
             }  # fmt: skip
             self._making.inodes.discard(inode(sock))
+            if destination.local and destination == self._declared.get(str(account)):
+                self._pinned.setdefault(str(account), frozenset(addresses))
         return Dialled(number, sock, address, (resolved - started) * 1000, (connected - resolved) * 1000)
 
     def closed(self, connection: object) -> tuple[int, int] | None:
@@ -281,6 +289,18 @@ class Broker:
             raise AppError("destination_refused", refusal, "Check the provider's address.")
         return allowed
 
+    def _where_it_was(self, account: str, destination: Destination, addresses: list[str]) -> list[str]:
+        """Those of the addresses that a local account had when it was first reached. AppError `destination_refused` when there are none."""
+        with self._lock:
+            pinned = self._pinned.get(account, frozenset(addresses))
+        if kept := [address for address in addresses if address in pinned]:
+            return kept
+        there, here = ", ".join(sorted(pinned)), ", ".join(addresses)
+        refusal = f"{destination.host} was at {there} and is now at {here}, which may be another machine."
+        self._log(f"dial refused: {refusal}")
+        self._refuse(account, str(destination), addresses[0], "moved", refusal)
+        raise AppError("destination_refused", refusal, "If you moved the server, quit Gatehouse and start it again.")
+
     def _addresses(self, destination: Destination, deadline: float) -> list[str]:
         """What the host is, or what its name stands for. Dials for one name share a look-up: a stuck resolver costs one thread."""
         if (spelled := literal(destination.host)) is not None:
@@ -304,7 +324,7 @@ class Broker:
         try:
             with permitted():
                 lookup.addresses = resolve(host, search=local)
-        except (OSError, UnicodeError):
+        except OSError:
             lookup.addresses = []
         finally:
             with self._lock:
@@ -396,7 +416,7 @@ def _destination(scheme: object, host: object, port: object, local: object) -> D
         known is None
         or not isinstance(host, str)
         or not 0 < len(host) <= 253
-        or not host.isprintable()
+        or not (host.isascii() and host.isprintable())  # what is announced is what is dialled: no letter that looks like another
         or any(character in " /\\@?#%" for character in host)
         or not isinstance(port, int)
         or not 0 < port < 65536

@@ -27,18 +27,17 @@ _HOSTS: Final = hosts_file()
 
 
 def resolve(host: str, *, search: bool, hosts: Path = _HOSTS) -> list[str]:
-    """The IP addresses of `host` in the order to try them, each once. OSError (`socket.gaierror`) when there are none; may take long.
+    """The IP addresses of `host` (ASCII) in the order to try, each once. OSError (`socket.gaierror`) when there are none; can take long.
 
     search: also accept what only a search domain or a one-label name gives (`nas`, `nas.local`), for servers in the person's network.
     """
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return ["127.0.0.1", "::1"]
-    ascii_name = name.encode("ascii") if name.isascii() else name.encode("idna")
-    if found := _in_hosts(ascii_name, hosts):
+    asked = name.encode("ascii")  # as bytes: for a text Python would load its IDNA tables first (1 MB), even for plain ASCII
+    if found := _in_hosts(asked, hosts):
         return found
-    # As bytes: for a text Python would load its IDNA tables first (1 MB), even for plain ASCII.
-    answers = socket.getaddrinfo(ascii_name if search else ascii_name + b".", None, type=socket.SOCK_STREAM)
+    answers = socket.getaddrinfo(asked if search else asked + b".", None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 

@@ -121,6 +121,10 @@ def test_a_new_engine_must_declare_again_but_the_window_is_not_told_twice(
         ("https", "a.example/path", 443, False),
         ("https", "user@a.example", 443, False),
         ("https", "fe80::1%eth0", 443, False),
+        ("https", "api.\u043epenai.com", 443, False),  # a Cyrillic letter: announced, it would pass for another
+        ("https", "\uff11\uff16\uff19.254.169.254", 80, False),
+        ("https", "169\u3002254\u3002169\u3002254", 80, False),
+        ("https", "a.example\u202egro", 443, False),
         ("https", "a" * 300, 443, False),
         ("https", None, 443, False),
         ("https", "a.example", 0, False),
@@ -183,6 +187,30 @@ def test_plain_http_to_the_internet_is_refused(broker: Broker) -> None:
 def test_our_own_port_is_never_dialled(broker: Broker, host: str) -> None:
     broker.declare("loop", "http", host, 4141, True)
     assert "Gatehouse itself" in refused(broker, "loop").message
+
+
+def test_a_local_account_stays_where_it_was_first_reached(listener: socket.socket) -> None:
+    """`localhost` stands for two addresses; a declaration that is the same again changes nothing, another one begins anew."""
+    said: list[str] = []
+    refusals: list[str] = []
+    broker = Broker(4141, lambda *_: None, said.append, on_refused=lambda refusal: refusals.append(refusal.rule))
+    broker.declare("nas", "http", "127.0.0.1", port_of(listener), True)
+    nas = Destination("http", "nas", port_of(listener), local=True)
+    assert broker._where_it_was("nas", nas, ["192.168.1.9"]) == ["192.168.1.9"]  # not reached yet
+    broker.dial("nas")
+    assert broker._where_it_was("nas", nas, ["fe80::1", "127.0.0.1"]) == ["127.0.0.1"]
+    with pytest.raises(AppError, match=r"was at 127\.0\.0\.1 and is now at 192\.168\.1\.9") as caught:
+        broker._where_it_was("nas", nas, ["192.168.1.9"])
+    assert caught.value.code == "destination_refused"
+    assert refusals == ["moved"]
+    assert "another machine" in said[-1]
+    broker.engine_ended()
+    broker.declare("nas", "http", "127.0.0.1", port_of(listener), True)
+    with pytest.raises(AppError):
+        broker._where_it_was("nas", nas, ["192.168.1.9"])
+    broker.declare("nas", "http", "192.168.1.9", port_of(listener), True)
+    assert broker._where_it_was("nas", nas, ["192.168.1.9"]) == ["192.168.1.9"]
+    broker.engine_ended()
 
 
 def test_localhost_is_found_without_asking_anybody(broker: Broker, listener: socket.socket) -> None:
