@@ -8,7 +8,8 @@ audit log of the same time (checkpoints.jsonl names it); without it the check sa
 Exit codes: 0 intact, 1 tampered, 2 incomplete (no key was given to compare with), 3 bad input (this is no report).
 
 What is checked: report.json is one canonical JSON text (keys sorted, no blanks, no floats); signature.json holds an Ed25519 signature over
-"gatehouse-network-report-v1" 00 | that text; and the sums it shows are those of the connections it lists.
+"gatehouse-network-report-v1" 00 | that text; and every connection that it counts, in all and for each destination, is among those it
+lists (up to the 5,000 newest).
 
 What a signature shows: that the program which held this key wrote this text, and that nobody changed it since. What it cannot show: that
 the program told the truth. A changed copy could sign anything. Compare the connections with a router, a firewall or a packet capture.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -28,6 +30,7 @@ FORMAT: Final = "gatehouse network report"
 REPORT_FILE: Final = "report.json"
 SIGNATURE_FILE: Final = "signature.json"
 LARGEST: Final = 64 << 20
+LISTED_MAX: Final = 5_000
 
 State = Literal["intact", "tampered", "incomplete", "bad input"]
 EXIT_CODES: Final[dict[State, int]] = {"intact": 0, "tampered": 1, "incomplete": 2, "bad input": 3}
@@ -46,11 +49,12 @@ def check(folder: Path, key: str = "") -> tuple[State, str]:
         if not isinstance(report, dict) or report.get("format") != FORMAT or report.get("version") != 1:
             raise _BadInputError("report.json is no network report of a version that this file knows.")
         public, signed = bytes.fromhex(signature["key"]), bytes.fromhex(signature["signature"])
+        canonical = json.dumps(report, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
     except _BadInputError as error:
         return "bad input", str(error)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return "bad input", f"The files cannot be read as a report ({type(error).__name__})."
-    if body != json.dumps(report, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass"):
+    if body != canonical:
         return "tampered", "report.json is not in the one form in which it was signed."
     if not _signed(public, signed, body):
         return "tampered", "The signature does not belong to this report."
@@ -72,9 +76,13 @@ def run(folder: Path, *, key: str = "", as_json: bool = False) -> int:
 
 
 def _read(path: Path) -> bytes:
-    if path.stat().st_size > LARGEST:
+    if not path.is_file():  # a pipe or a device would never end
+        raise _BadInputError(f"{path.name} is not there, or is no ordinary file.")
+    with path.open("rb") as file:
+        read = file.read(LARGEST + 1)
+    if len(read) > LARGEST:
         raise _BadInputError(f"{path.name} is larger than any report.")
-    return path.read_bytes()
+    return read
 
 
 def _no_floats(text: str) -> Any:
@@ -95,15 +103,21 @@ def _signed(public: bytes, signature: bytes, body: bytes) -> bool:
 def _sums(report: dict[str, Any]) -> str:
     """What does not add up; "" when all does."""
     try:
-        count = report["view"]["connections"]
-        listed = len(report["records"])
-        numbers = [record["connection"] for record in report["records"]]
-    except (KeyError, TypeError):
+        total = int(report["view"]["connections"])
+        claims = [((each["host"], each["port"], each["local"]), int(each["connections"])) for each in report["view"]["destinations"]]
+        numbers = [int(record["connection"]) for record in report["records"]]
+        places = Counter((record["host"], record["port"], record["local"]) for record in report["records"])
+    except (KeyError, TypeError, ValueError):
         return "The report lacks its connections."
     if len(set(numbers)) != len(numbers):
         return "A connection is listed twice."
-    if listed < min(count, 5_000):
-        return f"The report speaks of {count} connections and lists {listed}."
+    if len(numbers) >= LISTED_MAX:
+        return ""
+    if len(numbers) < total:
+        return f"The report speaks of {total} connections and lists {len(numbers)}."
+    for place, count in claims:
+        if places[place] < count:
+            return f"The report speaks of {count} connections to {place[0]}:{place[1]} and lists {places[place]}."
     return ""
 
 

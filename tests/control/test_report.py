@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,17 +19,21 @@ from app.core import chain
 from app.core.errors import AppError
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
+EVIL = "<script>alert(1)</script>"
 PUBLIC = KEY.public_key().public_bytes_raw().hex()
 
 
 def told(**changes: Any) -> dict[str, object]:
-    record = {"connection": 7, "opened_us": 1, "closed_us": 2, "account": "work", "address": "1.2.3.4:443", "bytes_out": 5, "bytes_in": 6}
+    record = {
+        "connection": 7, "opened_us": 1, "closed_us": 2, "account": "work", "host": EVIL, "port": 443, "local": False,
+        "address": "1.2.3.4:443", "bytes_out": 5, "bytes_in": 6,
+    }  # fmt: skip
     view: dict[str, Any] = {
         "level": "kernel", "level_reason": "", "since_us": 1_760_000_000_000_000, "connections": 1, "hosts": 1, "local_hosts": 0,
         "refused_count": 0, "refused": [], "names": [], "layers": [], "unexplained": [],
         "destinations": [
             {
-                "host": "<script>alert(1)</script>", "port": 443, "purpose": "x", "connections": 1, "bytes_out": 5, "bytes_in": 6,
+                "host": EVIL, "port": 443, "local": False, "purpose": "x", "connections": 1, "bytes_out": 5, "bytes_in": 6,
                 "tls": "", "issuer": "",
             }
         ],
@@ -91,6 +96,51 @@ def test_a_report_that_hides_a_connection_does_not_add_up(tmp_path: Path) -> Non
 def test_hostile_files_end_in_a_verdict(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     assert report_verifier.check(folder, PUBLIC)[0] == "bad input"
+
+
+def test_a_report_that_moves_a_connection_to_another_host_does_not_add_up(tmp_path: Path) -> None:
+    moved = [told()["records"][0] | {"host": "another.example"}]  # type: ignore[index]
+    folder = report.write(tmp_path / "r", signed(records=moved))
+    state, why = report_verifier.check(folder, PUBLIC)
+    assert (state, why) == ("tampered", "The report speaks of 1 connections to <script>alert(1)</script>:443 and lists 0.")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"records": [{"connection": ["7"]}]}, {"records": {"a": 1}}, {"records": 7}, {"records": ["x"]}, {"view": []}, {"view": {}},
+        {"view": {"connections": "many", "destinations": []}}, {"view": {"connections": None, "destinations": []}},
+        {"view": {"connections": 1, "destinations": [7]}}, {"view": {"connections": 1, "destinations": None}},
+        {"records": [{"connection": 7, "host": [], "port": {}, "local": None}]},
+    ],
+)  # fmt: skip
+def test_what_a_stranger_signed_with_a_key_of_their_own_ends_in_a_verdict_too(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """A valid signature says nothing about shapes: whoever made the report may have made it to break this program."""
+    body = chain.canonical(told(**changes))
+    (tmp_path / "report.json").write_bytes(body)
+    signature = KEY.sign(report_verifier.DOMAIN + body).hex()
+    (tmp_path / "signature.json").write_text(json.dumps({"key": PUBLIC, "signature": signature}))
+    assert report_verifier.check(tmp_path, PUBLIC) == ("tampered", "The report lacks its connections.")
+
+
+@pytest.mark.parametrize("depth", [*range(300, 1_100, 50), 5_000])
+def test_deep_nesting_ends_in_a_verdict_at_every_depth(folder: Path, depth: int) -> None:
+    text = '{"format":"gatehouse network report","version":1,"x":' + "[" * depth + "]" * depth + "}"
+    (folder / "report.json").write_text(text)
+    assert report_verifier.check(folder, PUBLIC)[0] in ("tampered", "bad input")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and devices as files")
+def test_a_pipe_a_device_or_a_folder_in_place_of_a_file_is_not_read(folder: Path) -> None:
+    for name in ("report.json", "signature.json"):
+        path, kept = folder / name, (folder / name).read_bytes()
+        for make in (lambda at: at.symlink_to("/dev/zero"), os.mkfifo, Path.mkdir):
+            path.unlink()
+            make(path)  # type: ignore[operator]
+            assert report_verifier.check(folder, PUBLIC) == ("bad input", f"{name} is not there, or is no ordinary file.")
+            path.rmdir() if path.is_dir() else path.unlink()
+            path.write_bytes(kept)
+    assert report_verifier.check(folder, PUBLIC)[0] == "intact"
 
 
 def test_a_short_key_or_signature_is_no_signature(folder: Path) -> None:
