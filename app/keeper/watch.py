@@ -1,8 +1,8 @@
 """What the keeper itself knows of the network: who is locked, what was tried, which sockets the system shows. Told to the engine, which
 keeps it, and written to the keeper's own log, which the engine cannot touch.
 
-A look at the system's table is taken every second while a connection is open, and every ten otherwise. Looks that came too late are
-gaps, and gaps are told.
+A look at the system's table is taken every second while a connection is open, and every ten otherwise. Looks that came too late or
+failed are gaps, and gaps are told.
 """
 
 from __future__ import annotations
@@ -53,11 +53,13 @@ class Watch:
         self._tell: Final = tell
         self._log: Final = log
         self._lock: Final = threading.Lock()
+        self._looking: Final = threading.Lock()
         self._locks: dict[str, Locks] = {}
         self._waiting: deque[tuple[str, dict[str, object]]] = deque(maxlen=_WAITING_MAX)
         self._changes: deque[dict[str, object]] = deque(maxlen=_KEPT_MAX)
         self._strangers: dict[tuple[int, str, str, str], dict[str, object]] = {}
-        self._seen: set[int] = set()
+        self._seen: set[int] = set()  # of the connections that are open; numbers are never used twice
+        self._seen_ended = 0
         self._hidden: tuple[str, ...] = ()
         self._gaps: deque[dict[str, object]] = deque(maxlen=_KEPT_MAX)
         self._looks = 0
@@ -158,7 +160,7 @@ class Watch:
                 "opened": self._broker.opened,
                 "open": self._broker.kept(),
                 "live": self._broker.live(),
-                "seen": len(self._seen),
+                "seen": self._seen_ended + len(self._seen),
                 "looks": self._looks,
                 "looked_us": self._looked_us,
                 "hidden": list(self._hidden),
@@ -176,7 +178,11 @@ class Watch:
         return {"attempts": attempts}
 
     def look(self) -> None:
-        """Compare the system's table with what the keeper made."""
+        """Compare the system's table with what the keeper made. One at a time: two would count an ended connection twice."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         roles = {pid: role for role, pid in self._pids().items()}
         for pid, role in list(roles.items()):
             if role != "keeper":  # what the keeper starts besides are its children and the person's browser
@@ -200,10 +206,13 @@ class Watch:
         with self._lock:
             self._looks += 1
             self._looked_us = _now_us()
-            self._hidden = tuple(sorted({roles[pid] for pid in table.hidden}))
+            self._hidden = (*sorted({roles[pid] for pid in table.hidden}), *(f"the table {name}" for name in table.unread))
             for each in table.sockets:
                 if number := numbers.get(each.inode, 0) or places.get((each.local, each.remote), 0):
                     self._seen.add(number)
+            ended = self._seen - set(after.inodes.values()) - set(after.places.values())
+            self._seen -= ended
+            self._seen_ended += len(ended)
             new = []
             for each in strangers:
                 key = (each.pid, each.protocol, each.local, each.remote)
@@ -216,6 +225,13 @@ class Watch:
         for fields in new:
             self._log(f"unexplained socket: {fields['protocol']} {fields['local']} to {fields['remote']} of the {fields['process']}")
             self._push("unexplained", fields)
+
+    def note_gap(self, last: float, now: float, wait_s: float) -> float:
+        """Whether the look at `now` came later after the one before than `wait_s` allows; returns `now`, the next one's `last`."""
+        if now - last > wait_s + _LATE_S:
+            with self._lock:
+                self._gaps.append({"from_us": int(last * 1e6), "until_us": int(now * 1e6)})
+        return now
 
     def _push(self, op: str, fields: dict[str, object]) -> None:
         if not self._tell(op, fields):
@@ -230,15 +246,12 @@ class Watch:
             if self._stopped:
                 return
             self._wake.clear()
-            now = time.time()
-            if now - last > wait_s + _LATE_S:
-                with self._lock:
-                    self._gaps.append({"from_us": int(last * 1e6), "until_us": int(now * 1e6)})
-            last = now
             try:
                 self.look()
-            except OSError as error:
-                self._log(f"the system's table could not be read: {error.strerror}")
+            except Exception as error:  # noqa: BLE001 - the thread's edge: a witness that has died looks like one that sees nothing
+                self._log(f"the system's table could not be read ({type(error).__name__}: {error})")
+            else:
+                last = self.note_gap(last, time.time(), wait_s)
             time.sleep(0.05)  # a burst of new connections is one look
 
 

@@ -21,6 +21,7 @@ from typing import Final
 _STATES: Final = {1: "established", 2: "connecting", 3: "accepting", 10: "listening"}
 _TABLES: Final = ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6")
 _PREFIX: Final = "socket:["
+_PLACE: Final = Path("/proc/self/net")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,19 @@ class Socket:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """hidden: processes that exist and do not let us look."""
+    """hidden: processes that exist and do not let us look. unread: the system's tables that are there and could not be read whole."""
 
     sockets: tuple[Socket, ...]
     hidden: tuple[int, ...]
+    unread: tuple[str, ...] = ()
 
 
-def look(pids: Iterable[int]) -> Table:
-    """The internet sockets of these processes. A closing connection (its program has let go of it) is not among them."""
-    return _look_on_linux(list(pids)) if sys.platform == "linux" else _look_elsewhere(list(pids))
+def look(pids: Iterable[int], place: Path = _PLACE) -> Table:
+    """The internet sockets of these processes. A closing connection (its program has let go of it) is not among them.
+
+    place: where Linux shows its tables.
+    """
+    return _look_on_linux(list(pids), place) if sys.platform == "linux" else _look_elsewhere(list(pids))
 
 
 def children(pid: int) -> list[int]:
@@ -71,9 +76,9 @@ def inode(sock: socket.socket) -> int:
     return os.fstat(sock.fileno()).st_ino if sys.platform == "linux" else 0
 
 
-def _look_on_linux(pids: list[int]) -> Table:
+def _look_on_linux(pids: list[int], place: Path) -> Table:
     owners: dict[int, list[int]] = {}
-    hidden = []
+    hidden, unread = [], []
     for pid in pids:
         try:
             numbers = list(_inodes(pid))
@@ -85,15 +90,22 @@ def _look_on_linux(pids: list[int]) -> Table:
         for number in numbers:
             owners.setdefault(number, []).append(pid)
     sockets: list[Socket] = []
-    for protocol in _TABLES if owners else ():
-        with contextlib.suppress(OSError):
-            for number, local, remote, state in _rows(protocol):
-                sockets += [Socket(pid, protocol.removesuffix("6"), local, remote, state, number) for pid in owners.get(number, ())]
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/net/packet").read_text(encoding="ascii").splitlines()[1:]:
-            number = int(line.split()[8])
-            sockets += [Socket(pid, "packet", "*:0", "*:0", "", number) for pid in owners.get(number, ())]
-    return Table(tuple(sockets), tuple(hidden))
+    for protocol in (*_TABLES, "packet") if owners else ():
+        try:
+            lines = (place / protocol).read_text(encoding="ascii").splitlines()[1:]
+        except FileNotFoundError:
+            continue  # a kernel without this protocol
+        except (OSError, UnicodeDecodeError):
+            unread.append(protocol)
+            continue
+        for line in lines:
+            try:
+                number, local, remote, state = _packet_row(line) if protocol == "packet" else _row(protocol, line)
+            except (ValueError, IndexError, OverflowError, struct.error):
+                unread.append(protocol)
+                break  # what follows a row that makes no sense makes none either
+            sockets += [Socket(pid, protocol.removesuffix("6"), local, remote, state, number) for pid in owners.get(number, ())]
+    return Table(tuple(sockets), tuple(hidden), tuple(unread))
 
 
 def _inodes(pid: int) -> Iterator[int]:
@@ -105,14 +117,16 @@ def _inodes(pid: int) -> Iterator[int]:
                 yield int(where[len(_PREFIX) : -1])
 
 
-def _rows(protocol: str) -> Iterator[tuple[int, str, str, str]]:
-    for line in Path(f"/proc/self/net/{protocol}").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        number = int(fields[9])
-        if number:
-            state = int(fields[3], 16)
-            named = _STATES.get(state, "closing") if protocol.startswith("tcp") else ""
-            yield number, _place(fields[1]), _place(fields[2]), named
+def _row(protocol: str, line: str) -> tuple[int, str, str, str]:
+    """Inode (0: nobody's any more), both places, state."""
+    fields = line.split()
+    state = int(fields[3], 16)
+    named = _STATES.get(state, "closing") if protocol.startswith("tcp") else ""
+    return int(fields[9]), _place(fields[1]), _place(fields[2]), named
+
+
+def _packet_row(line: str) -> tuple[int, str, str, str]:
+    return int(line.split()[8]), "*:0", "*:0", ""
 
 
 def _place(text: str) -> str:
@@ -120,6 +134,8 @@ def _place(text: str) -> str:
     host, _, port = text.partition(":")
     if len(host) == 8:
         return f"{socket.inet_ntop(socket.AF_INET, struct.pack('=I', int(host, 16)))}:{int(port, 16)}"
+    if len(host) != 32:
+        raise ValueError("not an address")
     words = struct.pack("=4I", *(int(host[at : at + 8], 16) for at in range(0, 32, 8)))
     return f"[{socket.inet_ntop(socket.AF_INET6, words)}]:{int(port, 16)}"
 
