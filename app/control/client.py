@@ -273,9 +273,9 @@ class ControlClient:
 
     # -- the network
 
-    def network(self) -> NetworkView:
-        """What leaves this machine, and what was refused."""
-        return self._ask("GET", "/v0/network", NetworkView)
+    def network(self, from_us: int = 0) -> NetworkView:
+        """What leaves this machine, and what was refused; summed up from then on, 0: since the gateway started."""
+        return self._ask("GET", f"/v0/network?from={from_us}" if from_us else "/v0/network", NetworkView)
 
     def egress_records(self, limit: int = 100) -> list[EgressRecord]:
         """The newest connections first."""

@@ -14,7 +14,7 @@ Paths (all under `/v0`):
     POST   /v0/clients            NewClient  -> ClientKey (the only time the key is shown)
     POST   /v0/clients/NAME/block | unblock  -> Client
     POST   /v0/clients/NAME/identifiers ClientIdentifiers -> Client (what becomes of identifiers in its requests)
-    GET    /v0/network                       -> NetworkView
+    GET    /v0/network?from=US               -> NetworkView; sums from then on, default: since the gateway started
     GET    /v0/network/records?limit=N       -> list[EgressRecord], newest first
     GET    /v0/network/records/N             -> EgressRecord: that connection
     POST   /v0/network/selftest              -> LeakAttempt lines as they happen
@@ -520,6 +520,9 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the Network page shows. level: kernel or guarded, as measured; level_reason: why it is not more, or "".
 
+    since_us: when this run began; level, gaps, layers, books and unexplained are about it. from_us: since when connections, hosts,
+    destinations, refused, names and removed are summed up.
+
     unexplained: sentences about sockets, connections or destinations that nothing of ours explains: red. environment: names of variables
     that could have redirected or recorded traffic and were not passed on. removed: what was taken out of requests before they left.
     """
@@ -527,6 +530,7 @@ class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
     level: str
     level_reason: str
     since_us: int
+    from_us: int
     gaps: tuple[Gap, ...]
     connections: int
     hosts: int

@@ -136,7 +136,7 @@ class Control:
                 if done is not None:
                     return _reply(done)
             case "GET", ["network"]:
-                return _reply(await self._network.view())
+                return _reply(await self._network.view(_number(arguments, "from", 0)))
             case "GET", ["network", "records"]:
                 return _reply(await self._network.records(_count(arguments)))
             case "GET", ["network", "records", number] if number.isascii() and number.isdecimal() and len(number) < 19:

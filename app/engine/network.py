@@ -155,15 +155,17 @@ class Network:
             raise AppError("unknown_name", f"Connection {number} is not recorded.", "It may have gone with the retention of old records.")
         return found[0]
 
-    async def view(self) -> contract.NetworkView:
-        """AppError vault_* or store_* while nothing is open."""
+    async def view(self, from_us: int = 0) -> contract.NetworkView:
+        """from_us: since when to sum up connections, refusals, names and what was removed; 0: since the keeper started. Levels, layers and
+        books are always those of this run. AppError vault_* or store_* while nothing is open."""
         opened = self._status.need()
         facts, _ = await self._lifeline.ask("network")
-        stored = await self._stored(facts)
+        from_us = from_us or int(facts["started_us"])
+        stored = await self._stored(facts, from_us)
         if len(stored.records) != facts["opened"] or stored.mismatches(set(self._open)):
             await asyncio.sleep(_SETTLE_S)  # a batch may be on its way to the disk
             facts, _ = await self._lifeline.ask("network")
-            stored = await self._stored(facts)
+            stored = await self._stored(facts, from_us)
         processes = tuple(_process(each) for each in facts["processes"])
         level, reason = _level(processes)
         mismatches = stored.mismatches(set(self._open))
@@ -171,7 +173,7 @@ class Network:
             mismatches.append(f"The keeper made {facts['opened']} connections, {len(stored.records)} are recorded.")
         strange = [_stranger(each) for each in facts["unexplained"]] + _silent_changes(facts, stored.commands)
         self._note(level, reason, mismatches, strange)
-        uses = {(use.host, use.port, use.local): use for use in _with_live(stored.uses, stored.records, facts["live"])}
+        uses = {(use.host, use.port, use.local): use for use in _with_live(stored.uses, stored.records, facts["live"], from_us)}
         destinations = _destinations(
             facts, uses, {a.name: a.created_us for a in (v.account for v in opened.accounts.views(self._status.vault, {}))}
         )
@@ -181,8 +183,9 @@ class Network:
             level=level,
             level_reason=reason,
             since_us=facts["started_us"],
+            from_us=from_us,
             gaps=tuple(contract.Gap(**gap) for gap in facts["gaps"]),
-            connections=len(stored.records),
+            connections=sum(use.connections for use in stored.uses),
             hosts=len(remote),
             local_hosts=len(stored.uses) - len(remote),
             destinations=destinations,
@@ -227,9 +230,10 @@ class Network:
                     self._told_mismatches.add(sentence)
                     opened.recorder.note(EgressUnexplained(what=what, sentence=sentence), "gateway")
 
-    async def _stored(self, facts: dict[str, Any]) -> _Stored:
+    async def _stored(self, facts: dict[str, Any], from_us: int) -> _Stored:
         threads, since_us, first = self._status.need().threads, int(facts["started_us"]), int(facts["first"])
-        from_id = call_id_bytes(call_id(max(0, since_us - 3_600_000_000), 0))
+        run_id = call_id_bytes(call_id(max(0, since_us - 3_600_000_000), 0))  # an hour for a clock that was set back
+        from_id = call_id_bytes(call_id(from_us, 0))
 
         def read() -> _Stored:
             with threads.store.read() as connection:
@@ -240,10 +244,10 @@ class Network:
                 ]
                 return _Stored(
                     egress.since(connection, first),
-                    egress.ledger(connection, first, from_id),
-                    egress.uses(connection, since_us),
-                    egress.refusals(connection, since_us, 1_000),
-                    egress.names(connection, since_us),
+                    egress.ledger(connection, first, run_id),
+                    egress.uses(connection, from_us),
+                    egress.refusals(connection, from_us, 1_000),
+                    egress.names(connection, from_us),
                     commands,
                     egress.removed(connection, from_id),
                 )
@@ -311,7 +315,7 @@ SAYS: Final = (
 
 
 class _Stored:
-    """What the database says about this run."""
+    """What the database says. records, ledger: of this run; uses, refused, names, removed: of the time that was asked for."""
 
     def __init__(
         self,
@@ -386,8 +390,8 @@ def _layers(processes: tuple[contract.ProcessView, ...], facts: dict[str, Any]) 
             name="Python tripwire", does="refuses and names the module", state="active" if tripwire.armed() is not None else "missing"
         ),
         contract.LayerView(
-            name="System's socket table",
-            does="one look a second",
+            name="Socket table",
+            does="the system's, one look a second",
             state="partial" if hidden and watching == "watching" else watching,
             reason=hidden,
         ),
@@ -418,9 +422,13 @@ def _destinations(
     return tuple(sorted(shown, key=lambda view: (view.local, -view.connections, view.host)))
 
 
-def _with_live(uses: list[DestinationUse], records: list[EgressRecord], live: list[list[int]]) -> list[DestinationUse]:
+def _with_live(uses: list[DestinationUse], records: list[EgressRecord], live: list[list[int]], from_us: int) -> list[DestinationUse]:
     """The sums, with what open connections have carried so far."""
-    places = {record.connection: (record.host, record.port, record.local) for record in records if record.closed_us is None}
+    places = {
+        record.connection: (record.host, record.port, record.local)
+        for record in records
+        if record.closed_us is None and record.opened_us >= from_us
+    }
     more: dict[tuple[str, int, bool], tuple[int, int]] = {}
     for number, bytes_out, bytes_in in live:
         if place := places.get(number):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Final, Literal
 
 from app.control.contract import DestinationView, LeakAttempt, NetworkView
 from app.gui import format as fmt
-from app.gui.words import tr
+from app.gui.checks import Command, Platform, commands
+from app.gui.words import plural, tr
 
 CHECKED: Final = ("SSLKEYLOGFILE", "LD_PRELOAD", "HTTPS_PROXY")
+Period = Literal["start", "today", "days"]
+PERIODS: Final[tuple[Period, ...]] = ("start", "today", "days")
+_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a card: what it is, what is said about it, and its state. tone: ok, wa, er or an ink."""
+    """One line of a card: what it is, what is said about it, and its state. tone: ok, wa, er or an ink; tx makes a figure of the state."""
 
     key: str
     name: str
@@ -24,12 +30,6 @@ class Line:
     state: str = ""
     tone: str = "tx3"
     below: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    name: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +56,29 @@ class Words:
     listening: tuple[Line, ...]
     names: tuple[Line, ...]
     environment: tuple[Line, ...]
-    commands: tuple[Command, ...]
+    commands: Mapping[Platform, tuple[Command, ...]]
     cannot: tuple[str, ...]
 
 
-def present(view: NetworkView, now_us: int) -> Words:
+def begins(period: Period, now_us: int, zone: tzinfo | None = None) -> int:
+    """When a period began, in local days; 0 for the start of the gateway. zone: None for this machine's."""
+    if period == "start":
+        return 0
+    day = fmt.local(now_us, zone).date() - timedelta(days=_DAYS - 1 if period == "days" else 0)
+    at = datetime(day.year, day.month, day.day, tzinfo=zone)
+    return int((at.astimezone() if zone is None else at).timestamp()) * 1_000_000
+
+
+def present(view: NetworkView, now_us: int, period: Period = "start") -> Words:
     red = (*view.unexplained, *view.books.mismatches)
     kernel = view.level == "kernel"
-    hosts = fmt.hosts(view.hosts)
-    gaps = tr("no gaps") if not view.gaps else tr("{n} gaps in observation", n=len(view.gaps))
+    gaps = tr("no gaps") if not view.gaps else plural(len(view.gaps), "{n} gap in observation", "{n} gaps in observation")
     return Words(
         level=tr("Enforced by the kernel") if kernel else tr("Guarded and observed"),
         glyph="lock-key-fill" if kernel else "eye",
         tone="ok" if kernel else "in",
         since=tr("Since {when}, {time}, {gaps}", when=fmt.moment(view.since_us, now_us), time=fmt.lasted(view.since_us, now_us), gaps=gaps),
-        verdict=_verdict(view, hosts, red, kernel=kernel),
+        verdict=_verdict(view, red, period, kernel=kernel),
         explanation=_explanation(view, kernel=kernel),
         red=red,
         removed=tr(
@@ -84,10 +92,10 @@ def present(view: NetworkView, now_us: int) -> Words:
         refused=_refused(view, now_us),
         layers=tuple(_layer(each.name, each.does, each.state, each.reason) for each in view.layers),
         books=(
-            Line("ledger", tr("Requests in the ledger"), "", state=fmt.count(view.books.ledger)),
-            Line("records", tr("Egress records"), "", state=fmt.count(view.books.records)),
-            Line("keeper", tr("Made by the keeper"), "", state=fmt.count(view.books.keeper)),
-            Line("seen", tr("Seen by the system"), "", state=fmt.count(view.books.seen)),
+            Line("ledger", tr("Named by requests"), "", state=fmt.count(view.books.ledger), tone="tx"),
+            Line("records", tr("Egress records"), "", state=fmt.count(view.books.records), tone="tx"),
+            Line("keeper", tr("Dialled by the keeper"), "", state=fmt.count(view.books.keeper), tone="tx"),
+            Line("seen", tr("Seen by the system"), "", state=fmt.count(view.books.seen), tone="tx"),
         ),
         books_glyph="x-circle-fill" if red else "check-circle-fill",
         books_state=tr("Do not agree") if red else tr("Agree"),
@@ -95,7 +103,13 @@ def present(view: NetworkView, now_us: int) -> Words:
         books_below=_between(view),
         listening=_listening(view),
         names=tuple(
-            Line(each.name, each.name, tr("asked {n} times", n=fmt.count(each.times)), state=fmt.moment(each.last_us, now_us))
+            Line(
+                each.name,
+                each.name,
+                plural(each.times, "asked once", "asked {n} times"),
+                state=fmt.moment(each.last_us, now_us),
+                tone="tx2",
+            )
             for each in view.names
         ),
         environment=_environment(view),
@@ -110,42 +124,65 @@ def present(view: NetworkView, now_us: int) -> Words:
     )
 
 
-def _verdict(view: NetworkView, hosts: str, red: tuple[str, ...], *, kernel: bool) -> str:
+def _verdict(view: NetworkView, red: tuple[str, ...], period: Period, *, kernel: bool) -> str:
     if red:
-        return tr("{n} things here are not explained.", n=len(red)) if len(red) > 1 else tr("One thing here is not explained.")
-    count = fmt.count(view.connections)
+        return plural(len(red), "One thing here is not explained.", "{n} things here are not explained.")
+    lead = {"start": "", "today": tr("Today: "), "days": tr("30 days: ")}[period]
+    # Only of the time since it was measured may it be said that nothing else was possible.
+    proved = kernel and not _reaches_back(view)
     if not view.connections:
-        return tr("No connection yet. None to anything.") if kernel else tr("No connection seen yet.")
+        return lead + (tr("No connection yet. None to anything.") if proved else tr("No connection seen yet."))
+    count = plural(view.connections, "{n} connection", "{n} connections")
+    places = {"n": count, "places": _places(view)}
+    if proved:
+        return lead + tr("{n}, all to {places}. None to anything else.", **places)
+    return lead + (tr("{n}, all to {places}.", **places) if kernel else tr("{n} seen, all to {places}.", **places))
+
+
+def _places(view: NetworkView) -> str:
+    if not view.hosts:
+        return plural(view.local_hosts, "a server of your own", "{n} servers of your own")
     local = tr(" and {n} of your own", n=view.local_hosts) if view.local_hosts else ""
-    words = {"n": count, "hosts": hosts, "local": local}
-    if kernel:
-        return tr("{n} connections, all to {hosts} you added{local}. None to anything else.", **words)
-    return tr("{n} connections seen, all to {hosts} you added{local}.", **words)
+    return tr("{hosts} you added{local}", hosts=fmt.hosts(view.hosts), local=local)
+
+
+def _reaches_back(view: NetworkView) -> bool:
+    """Whether the period holds time before this run."""
+    return view.from_us < view.since_us
 
 
 def _explanation(view: NetworkView, *, kernel: bool) -> str:
+    before = " " + tr("What was before this start is from the records of earlier runs.") if _reaches_back(view) else ""
     if kernel:
-        return tr(
-            "The window and the engine have no internet sockets. One process, the keeper, opens connections, only to hosts you added."
+        return (
+            tr("The window and the engine have no internet sockets. One process, the keeper, opens connections, only to hosts you added.")
+            + before
         )
     why = f"{view.level_reason} " if view.level_reason else ""
-    return why + tr(
-        "The keeper and the tripwire refuse other hosts, and the system's table is watched. Native code is observed, not stopped."
+    return (
+        why
+        + tr("The keeper and the tripwire refuse other hosts, and the system's table is watched. Native code is observed, not stopped.")
+        + before
     )
 
 
 def _refused(view: NetworkView, now_us: int) -> tuple[Line, ...]:
-    lines = []
-    for number, each in enumerate(view.refused):
-        asked = tr("Asked by {modules}", modules=" < ".join(_modules(each.stack))) if each.stack else ""
-        words = (
-            each.sentence
-            if each.rule != "tripwire"
-            else tr("{process}: {what} ({n} times)", process=each.process, what=each.what, n=each.count)
-        )
-        when = fmt.moment(each.at_us, now_us)
-        lines.append(Line(f"{each.at_us}-{number}", each.target, words, "prohibit", when, below=asked))
-    return tuple(lines)
+    """One line for what was tried again and again, with its last time."""
+    lines: dict[tuple[str, str, str, str], Line] = {}
+    times: dict[tuple[str, str, str, str], int] = {}
+    for each in view.refused:
+        wire = each.rule == "tripwire"
+        key = (each.process, each.what, each.target, each.sentence)
+        times[key] = max(times.get(key, 0), each.count) if wire else times.get(key, 0) + 1
+        if key not in lines:
+            asked = tr("Asked by {modules}", modules=" < ".join(_modules(each.stack))) if each.stack else ""
+            words = tr("{process}: {what}", process=each.process, what=each.what) if wire else each.sentence
+            name = each.target.partition("://")[2] or each.target
+            lines[key] = Line(f"{each.at_us}-{len(lines)}", name, words, "prohibit", fmt.moment(each.at_us, now_us), below=asked)
+    return tuple(
+        line if times[key] == 1 else replace(line, words=tr("{words} ({n} times)", words=line.words, n=fmt.count(times[key])))
+        for key, line in lines.items()
+    )
 
 
 def _modules(stack: tuple[str, ...]) -> list[str]:
@@ -169,9 +206,10 @@ def _layer(name: str, does: str, state: str, reason: str) -> Line:
 def _between(view: NetworkView) -> str:
     books = view.books
     parts = []
-    missed = books.keeper - books.seen
-    if missed > 0:
-        parts.append(tr("{n} closed between two looks.", n=missed))
+    if (idle := books.records - books.ledger) > 0:
+        parts.append(tr("{n} carried no request of a client.", n=fmt.count(idle)))
+    if (missed := books.keeper - books.seen) > 0:
+        parts.append(tr("{n} closed between two looks.", n=fmt.count(missed)))
     if books.not_compared:
         parts.append(tr("{n} ended with a crash and cannot be compared.", n=books.not_compared))
     if books.hidden:
@@ -187,17 +225,19 @@ def _listening(view: NetworkView) -> tuple[Line, ...]:
     for each in view.listening:
         why = tr("The gateway that your clients call") if each.kind == "gateway" else tr("Window and command line talk to the engine")
         reach = tr("this machine only") if each.kind == "gateway" else tr("your user only")
-        lines.append(
-            Line(each.address, each.address, tr("{why} · {process}, pid {pid}", why=why, process=each.process, pid=each.pid), state=reach)
-        )
+        words = tr("{process}, pid {pid} · {why}", why=why, process=each.process, pid=each.pid)
+        lines.append(Line(each.address, _short(each.address), words, state=reach, tone="tx2"))
     return tuple(lines)
 
 
+def _short(place: str) -> str:
+    """A path by its last two parts."""
+    parts = place.split("/")
+    return place if len(parts) <= 3 else f"…/{'/'.join(parts[-2:])}"
+
+
 def _environment(view: NetworkView) -> tuple[Line, ...]:
-    found = [
-        Line(name, name, tr("Set where Gatehouse was started. Not passed on."), "minus-circle-fill", tr("Ignored"), "tx3")
-        for name in view.environment
-    ]
+    found = [Line(name, name, tr("Set, not passed on."), "minus-circle-fill", tr("Ignored"), "tx3") for name in view.environment]
     clear = [Line(name, name, tr("Not set."), "check-circle-fill", tr("Clear"), "ok") for name in CHECKED if name not in view.environment]
     changed = [f"{each.host}" for each in view.destinations if each.issuer_changed]
     if changed:
@@ -205,26 +245,8 @@ def _environment(view: NetworkView) -> tuple[Line, ...]:
             "tls", tr("TLS issuers"), tr("Another than at first: {hosts}", hosts=", ".join(changed)), "warning-fill", tr("Changed"), "wa"
         )
     else:
-        tls = Line("tls", tr("TLS issuers"), tr("Same as when each host was first used."), "check-circle-fill", tr("Unchanged"), "ok")
+        tls = Line("tls", tr("TLS issuers"), tr("Same as at first."), "check-circle-fill", tr("Unchanged"), "ok")
     return (*found, *clear, tls)
-
-
-def commands(view: NetworkView) -> tuple[Command, ...]:
-    """Tools we did not write, with the processes that run now."""
-    pids = {each.role: each.pid for each in view.processes}
-    every = "|".join(str(pid) for pid in pids.values())
-    ports = sorted({each.port for each in view.destinations if not each.local and each.declared})
-    hosts = " or ".join(f"host {each.host}" for each in view.destinations if not each.local and each.declared)
-    engine = pids.get("engine", 0)
-    return (
-        Command(tr("Sockets of these processes now"), f'sudo ss -tunp | grep -E "pid=({every})"'),
-        Command(tr("Every network call of the engine"), f"sudo strace -f -e trace=network -p {engine}"),
-        Command(tr("The lock on the engine"), f"grep -E 'Seccomp|NoNewPrivs' /proc/{engine}/status"),
-        Command(
-            tr("Packets, from outside the app"), f'sudo tcpdump -n -i any "not ({hosts})"' if hosts and ports else "sudo tcpdump -n -i any"
-        ),
-        Command(tr("Whole app in a sealed network"), "unshare -Urnm python -m tests.packet.inside result.json"),
-    )
 
 
 def address(each: DestinationView) -> str:

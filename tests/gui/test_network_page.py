@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from PySide6.QtWidgets import QPushButton
 
 from app.control import contract as c
 from app.gui import leaving
+from app.gui.labels import Elided, Label
 from app.gui.sheets.leaks import LeakSheet
 from tests.gui.conftest import Wait
 from tests.gui.desk import START_US, Desk, Server
@@ -26,6 +30,7 @@ def view(**changes: Any) -> c.NetworkView:
         "level": "kernel",
         "level_reason": "",
         "since_us": START_US,
+        "from_us": START_US,
         "gaps": (),
         "connections": 412,
         "hosts": 3,
@@ -58,7 +63,7 @@ def view(**changes: Any) -> c.NetworkView:
             c.LayerView(name="Keeper", does="the only process that may connect", state="active"),
             c.LayerView(name="Landlock", does="no TCP, version 7", state="active"),
             c.LayerView(name="Python tripwire", does="refuses and names the module", state="active"),
-            c.LayerView(name="System's socket table", does="one look a second", state="watching"),
+            c.LayerView(name="Socket table", does="one look a second", state="watching"),
             c.LayerView(name="Packet filter", does="needs an administrator", state="unused"),
         ),
         "processes": (process("keeper", 4127), process("engine", 4133), process("window", 4140)),
@@ -131,17 +136,69 @@ def test_a_refused_attempt_names_the_module_that_asked_not_pythons_own() -> None
 def test_gaps_hidden_sockets_and_crashes_are_said() -> None:
     books = msgspec.structs.replace(view().books, hidden=("engine",), not_compared=2)
     words = leaving.present(view(gaps=(c.Gap(from_us=START_US, until_us=NOW_US),), books=books), NOW_US)
-    assert "1 gaps in observation" in words.since
+    assert "1 gap in observation" in words.since
     assert "engine" in words.books_below
     assert "sudo" in words.books_below
     assert "2 ended with a crash" in words.books_below
 
 
 def test_commands_hold_the_live_process_ids() -> None:
-    texts = [command.text for command in leaving.present(view(), NOW_US).commands]
-    assert 'sudo ss -tunp | grep -E "pid=(4127|4133|4140)"' in texts
+    texts = [command.text for command in leaving.present(view(), NOW_US).commands["linux"]]
+    assert 'sudo ss -tunp | grep -E "pid=(4127|4133|4140),"' in texts
     assert any("strace" in text and "4133" in text for text in texts)
     assert any("host api.anthropic.com" in text and "127.0.0.1" not in text for text in texts)
+
+
+def test_every_system_has_its_own_commands_with_the_same_process_ids() -> None:
+    """Each is a tool of that system, names the live processes where it can, and never a local host."""
+    found = leaving.present(view(), NOW_US).commands
+    assert list(found) == ["linux", "macos", "windows"]
+    for platform, tools in (
+        ("macos", ("lsof", "nettop", "tcpdump")),
+        ("windows", ("Get-NetTCPConnection", "Get-NetUDPEndpoint", "pktmon")),
+    ):
+        texts = " ".join(command.text for command in found[platform])  # type: ignore[index]
+        assert all(tool in texts for tool in tools)
+        assert "strace" not in texts
+        assert "127.0.0.1" not in texts
+        assert "4127,4133,4140" in texts
+    assert "Get-NetTCPConnection -OwningProcess 4127,4133,4140" in [command.text for command in found["windows"]]
+    assert not any("not (" in command.text for command in leaving.present(view(destinations=()), NOW_US).commands["linux"])
+
+
+def test_periods_begin_at_the_start_at_local_midnight_and_thirty_days_ago() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    noon = int(datetime(2026, 3, 30, 12, tzinfo=berlin).timestamp()) * 1_000_000  # the day after the clock was set forward
+    assert leaving.begins("start", noon, berlin) == 0
+    assert leaving.begins("today", noon, berlin) == int(datetime(2026, 3, 30, tzinfo=berlin).timestamp()) * 1_000_000
+    assert leaving.begins("days", noon, berlin) == int(datetime(2026, 3, 1, tzinfo=berlin).timestamp()) * 1_000_000
+    assert 0 <= NOW_US - leaving.begins("today", NOW_US) < 26 * 3_600_000_000
+
+
+def test_of_the_time_before_this_run_nobody_says_that_nothing_else_was_possible() -> None:
+    words = leaving.present(view(from_us=START_US - 1), NOW_US, "days")
+    assert words.verdict == "30 days: 412 connections, all to 3 hosts you added and 1 of your own."
+    assert "from the records of earlier runs" in words.explanation
+    today = leaving.present(view(from_us=START_US + 1), NOW_US, "today")
+    assert today.verdict == "Today: 412 connections, all to 3 hosts you added and 1 of your own. None to anything else."
+    assert "earlier runs" not in today.explanation
+    none = leaving.present(view(from_us=START_US - 1, connections=0), NOW_US, "days")
+    assert "None to anything" not in none.verdict
+
+
+def test_one_connection_and_servers_of_ones_own_are_said_in_words() -> None:
+    one = leaving.present(view(connections=1, hosts=0, local_hosts=1), NOW_US)
+    assert one.verdict == "1 connection, all to a server of your own. None to anything else."
+    two = leaving.present(view(connections=2, hosts=1, local_hosts=0), NOW_US)
+    assert two.verdict == "2 connections, all to 1 host you added. None to anything else."
+
+
+def test_what_was_tried_again_and_again_is_one_line_with_its_last_time() -> None:
+    first = view().refused[0]
+    lines = leaving.present(view(refused=(first, *([first] * 4), view().refused[1])), NOW_US).refused
+    assert [line.name for line in lines] == ["169.254.169.254:80", "huggingface.co"]
+    assert lines[0].words.endswith("(5 times)")
+    assert lines[1].words == "engine: look-up (4 times)"
 
 
 def test_variables_that_could_redirect_are_shown_whether_set_or_not() -> None:
@@ -162,6 +219,69 @@ def test_the_page_shows_it_and_a_stranger_turns_it_red(served: Server, desk: Des
     wait(lambda: page._words.red)
     assert page._fact.text() == "One thing here is not explained."
     page.grab()
+
+
+def test_another_period_is_asked_of_the_engine_and_shown_when_it_came(served: Server, desk: Desk, wait: Wait) -> None:
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None)
+    asked = [path for _, path, _ in served.asked if path.startswith("/v0/network")]
+    assert asked
+    assert all("from=" not in path for path in asked)
+    answer(served, view(connections=7))
+    page._period.choose(1)
+    page._period.chosen.emit(1)
+    wait(lambda: page._fact.text().startswith("Today: 7 connections"))
+    last = [path for _, path, _ in served.asked if path.startswith("/v0/network")][-1]
+    assert last == f"/v0/network?from={leaving.begins('today', page._now[0])}"
+
+
+def test_the_tabs_show_another_systems_commands_and_a_copy_is_of_what_is_shown(served: Server, desk: Desk, wait: Wait) -> None:
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None)
+    copied: list[str] = []
+    page.wanted.connect(copied.append)
+    for index, tool in ((2, "Get-NetTCPConnection"), (1, "lsof"), (0, "ss -tunp")):
+        page._checks._platform.choose(index)
+        page._checks._platform.chosen.emit(index)
+        button = next(each for each in page._checks.findChildren(QPushButton) if each.accessibleName().startswith("Copy:"))
+        button.click()
+        assert tool in copied[-1]
+
+
+def test_all_refused_attempts_can_be_seen(served: Server, desk: Desk, wait: Wait) -> None:
+    many = tuple(
+        c.RefusedAttempt(
+            at_us=NOW_US - n, process="keeper", what="dial", target=f"https://{n}.example:443", rule="loopback", sentence="No."
+        )
+        for n in range(9)
+    )  # fmt: skip
+    answer(served, view(refused=many))
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None)
+    assert len(page._refused._shown[0]) == 3
+    page._every.click()
+    assert len(page._refused._shown[0]) == 9
+    page._every.click()
+    assert len(page._refused._shown[0]) == 3
+
+
+@pytest.mark.parametrize("width", [1240, 960])
+def test_nothing_is_cut_off_at_either_width(served: Server, desk: Desk, wait: Wait, width: int) -> None:
+    """What may be shortened is: every other label has the room its text wants."""
+    desk.window.resize(width, 700)
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None)
+    page.grab()
+    for label in page._all.findChildren(Label):
+        if not isinstance(label, Elided) and label.isVisible() and not label.wordWrap():
+            assert label.width() >= label.fontMetrics().horizontalAdvance(label.text()), label.text()
+    cards = (page._refused, page._layers, page._books)
+    assert {card.x() for card in cards[:2]} == ({page._layers.x()} if width == 960 else {cards[0].x(), cards[1].x()})
+    assert (page._refused.y() < page._layers.y()) == (width == 960)
 
 
 def test_hostile_text_from_outside_stays_text(served: Server, desk: Desk, wait: Wait) -> None:

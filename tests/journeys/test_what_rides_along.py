@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +131,17 @@ def test_the_network_page_counts_what_was_removed(running: Gateway) -> None:
     assert view.removed_from >= 4
     assert view.unexplained == ()
     assert view.books.mismatches == ()
+    assert (view.from_us, view.connections) == (view.since_us, view.books.records)
+
+
+def test_another_period_sums_up_that_period_and_leaves_the_books_alone(running: Gateway) -> None:
+    with running.control() as control:
+        run = control.network()
+        earlier = control.network(run.since_us - 86_400_000_000)
+        nothing = control.network(time.time_ns() // 1000)
+    assert (earlier.connections, earlier.removed_headers) == (run.connections, run.removed_headers)
+    assert earlier.from_us < earlier.since_us
+    assert (nothing.connections, nothing.hosts, nothing.local_hosts, nothing.removed_from, nothing.names) == (0, 0, 0, 0, ())
+    # what may be contacted is listed all the same
+    assert [each.connections for each in nothing.destinations] == [0] * len(run.destinations)
+    assert (nothing.books.ledger, nothing.books.records, nothing.books.keeper) == (run.books.ledger, run.books.records, run.books.keeper)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
-from PySide6.QtCore import Qt, QTimer, Slot
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import QTimer, Slot
+from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.control import report
 from app.control.contract import DestinationView, NetworkReport, NetworkView
@@ -17,19 +16,21 @@ from app.core.records import EgressRecord
 from app.gui import format as fmt
 from app.gui import leaving
 from app.gui.cells import Cell, Column
+from app.gui.fields import Segmented
 from app.gui.labels import Elided, Label
-from app.gui.leaving import Command, Line, Words
+from app.gui.leaving import PERIODS, Period, Words
+from app.gui.lines import Commands, Lines, Point
 from app.gui.page import Page
 from app.gui.session import Session
 from app.gui.sheets.connection import ConnectionSheet
 from app.gui.sheets.leaks import LeakSheet
 from app.gui.state import Notice, State, closed
 from app.gui.tables import Rows, Table
-from app.gui.widgets import Button, Card, CardHead, EmptyState, Glyph, Pill, Status, clear_layout, hairline
+from app.gui.widgets import Button, Card, CardHead, EmptyState, Pill, Status, clear_layout
 from app.gui.words import tr
 
 EVERY_MS: Final = 3_000
-REFUSED_SHOWN: Final = 4
+REFUSED_SHOWN: Final = 3
 
 
 def columns(now: list[int]) -> tuple[Column[DestinationView], ...]:
@@ -39,9 +40,9 @@ def columns(now: list[int]) -> tuple[Column[DestinationView], ...]:
 
     def why(row: DestinationView) -> Cell:
         return Cell(
-            tr("Given to a local program") if row.local and row.declared else row.purpose,
+            tr("Given to a program") if row.local and row.declared else row.purpose,
             "tx" if row.declared else "tx3",
-            tip=", ".join(row.accounts),
+            tip=tr("{accounts}: on this machine or network", accounts=", ".join(row.accounts)) if row.local else ", ".join(row.accounts),
         )
 
     def added(row: DestinationView) -> Cell:
@@ -56,9 +57,9 @@ def columns(now: list[int]) -> tuple[Column[DestinationView], ...]:
         return Cell(row.issuer, glyph="warning-fill" if row.issuer_changed else "", tone="wa", tip=row.tls)
 
     return (
-        Column(tr("Host"), host, least=210),
-        Column(tr("Why"), why, least=130),
-        Column(tr("Added by"), added, sample="You 12 Oct mm", low=2),
+        Column(tr("Host"), host, least=190),
+        Column(tr("Why"), why, sample="Given to a program m"),
+        Column(tr("Added by"), added, sample="You 12 Oct m", low=2),
         Column(tr("Connections"), lambda row: Cell(fmt.count(row.connections)), sample="100,000", number=True),
         Column(tr("Bytes out"), lambda row: Cell(fmt.size(row.bytes_out)), sample="100.0 MB", number=True),
         Column(tr("Bytes in"), lambda row: Cell(fmt.size(row.bytes_in)), sample="100.0 MB", number=True),
@@ -77,6 +78,7 @@ class NetworkPage(Page):
         self._view: NetworkView | None = None
         self._words: Words | None = None
         self._asking = False
+        self._asked: Period = "start"
         self.remark.setText(tr("What leaves this machine, and proof of what does not"))
         self._try = Button(tr("Try to leak"), parent=self)
         self._try.clicked.connect(self.test)
@@ -105,8 +107,11 @@ class NetworkPage(Page):
         self._since = Elided("", "small", "tx3", self._verdict)
         top = QHBoxLayout()
         top.setSpacing(8)
+        self._period = Segmented((tr("Since start"), tr("Today"), tr("30 days")), tr("Period"), self._verdict)
+        self._period.chosen.connect(self._ask)
         top.addWidget(self._pill)
         top.addWidget(self._since, 1)
+        top.addWidget(self._period)
         self._fact = Label("", "title", "tx", self._verdict).wrapped()
         self._explanation = Label("", "body", "tx2", self._verdict).wrapped()
         self._removed = Label("", "small", "tx2", self._verdict).wrapped()
@@ -133,24 +138,29 @@ class NetworkPage(Page):
         places.column.addWidget(self._nothing)
         column.addWidget(places)
 
-        self._refused = _Lines(tr("Refused attempts"), self._all, two=True)
-        self._layers = _Lines(tr("Layers"), self._all, remark=tr("what each one does"))
-        self._books = _Lines(tr("Books"), self._all)
+        self._refused = Lines(tr("Refused attempts"), self._all, two=True)
+        self._every = Button(tr("All"), "ghost", small=True, parent=self._refused)
+        self._every.setCheckable(True)
+        self._every.toggled.connect(self._show_refused)
+        self._refused.head.row.addWidget(self._every)
+        self._layers = Lines(tr("Layers"), self._all, remark=tr("what each one does"))
+        self._books = Lines(tr("Books"), self._all, remark=tr("connections"))
         self._agree = Status("smallstrong", self._books)
         self._books.head.row.addWidget(self._agree)
-        self._three = QHBoxLayout()
+        self._three = QGridLayout()
         self._three.setSpacing(16)
-        for card, share in ((self._refused, 4), (self._layers, 5), (self._books, 3)):
-            self._three.addWidget(card, share, Qt.AlignmentFlag.AlignTop)
+        self._arrange()
         column.addLayout(self._three)
 
-        self._checks = _Commands(self, self._all)
+        self._checks = Commands(self._all)
+        self._checks.copied.connect(self._on_copied)
         column.addWidget(self._checks)
-        self._listening = _Lines(tr("Listening"), self._all, remark=tr("Every address this app answers on."))
+        self._listening = Lines(tr("Listening"), self._all, remark=tr("Every address this app answers on."), mono=True)
         column.addWidget(self._listening)
-        self._names = _Lines(tr("Names asked"), self._all, remark=tr("What the resolver was asked for."))
+        self._names = Lines(tr("Names asked"), self._all, remark=tr("What the resolver was asked for."), mono=True)
         column.addWidget(self._names)
-        self._environment = _Lines(tr("Environment"), self._all, remark=tr("Things that could redirect or record traffic."))
+        remark = tr("Things that could redirect or record traffic.")
+        self._environment = Lines(tr("Environment"), self._all, remark=remark, mono=True)
         self._cannot = Card(parent=self._all)
         self._cannot.column.addWidget(Label(tr("What this page cannot show"), "heading", parent=self._cannot))
         self._limits = QVBoxLayout()
@@ -159,9 +169,22 @@ class NetworkPage(Page):
         self._cannot.column.addStretch(1)
         low = QHBoxLayout()
         low.setSpacing(16)
-        low.addWidget(self._environment, 1, Qt.AlignmentFlag.AlignTop)
-        low.addWidget(self._cannot, 1, Qt.AlignmentFlag.AlignTop)
+        low.addWidget(self._environment, 1)
+        low.addWidget(self._cannot, 1)
         column.addLayout(low)
+
+    def _arrange(self) -> None:
+        """Three cards beside each other; where it is narrow, the refused attempts, which have the most to say, above the others."""
+        below = 1 if self.narrow else 0
+        self._three.addWidget(self._refused, 0, 0, 1, 2 if self.narrow else 1)
+        self._three.addWidget(self._layers, below, 1 - below)
+        self._three.addWidget(self._books, below, 2 - below)
+        for number, share in enumerate((5, 3, 0) if self.narrow else (10, 15, 7)):
+            self._three.setColumnStretch(number, share)
+
+    def set_narrow(self, narrow: bool) -> None:
+        super().set_narrow(narrow)
+        self._arrange()
 
     # -- drawing
 
@@ -182,7 +205,7 @@ class NetworkPage(Page):
         if view is None:
             self._none.set_words(*((shut.fact, shut.sentence) if shut is not None else (tr("Looking"), "")))
             return
-        words = leaving.present(view, self._now[0])
+        words = leaving.present(view, self._now[0], self._asked)
         if words == self._words:
             return
         before, self._words = self._words, words
@@ -200,7 +223,7 @@ class NetworkPage(Page):
         self._table.setVisible(bool(words.destinations))
         self._nothing.setVisible(not words.destinations)
         self._refused.head.remark.setText(words.refused_count)
-        self._refused.show_lines(words.refused[:REFUSED_SHOWN], tr("Nothing was refused."))
+        self._show_refused()
         self._layers.show_lines(words.layers)
         self._books.show_lines(words.books, below=words.books_below)
         self._agree.show_state(words.books_glyph, words.books_state, words.books_tone)
@@ -211,7 +234,20 @@ class NetworkPage(Page):
         self._environment.show_lines(words.environment)
         if before is None:
             for sentence in words.cannot:
-                self._limits.addWidget(Label(f"• {sentence}", "small", "tx2", self._cannot).wrapped())
+                self._limits.addWidget(Point(sentence, self._cannot))
+
+    @Slot(str)
+    def _on_copied(self, text: str) -> None:
+        self.wanted.emit(f"copy:{text}")
+
+    @Slot()
+    def _show_refused(self) -> None:
+        if self._words is None:
+            return
+        every = self._every.isChecked()
+        self._every.setText(tr("Fewer") if every else tr("All"))
+        self._every.setVisible(len(self._words.refused) > REFUSED_SHOWN)
+        self._refused.show_lines(self._words.refused[: None if every else REFUSED_SHOWN], tr("Nothing was refused."))
 
     # -- one connection
 
@@ -230,11 +266,16 @@ class NetworkPage(Page):
     def _ask(self) -> None:
         if not self._asking and self.isVisible() and self._state.live:
             self._asking = True
-            self.session.look("network", lambda client: client.network(), self._on_view, self._on_failed)
+            period = PERIODS[self._period.index()]
+            since = leaving.begins(period, self._now[0])
+            self.session.look("network", lambda client: client.network(since), partial(self._on_view, period), self._on_failed)
 
-    def _on_view(self, view: NetworkView) -> None:
+    def _on_view(self, period: Period, view: NetworkView) -> None:
         self._asking = False
-        self._view = view
+        if period != PERIODS[self._period.index()]:
+            self._ask()  # another was chosen meanwhile
+            return
+        self._asked, self._view = period, view
         self._draw()
 
     def _on_failed(self, _error: AppError) -> None:
@@ -270,101 +311,3 @@ class NetworkPage(Page):
     def _on_exported(self, folder: Path) -> None:
         fact = tr("The signed report is in {folder}.", folder=folder.name)
         self.session.notify(Notice(tone="ok", fact=fact, consequence=tr("Check it anywhere: python verify.py")))
-
-
-class _Lines(Card):
-    """A card of lines: a name, what is said about it, and a state at the right."""
-
-    def __init__(self, title: str, parent: QWidget, *, remark: str = "", two: bool = False) -> None:
-        super().__init__(pad=0, spacing=0, parent=parent)
-        self._two = two
-        self._shown: tuple[Sequence[Line], str, str] | None = None
-        self.column.setContentsMargins(1, 0, 1, 6)
-        self.head = CardHead(title, remark, self)
-        self.column.addWidget(self.head)
-        self._lines = QVBoxLayout()
-        self._lines.setSpacing(0)
-        self.column.addLayout(self._lines)
-
-    def show_lines(self, lines: Sequence[Line], none: str = "", below: str = "") -> None:
-        if self._shown == (lines, none, below):
-            return
-        self._shown = (lines, none, below)
-        clear_layout(self._lines)
-        for line in lines:
-            self._lines.addWidget(hairline(self))
-            self._lines.addWidget(_Row(line, self, two=self._two))
-        for words in (none if not lines else "", below):
-            if words:
-                self._lines.addWidget(hairline(self))
-                label = Label(words, "small", "tx3", self).wrapped()
-                label.setContentsMargins(16, 8, 16, 6)
-                self._lines.addWidget(label)
-
-
-class _Row(QWidget):
-    def __init__(self, line: Line, parent: QWidget, *, two: bool) -> None:
-        super().__init__(parent)
-        self.setAccessibleName(f"{line.name}: {line.words} {line.state}")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(16, 7, 14, 7)
-        row.setSpacing(10)
-        if two:
-            row.addWidget(Glyph(line.glyph, 15, "tx3", self), 0, Qt.AlignmentFlag.AlignTop)
-            texts = QVBoxLayout()
-            texts.setSpacing(1)
-            head = QHBoxLayout()
-            head.setSpacing(8)
-            head.addWidget(Elided(line.name, "mono", "tx", self), 1)
-            head.addWidget(Label(line.state, "small", "tx3", self))
-            texts.addLayout(head)
-            texts.addWidget(Label(line.words, "small", "tx2", self).wrapped())
-            if line.below:
-                texts.addWidget(Label(line.below, "small", "tx3", self).wrapped())
-            row.addLayout(texts, 1)
-            return
-        row.addWidget(Label(line.name, "smallstrong", "tx", self))
-        row.addWidget(Elided(line.words, "small", "tx3", self), 1)
-        if line.glyph:
-            state = Status("small", self)
-            state.show_state(line.glyph, line.state, line.tone)
-            state.setMinimumWidth(state.sizeHint().width())
-            row.addWidget(state)
-        else:
-            row.addWidget(Label(line.state, "smallstrong", "tx", self))
-
-
-class _Commands(Card):
-    """Tools that others wrote, ready to be copied."""
-
-    def __init__(self, page: NetworkPage, parent: QWidget) -> None:
-        super().__init__(pad=0, spacing=0, parent=parent)
-        self._page = page
-        self._shown: tuple[Command, ...] = ()
-        self.column.setContentsMargins(1, 0, 1, 6)
-        remark = tr("Use tools we did not write. Process ids below are the live ones.")
-        self.column.addWidget(CardHead(tr("Check without trusting us"), remark, self))
-        self._lines = QVBoxLayout()
-        self._lines.setSpacing(0)
-        self.column.addLayout(self._lines)
-
-    def show_commands(self, commands: tuple[Command, ...]) -> None:
-        if commands == self._shown:
-            return
-        self._shown = commands
-        clear_layout(self._lines)
-        for command in commands:
-            self._lines.addWidget(hairline(self))
-            holder = QWidget(self)
-            row = QHBoxLayout(holder)
-            row.setContentsMargins(16, 4, 8, 4)
-            row.setSpacing(12)
-            name = Label(command.name, "small", "tx", holder)
-            name.setFixedWidth(230)
-            copy = Button(tr("Copy"), "ghost", glyph="copy", small=True, parent=holder)
-            copy.setAccessibleName(tr("Copy: {name}", name=command.name))
-            copy.clicked.connect(partial(self._page.wanted.emit, f"copy:{command.text}"))
-            row.addWidget(name)
-            row.addWidget(Elided(command.text, "mono", "tx2", holder).selectable(), 1)
-            row.addWidget(copy)
-            self._lines.addWidget(holder)

@@ -27,7 +27,12 @@ def columns() -> tuple[Column[LeakAttempt], ...]:
         Column(tr("From"), lambda row: Cell(row.process, "tx2"), sample="window mm"),
         Column(tr("To"), lambda row: Cell(row.to, mono=True), sample="[2001:db8::1]:443 mmm"),
         Column(tr("Result"), _result, least=210),
-        Column(tr("After"), lambda row: Cell(f"{row.after_us / 1000:.1f} ms", "tx2"), sample="1,000.0 ms", number=True),
+        Column(
+            tr("After"),
+            lambda row: Cell(f"{row.after_us / 1000:.1f} ms" if row.after_us >= 50 else tr("< 0.1 ms"), "tx2"),
+            sample="1,000.0 ms",
+            number=True,
+        ),
     )
 
 
