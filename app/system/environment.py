@@ -1,8 +1,9 @@
 """What a child process inherits: an environment built from a list, never the one we were started with.
 
 Variables can redirect traffic (`*_PROXY`), write TLS keys to a file (`SSLKEYLOGFILE`), add certificate authorities (`SSL_CERT_*`) or
-load foreign code (`LD_*`, `DYLD_*`, `PYTHON*`, `QT_PLUGIN_PATH`). None of them is on the list. What was found is shown, by name only:
-a proxy's value often holds a password.
+load foreign code (`LD_*`, `DYLD_*`, `PYTHON*`, `QT_PLUGIN_PATH`). None of them is on the list. Of those on it that name a plugin of Qt,
+some values bring the network (`QT_QPA_PLATFORM=vnc` shows the window on port 5900 of every interface): only known ones pass. What was
+found is shown, by name only: a proxy's value often holds a password.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ _FOR: Final[Mapping[Child, frozenset[str]]] = {
     "gui": _ALL | _SESSION_BUS | _DISPLAY,
 }
 
+# Plugins of Qt by their names; not the ones that listen (vnc) or bring QML and the network (qtvirtualkeyboard).
+_PLUGINS: Final[Mapping[str, frozenset[str]]] = {
+    "QT_QPA_PLATFORM": frozenset({"cocoa", "minimal", "offscreen", "wayland", "wayland-egl", "windows", "xcb"}),
+    "QT_IM_MODULE": frozenset({"compose", "fcitx", "fcitx5", "ibus", "none", "simple", "wayland", "xim"}),
+}
+
 _PREFIXES: Final = ("LC_",)
 _SUSPECT_PREFIXES: Final = ("LD_", "DYLD_", "PYTHON", "SSL_CERT_", "OPENSSL_")
 _SUSPECT_ENDINGS: Final = ("_PROXY",)
@@ -54,6 +61,7 @@ def constructed(child: Child, given: Mapping[str, str], display: Mapping[str, st
     chosen = {name: value for name, value in given.items() if name.upper() in allowed or name.startswith(_PREFIXES)}
     if display:
         chosen |= {name: value for name, value in display.items() if name in allowed & (_DISPLAY | _SESSION_BUS)}
+    chosen = {name: value for name, value in chosen.items() if _is_known(name, value)}
     chosen["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # where our own package is; the only PYTHON* there is
     chosen["PYTHONUTF8"] = "1"
     return chosen
@@ -76,9 +84,18 @@ def findings(given: Mapping[str, str]) -> tuple[str, ...]:
         sorted(
             name
             for name in given
-            if name.upper() in _SUSPECT or name.upper().startswith(_SUSPECT_PREFIXES) or name.upper().endswith(_SUSPECT_ENDINGS)
+            if name.upper() in _SUSPECT
+            or name.upper().startswith(_SUSPECT_PREFIXES)
+            or name.upper().endswith(_SUSPECT_ENDINGS)
+            or not _is_known(name, given[name])
         )
     )
+
+
+def _is_known(name: str, value: str) -> bool:
+    """False for a variable that names a plugin which we do not want. Several may be named, each with arguments: `wayland;xcb:x=1`."""
+    known = _PLUGINS.get(name.upper())
+    return known is None or all(part.partition(":")[0].strip().lower() in known for part in value.split(";") if part.strip())
 
 
 def scrub() -> tuple[str, ...]:

@@ -75,6 +75,26 @@ def test_findings_are_names_without_values() -> None:
     assert "password" not in " ".join(found)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "passes"),
+    [
+        ("QT_QPA_PLATFORM", "xcb", True),
+        ("QT_QPA_PLATFORM", "wayland;xcb", True),
+        ("QT_QPA_PLATFORM", "offscreen:configfile=/tmp/x", True),
+        ("QT_QPA_PLATFORM", "", True),
+        ("QT_QPA_PLATFORM", "vnc", False),
+        ("QT_QPA_PLATFORM", "VNC:size=800x600:port=5900", False),
+        ("QT_QPA_PLATFORM", "xcb; vnc", False),
+        ("QT_IM_MODULE", "ibus", True),
+        ("QT_IM_MODULE", "qtvirtualkeyboard", False),
+    ],
+)
+def test_a_plugin_that_listens_or_brings_the_network_is_not_passed_on_and_is_shown(name: str, value: str, passes: bool) -> None:
+    assert (name in constructed("gui", USUAL | {name: value})) == passes
+    assert (name in constructed("gui", USUAL, {name: value})) == passes  # from a second launch
+    assert (name in findings({name: value})) != passes
+
+
 def test_scrubbing_removes_them_from_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://x")
     assert "https_proxy" in scrub()
