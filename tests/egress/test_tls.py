@@ -161,6 +161,37 @@ def test_an_unknown_authority_is_refused(secure: Provider, loop: str) -> None:
 
 
 @LOOPS
+def test_an_intercepting_proxy_gets_no_request_and_the_sentence_says_that_someone_may_stand_between(
+    trusting: ssl.SSLContext, loop: str
+) -> None:
+    """It answers for the provider with the right name and a certificate of its own authority: only the signature gives it away."""
+    inspection = trustme.CA(organization_name="Corporate Inspection")
+    with upstream(tls=server_context(inspection.issue_cert(HOST))) as proxy:
+        error = refusal(proxy, trusting, loop)
+        assert error.code == "provider_tls"
+        assert "signed by an authority this computer does not trust" in error.message
+        assert error.hint.startswith("Someone may be intercepting the connection.")
+        assert proxy.requests == []
+
+
+def test_once_the_machine_trusts_the_proxy_the_record_names_its_authority(
+    authority: trustme.CA, trusting: ssl.SSLContext, secure: Provider
+) -> None:
+    """The store then finds the issuer changed, and the Network page says so (`tests/store/test_egress.py`)."""
+    inspection = trustme.CA(organization_name="Corporate Inspection")
+    inspection.configure_trust(trusting)
+
+    async def issuer(world: World) -> str:
+        await world.whole("any")
+        await world.client.close()
+        return world.ended[0].facts.issuer
+
+    assert "Inspection" not in play(secure, issuer, tls=trusting, host=HOST)
+    with upstream(tls=server_context(inspection.issue_cert(HOST))) as proxy:
+        assert play(proxy, issuer, tls=trusting, host=HOST) == "Corporate Inspection"
+
+
+@LOOPS
 def test_a_self_signed_certificate_is_refused(trusting: ssl.SSLContext, loop: str, tmp_path: Path) -> None:
     lonely = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
