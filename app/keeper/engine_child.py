@@ -32,7 +32,7 @@ _DELAYS_S: Final = (0, 1, 2, 4, 8)
 class Watched(Protocol):
     """What of the network is told to, and asked of, the keeper's watch."""
 
-    def locked(self, message: Message) -> None: ...
+    def locked(self, role: str, message: Message) -> None: ...
     def reported(self, message: Message) -> None: ...
     def engine_up(self) -> None: ...
     def dialled(self) -> None: ...
@@ -187,7 +187,7 @@ class EngineChild:
             case "secret_get" | "secret_put" | "secret_remove" | "audit_get" | "audit_put" | "unlock" as op:
                 workers.run(lambda: answer(caller, message, lambda: self._secret(op, message)))
             case "locks":
-                self._watched.locked(message)
+                self._watched.locked("engine", message)
             case "tripped":
                 self._watched.reported(message)
             case "number_after":

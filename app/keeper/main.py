@@ -162,7 +162,7 @@ class Keeper:
             on_start_engine=self._engine.start_again,
             on_quit=self._quit,
             log_lines=self._engine.last_lines,
-            on_locks=self._watch.locked,
+            on_locks=lambda message: self._watch.locked("window", message),
             on_tripped=self._watch.reported,
         )
         if (wire := tripwire.armed()) is not None:

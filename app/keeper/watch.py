@@ -75,12 +75,16 @@ class Watch:
 
     # what comes in
 
-    def locked(self, message: dict[str, Any]) -> None:
-        """A child says what it measured of its own locks. A child that lies about it is caught by the system's table, not by this."""
+    def locked(self, role: str, message: dict[str, Any]) -> None:
+        """The child of this role says what it measured of its own locks. It speaks for nobody else, and the system is asked, too."""
         try:
             locks = Locks.of(message)
         except ValueError:
             return
+        if locks.role != role or locks.pid != self._pids().get(role):
+            self._log(f"the {role} speaks of locks that are not its own")
+            return
+        locks = sandbox.seen_from_outside(locks)
         with self._lock:
             self._locks[locks.role] = locks
         left = f"; not refused: {', '.join(locks.open)}" if locks.open else ""

@@ -77,7 +77,9 @@ _REFUSALS: Final = """SELECT at_us, process, what, target, account, address, rul
 WHERE at_us >= ? ORDER BY id DESC LIMIT ?"""
 _NAME: Final = """INSERT INTO names (quarter, name, times, found, last_us) VALUES (?, ?, 1, ?, ?)
 ON CONFLICT DO UPDATE SET times = times + 1, found = excluded.found, last_us = max(last_us, excluded.last_us)"""
-_ASKED: Final = "SELECT name, sum(times), max(found), max(last_us) FROM names WHERE quarter >= ? AND last_us >= ? GROUP BY name ORDER BY name"
+_ASKED: Final = (
+    "SELECT name, sum(times), max(found), max(last_us) FROM names WHERE quarter >= ? AND last_us >= ? GROUP BY name ORDER BY name"
+)
 _USES: Final = """SELECT host, port, local, count(*), sum(bytes_out), sum(bytes_in), max(coalesce(closed_us, opened_us))
 FROM egress WHERE opened_us >= ? GROUP BY host, port, local ORDER BY host, port"""
 _ISSUERS: Final = """SELECT issuer, spki, tls FROM egress WHERE host = ? AND port = ? AND spki != '' ORDER BY connection DESC LIMIT 1"""

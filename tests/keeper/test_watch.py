@@ -242,16 +242,40 @@ def test_a_trip_of_a_child_is_logged_and_passed_on_and_nonsense_is_neither(groun
     assert "a child sent a report that is none" in ground.log[-1]
 
 
+def said_of(ground: Ground, role: str) -> list[Any]:
+    return [each["locks"] for each in processes(ground) if each["role"] == role]
+
+
 def test_what_a_child_says_of_its_locks_counts_for_that_process_only(ground: Ground) -> None:
-    locks = Locks("engine", 4242, "", "", 7, hidden=True, open=())
-    ground.pids["engine"] = 4242
-    ground.watch.locked(locks.fields())
-    assert [each["locks"] for each in processes(ground) if each["role"] == "engine"] == [locks.fields()]
-    ground.pids["engine"] = 4343  # another engine, which has not said
-    assert [each["locks"] for each in processes(ground) if each["role"] == "engine"] == [None]
-    ground.watch.locked({"role": "engine", "pid": "x"})
-    ground.watch.locked({})
-    assert [each["locks"] for each in processes(ground) if each["role"] == "engine"] == [None]
+    locks = Locks("engine", os.getpid(), "not offered", "", 7, hidden=True, open=("connect",))
+    ground.pids["engine"] = os.getpid()
+    ground.watch.locked("engine", locks.fields())
+    assert said_of(ground, "engine") == [locks.fields()]
+    ground.pids |= {"engine": 4343, "window": os.getpid()}  # another engine, which has not said
+    ground.watch.locked("engine", {"role": "engine", "pid": "x"})
+    ground.watch.locked("engine", {})
+    ground.watch.locked("engine", locks.fields())  # of the one before
+    ground.watch.locked("engine", locks.fields() | {"role": "window"})  # it speaks for nobody else
+    assert (said_of(ground, "engine"), said_of(ground, "window")) == ([None], [None])
+    assert "not its own" in ground.log[-1]
+
+
+@LINUX
+def test_a_lock_that_is_claimed_and_that_the_system_does_not_show_is_not_believed(ground: Ground, stack: ExitStack) -> None:
+    bare = stranger(stack, "")
+    held = stranger(
+        stack,
+        f"sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})\nfrom app.system import seccomp\nseccomp.install('engine')",
+    )
+    for child, level in ((bare, "guarded"), (held, "kernel")):
+        ground.pids["engine"] = child.pid
+        ground.watch.locked("engine", Locks("engine", child.pid, "", "", 7, hidden=True, open=()).fields())
+        (said,) = said_of(ground, "engine")
+        assert Locks.of(said).level == level
+    gone = Locks("engine", 2**22 - 1, "", "", 7, hidden=True, open=())
+    ground.pids["engine"] = gone.pid
+    ground.watch.locked("engine", gone.fields())
+    assert Locks.of(said_of(ground, "engine")[0]).level == "guarded"
 
 
 def processes(ground: Ground) -> list[dict[str, Any]]:
