@@ -75,10 +75,12 @@ def _destinations(options: Namespace, client: ControlClient) -> int:
     view = client.network()
     rows = [
         (
-            f"{each.host}:{each.port}", text.plain(", ".join(each.accounts)) or "removed",
+            f"[{each.host}]:{each.port}" if ":" in each.host else f"{each.host}:{each.port}",
+            text.plain(", ".join(each.accounts)) or "removed",
             "given to a local program" if each.local else each.purpose,
             str(each.connections), text.size(each.bytes_out), text.size(each.bytes_in),
-            text.when(each.last_us) if each.last_us else "never", text.plain(each.issuer) or "no TLS",
+            text.when(each.last_us) if each.last_us else "never",
+            text.plain(each.issuer) or ("no TLS" if each.scheme == "http" else "-"),
         )
         for each in view.destinations
     ]  # fmt: skip
