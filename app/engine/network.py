@@ -6,7 +6,6 @@ Everything shown comes from a measurement or a record of this run; a layer that 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -19,10 +18,11 @@ from app.core import chain
 from app.core.errors import AppError
 from app.core.events import EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested
 from app.core.ids import call_id, call_id_bytes
-from app.core.records import DestinationUse, EgressRecord, RefusedAttempt
+from app.core.records import AuditEntry, DestinationUse, EgressRecord, RefusedAttempt
 from app.egress import tripwire, witness
 from app.egress.door import Ended, Opened, Purpose
 from app.egress.tripwire import Trip
+from app.engine.declared import COMMANDS, Declared
 from app.engine.lifeline import Lifeline
 from app.engine.status import Status
 from app.store import audit, egress
@@ -34,7 +34,6 @@ _SHOWN: Final = 50
 _SETTLE_S: Final = 0.7
 _REPORT_DOMAIN: Final = b"gatehouse-network-report-v1\0"
 _REPORT_ROWS: Final = 5_000
-_EXPLAINS_S: Final = 30
 
 
 class Network:
@@ -47,6 +46,7 @@ class Network:
         self._open: Final[dict[int, EgressRecord]] = {}
         self._waiting: list[dict[str, Any]] = []
         self._told_mismatches: set[str] = set()
+        self._declared: Final = Declared()
         self._level = ""
 
     def begin(self) -> None:
@@ -171,7 +171,7 @@ class Network:
         mismatches = stored.mismatches(set(self._open))
         if len(stored.records) != facts["opened"]:
             mismatches.append(f"The keeper made {facts['opened']} connections, {len(stored.records)} are recorded.")
-        strange = [_stranger(each) for each in facts["unexplained"]] + _silent_changes(facts, stored.commands)
+        strange = [_stranger(each) for each in facts["unexplained"]] + self._declared.silent(facts, stored.commands, self._now_us())
         self._note(level, reason, mismatches, strange)
         uses = {(use.host, use.port, use.local): use for use in _with_live(stored.uses, stored.records, facts["live"], from_us)}
         destinations = _destinations(
@@ -234,14 +234,11 @@ class Network:
         threads, since_us, first = self._status.need().threads, int(facts["started_us"]), int(facts["first"])
         run_id = call_id_bytes(call_id(max(0, since_us - 3_600_000_000), 0))  # an hour for a clock that was set back
         from_id = call_id_bytes(call_id(from_us, 0))
+        commands_us = self._declared.wants(facts)
 
         def read() -> _Stored:
             with threads.store.read() as connection:
-                commands = [
-                    (entry.kind, str(detail.get("destination", "")), entry.at_us)
-                    for entry in audit.page(connection, 500)
-                    if entry.kind in ("provider.added", "provider.removed") and isinstance(detail := entry.body.get("detail"), dict)
-                ]
+                commands = audit.since(connection, COMMANDS, commands_us) if commands_us is not None else []
                 return _Stored(
                     egress.since(connection, first),
                     egress.ledger(connection, first, run_id),
@@ -324,7 +321,7 @@ class _Stored:
         uses: list[Any],
         refused: list[RefusedAttempt],
         names: list[Any],
-        commands: list[tuple[str, str, int]],
+        commands: list[AuditEntry],
         removed: tuple[int, int, int],
     ) -> None:
         self.records, self.ledger, self.uses, self.refused = records, ledger, uses, refused
@@ -446,23 +443,6 @@ def _used(view: contract.DestinationView, use: Any) -> contract.DestinationView:
         view, connections=use.connections, bytes_out=use.bytes_out, bytes_in=use.bytes_in, last_us=use.last_us, tls=use.tls,
         issuer=use.issuer, issuer_changed=use.issuer_changed,
     )  # fmt: skip
-
-
-def _silent_changes(facts: dict[str, Any], commands: list[tuple[str, str, int]]) -> list[str]:
-    """Changes of the declared list, as the keeper saw them, that no command of a person explains."""
-    found = []
-    for change in facts["changes"]:
-        if change["as_before"] or abs(time.time_ns() // 1000 - int(change["at_us"])) < 2_000_000:
-            continue  # its entry may still be on the way
-        kind = f"provider.{change['change']}"
-        near = any(
-            known == kind and destination == change["destination"] and abs(at_us - int(change["at_us"])) < _EXPLAINS_S * 1_000_000
-            for known, destination, at_us in commands
-        )
-        if not near:
-            verb = "added" if change["change"] == "added" else "removed"
-            found.append(f"{change['destination']} was {verb} for “{change['account']}” without a command.")
-    return found
 
 
 def _stranger(each: dict[str, Any]) -> str:

@@ -95,6 +95,16 @@ def find(
     return entries, lower + 1 if older else None
 
 
+def since(connection: Connection, kinds: Sequence[str], at_us: int) -> list[AuditEntry]:
+    """All entries of these kinds since then, newest first, however much else the log holds."""
+    found, before = list[AuditEntry](), None
+    while True:
+        entries, before = find(connection, SEARCHED, before, kinds=kinds)
+        found += [entry for entry in entries if entry.at_us >= at_us]
+        if before is None or all(older.at_us < at_us for older in page(connection, 1, before)):
+            return found
+
+
 def one(connection: Connection, seq: int) -> AuditEntry | None:
     row = connection.exec_driver_sql("SELECT seq, body, hash FROM audit WHERE seq = ?", (seq,)).first()
     return None if row is None else _entry(*row)

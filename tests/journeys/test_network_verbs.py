@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
-from tests.gateway import Gateway, gateway
+from app.control.client import ControlClient
+from app.core.errors import AppError
+from tests.gateway import Gateway, gateway, wait_for
 from tests.upstream import Upstream, upstream
 
 
@@ -86,3 +89,23 @@ def test_with_an_administrators_eyes_three_books_agree(running: Gateway) -> None
         books = control.network().books
     assert books.hidden == ()
     assert books.records == books.keeper >= books.seen > 0
+
+
+def test_a_long_log_does_not_make_a_provider_look_as_if_nobody_had_added_it(running: Gateway) -> None:
+    """Its entry is far back then; and after a crash of the engine it must be found again."""
+    running.client("blocked")
+    with running.control() as control:
+        for number in range(520):
+            (control.unblock_client if number % 2 else control.block_client)("blocked")
+        assert control.network().unexplained == ()
+        pid = next(each.pid for each in control.network().processes if each.role == "engine")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: another_engine(control, pid), "the engine to come back", 60)
+        assert control.network().unexplained == ()
+
+
+def another_engine(control: ControlClient, pid: int) -> bool:
+    try:
+        return any(each.role == "engine" and each.pid != pid for each in control.network().processes)
+    except AppError:
+        return False
