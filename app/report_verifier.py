@@ -3,7 +3,8 @@
     python verify.py [FOLDER] [--key KEY] [--json]
 
 FOLDER is a report (by default the folder this file lies in). KEY is the public key that signed it, as its owner reads it off an exported
-audit log of the same time (checkpoints.jsonl names it); without it the check says that the report is whole, not whose it is.
+audit log of the same time (checkpoints.jsonl names it); without it the check says that the report is whole, not whose it is. The copy of
+this file in a folder comes from whoever made the folder: to check a stranger's report, use a copy from elsewhere (`gatehouse verify`).
 
 Exit codes: 0 intact, 1 tampered, 2 incomplete (no key was given to compare with), 3 bad input (this is no report).
 

@@ -236,6 +236,17 @@ def test_another_period_is_asked_of_the_engine_and_shown_when_it_came(served: Se
     assert last == f"/v0/network?from={leaving.begins('today', page._now[0])}"
 
 
+def test_the_longer_a_look_takes_the_rarer_it_is(served: Server, desk: Desk, wait: Wait) -> None:
+    served.delays_s["/v0/network"] = 0.5
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None)
+    assert page._watch.interval() >= 5_000
+    served.delays_s.clear()
+    page._ask()
+    wait(lambda: page._watch.interval() < 5_000)
+
+
 def test_the_tabs_show_another_systems_commands_and_a_copy_is_of_what_is_shown(served: Server, desk: Desk, wait: Wait) -> None:
     desk.window.open_page("network")
     page: Any = desk.window.page()

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
-from PySide6.QtCore import QTimer, Slot
+from PySide6.QtCore import QElapsedTimer, QTimer, Slot
 from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.control import report
@@ -30,6 +30,7 @@ from app.gui.widgets import Button, Card, CardHead, EmptyState, Pill, Status, cl
 from app.gui.words import tr
 
 EVERY_MS: Final = 3_000
+_SHARE: Final = 10  # a look at a run of a million requests takes seconds: at most this part of the time is spent on it
 REFUSED_SHOWN: Final = 3
 
 
@@ -78,6 +79,7 @@ class NetworkPage(Page):
         self._view: NetworkView | None = None
         self._words: Words | None = None
         self._asking = False
+        self._took = QElapsedTimer()
         self._asked: Period = "start"
         self.remark.setText(tr("What leaves this machine, and proof of what does not"))
         self._try = Button(tr("Try to leak"), parent=self)
@@ -266,12 +268,14 @@ class NetworkPage(Page):
     def _ask(self) -> None:
         if not self._asking and self.isVisible() and self._state.live:
             self._asking = True
+            self._took.start()
             period = PERIODS[self._period.index()]
             since = leaving.begins(period, self._now[0])
             self.session.look("network", lambda client: client.network(since), partial(self._on_view, period), self._on_failed)
 
     def _on_view(self, period: Period, view: NetworkView) -> None:
         self._asking = False
+        self._watch.setInterval(max(EVERY_MS, self._took.elapsed() * _SHARE))
         if period != PERIODS[self._period.index()]:
             self._ask()  # another was chosen meanwhile
             return
