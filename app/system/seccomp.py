@@ -8,6 +8,7 @@ A filter is inherited by threads and children and outlives exec. Two of them:
   `sendmsg`, where a filter cannot see it. Of `setsockopt` only the options of sockets and of TCP are left: a source route (`IP_OPTIONS`,
   `IPV6_RTHDR`) sends the packets of a connected descriptor to another host. `request_key` has root ask the resolver for any name. In
   a new namespace a process has every capability, so none is made; `clone3` hides its flags from a filter, and libc then takes `clone`.
+  A tunnel that an administrator gave to this user (`/dev/net/tun`) takes packets of one's own making, a terminal takes typed words.
 - `window`: unix sockets (screen, session bus) and netlink (how Qt lists interfaces), nothing else.
 
 Sources: seccomp(2), linux/filter.h, linux/seccomp.h, the kernel's syscall tables for x86_64 and for the generic set that arm64 uses.
@@ -32,6 +33,7 @@ _UNIX, _NETLINK, _STREAM = 1, 16, 1
 _SOCK_TYPE_MASK: Final = 0xF
 _SOL_SOCKET, _SOL_TCP = 1, 6
 _SO_BINDTODEVICE, _TCP_ULP = 25, 31  # another interface; another protocol in TCP's place
+_DEVICES: Final = (0x400454CA, 0x5412, 0x541C)  # TUNSETIFF: packets of one's own making; TIOCSTI, TIOCLINUX: keys typed into a terminal
 _NEW_NAMESPACES: Final = 0x7E020000  # CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET
 
 
@@ -51,6 +53,7 @@ MACHINES: Final[Mapping[str, Machine]] = {
             "socket": 41, "connect": 42, "sendto": 44, "sendmsg": 46, "bind": 49, "socketpair": 53, "execve": 59, "ptrace": 101,
             "sendmmsg": 307, "process_vm_readv": 310, "process_vm_writev": 311, "seccomp": 317, "bpf": 321, "execveat": 322,
             "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_getfd": 438, "setsockopt": 54, "clone": 56,
+            "ioctl": 16,
             "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "setns": 308, "userfaultfd": 323, "clone3": 435,
         },
         second_abi=True,
@@ -61,6 +64,7 @@ MACHINES: Final[Mapping[str, Machine]] = {
             "socket": 198, "socketpair": 199, "bind": 200, "connect": 203, "sendto": 206, "sendmsg": 211, "execve": 221, "ptrace": 117,
             "sendmmsg": 269, "process_vm_readv": 270, "process_vm_writev": 271, "seccomp": 277, "bpf": 280, "execveat": 281,
             "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_getfd": 438, "setsockopt": 208, "clone": 220,
+            "ioctl": 29,
             "add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97, "setns": 268, "userfaultfd": 282, "clone3": 435,
         },
         second_abi=False,
@@ -184,7 +188,7 @@ def _engine(machine: Machine) -> bytes:
     a = _begin(machine, "engine")
     a.jump(_JUMP_EQUAL, machine.numbers["socket"], "refuse")
     a.jump(_JUMP_EQUAL, machine.numbers["clone3"], "absent")
-    for name in ("sendto", "sendmsg", "sendmmsg", "socketpair", "setsockopt", "clone"):
+    for name in ("sendto", "sendmsg", "sendmmsg", "socketpair", "setsockopt", "clone", "ioctl"):
         a.jump(_JUMP_EQUAL, machine.numbers[name], name)
     a.end(_ALLOW)
     a.place("sendto")
@@ -221,7 +225,11 @@ def _engine(machine: Machine) -> bytes:
     a.place("clone")
     a.load(_low(0))
     a.jump(_JUMP_SET, _NEW_NAMESPACES, "refuse", "allow")
-    return _finish(a)
+    a.place("ioctl")
+    a.load(_low(1))
+    for request in _DEVICES:
+        a.jump(_JUMP_EQUAL, request, "refuse")
+    return _finish(a)  # begins with "allow"
 
 
 def _window(machine: Machine) -> bytes:

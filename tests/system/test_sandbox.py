@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 ATTEMPTS = r"""
-import ctypes, errno, json, os, socket, struct, subprocess, sys, threading
+import ctypes, errno, fcntl, json, os, socket, struct, subprocess, sys, threading
 sys.path.insert(0, sys.argv[1])
 role, port = sys.argv[2], int(sys.argv[3])
 listener = socket.create_server(("127.0.0.1", 0))
@@ -115,6 +115,8 @@ if role == "engine":
     attempt("source route, IPv6", lambda: client6.setsockopt(socket.IPPROTO_IPV6, 57, SEGMENTS))
     attempt("another interface", lambda: client.setsockopt(socket.SOL_SOCKET, 25, b"lo\0"))
     attempt("another protocol", lambda: client.setsockopt(socket.IPPROTO_TCP, 31, b"tls"))
+    attempt("tunnel", lambda: fcntl.ioctl(os.open("/dev/null", os.O_RDWR), 0x400454CA, bytes(40)))
+    attempt("typing into a terminal", lambda: fcntl.ioctl(0, 0x5412, b"x"))
     attempt("new namespace", raw(272, 0x10000000))
     attempt("new namespace for a child", lambda: fork_in_namespace())
     attempt("look-up by the kernel", raw(249, b"dns_resolver", b"leak.invalid", b"", 0))
@@ -326,6 +328,8 @@ def test_the_filter_decides_the_same_on_both_processors(machine: str) -> None:
     assert of_engine("setsockopt", 5, 6, 1) == "allow"  # TCP_NODELAY
     for level, option in ((0, 4), (41, 57), (41, 6), (1, 25), (6, 31), (17, 1), (58, 1), (263, 1), (284, 1)):
         assert of_engine("setsockopt", 5, level, option) == "refuse", (level, option)
+    for request, verdict in ((0x400454CA, "refuse"), (0x5412, "refuse"), (0x541C, "refuse"), (0x5421, "allow"), (0x5401, "allow")):
+        assert of_engine("ioctl", 5, request) == verdict
     for name in ("io_uring_setup", "io_uring_enter", "io_uring_register"):
         assert of_engine(name) == "absent"
         assert window.judge(made.audit, n[name]) == "absent"
