@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -68,7 +68,23 @@ def hide(body: bytes, members: Mapping[str, msgspec.Raw], choice: Choice, pseudo
     """`body` without what identifies; `members` are its top-level members. Every other byte stays as it is."""
     if choice == "pass" or _ALL.isdisjoint(members):
         return Hidden(body, ())
-    return _removed(body, members) if choice == "remove" else _replaced(body, members, pseudonyms, client)
+    once, once_members = _once(body, members, _ALL.intersection(members))
+    found = _removed(once, once_members) if choice == "remove" else _replaced(once, once_members, pseudonyms, client)
+    if found.names or once == body:
+        return found
+    return Hidden(found.body, tuple(name for name in (*_WHOLE, "metadata", "client_metadata", "prompt_cache_key") if name in members))
+
+
+def _once(body: bytes, members: Mapping[str, msgspec.Raw], names: Iterable[str]) -> tuple[bytes, Mapping[str, msgspec.Raw]]:
+    """`body` with each name once, the last value winning as in `members`: what a name held at first would leave unseen. In `metadata`
+    likewise."""
+    if places(body, members, dict.fromkeys(names, b"")) is None:
+        body = _encode(members)
+    inner = _inner(members)
+    if inner is not None and places(bytes(members["metadata"]), inner, {"user_id": b""}) is None:
+        body = rewrite(body, members, {"metadata": _encode(inner)})
+        members = _object(body)
+    return body, members
 
 
 def _replaced(body: bytes, members: Mapping[str, msgspec.Raw], pseudonyms: Pseudonyms, client: str) -> Hidden:
@@ -88,9 +104,9 @@ def _replaced(body: bytes, members: Mapping[str, msgspec.Raw], pseudonyms: Pseud
         names.append("client_metadata")
     if _holds(members, "prompt_cache_key"):
         told = _anything(members["prompt_cache_key"])
-        if isinstance(told, str):
-            values["prompt_cache_key"] = _encode(pseudonyms.of_value(client, told))
-            names.append("prompt_cache_key")
+        text = told if isinstance(told, str) else bytes(members["prompt_cache_key"]).decode("utf-8", "replace")
+        values["prompt_cache_key"] = _encode(pseudonyms.of_value(client, text))
+        names.append("prompt_cache_key")
     return Hidden(rewrite(body, members, values), tuple(names))
 
 
@@ -108,14 +124,18 @@ def _removed(body: bytes, members: Mapping[str, msgspec.Raw]) -> Hidden:
 
 def _user_id(members: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw] | None:
     """The members of `metadata` when one of them is a `user_id` that says something."""
+    inner = _inner(members)
+    return inner if inner is not None and _holds(inner, "user_id") else None
+
+
+def _inner(members: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw] | None:
     raw = members.get("metadata")
     if raw is None:
         return None
     try:
-        inner = _object(raw)
+        return _object(raw)
     except msgspec.DecodeError:
         return None
-    return inner if _holds(inner, "user_id") else None
 
 
 def _holds(members: Mapping[str, msgspec.Raw], name: str) -> bool:

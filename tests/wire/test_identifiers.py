@@ -115,11 +115,25 @@ def test_what_identifies_nobody_is_not_touched(body: bytes) -> None:
         b'{"model":"m","user":12345}',
         b'{"model":"m","client_metadata":"secret"}',
         b'{"model":"m","client_metadata":["secret"]}',
+        b'{"model":"m","prompt_cache_key":{"device":"secret"}}',
+        b'{"model":"m","prompt_cache_key":["secret"]}',
+        b'{"model":"m","prompt_cache_key":12345}',
+        b'{"model":"m","user":"secret","user":null}',
+        b'{"user":"secret","model":"m","us\\u0065r":""}',
+        b'{"model":"m","safety_identifier":"secret","safety_identifier":{}}',
+        b'{"model":"m","client_metadata":{"x":"secret"},"client_metadata":[]}',
+        b'{"model":"m","metadata":{"user_id":"secret"},"metadata":null}',
+        b'{"model":"m","metadata":{"user_id":"secret"},"metadata":{"team":"blue"}}',
+        b'{"model":"m","metadata":{"user_id":"secret","user_id":null}}',
+        b'{"model":"m","metadata":{"us\\u0065r_id":"secret","team":"blue","user_id":""}}',
     ],
 )
 @pytest.mark.parametrize("choice", ["pseudonym", "remove"])
 def test_no_spelling_gets_past(body: bytes, choice: str) -> None:
-    found = hidden(body, choice).body
+    hid = hidden(body, choice)
+    found = hid.body
+    assert hid.names
+    assert b"secret" not in found
     told = json.loads(found)
     for value in ("a", "b", "secret", 12345):
         assert value not in json.dumps(told).replace("model", "").split('"')
