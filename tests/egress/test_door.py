@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -111,16 +110,15 @@ def test_a_keeper_that_is_gone_reads_as_stopping(up: Upstream, error: Exception)
 
 def test_leaving_while_the_keeper_dials_gives_the_late_socket_back(up: Upstream) -> None:
     keeper = keeper_for(up)
-    keeper.slow_s = 0.1
+    keeper.slow_s = 0.5
 
     async def story(door: Door, keeper: StandInKeeper, ended: list[Ended]) -> None:
         opening = asyncio.ensure_future(door.open("acme"))
         await asyncio.sleep(0.02)
-        began = time.perf_counter()
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
-        assert time.perf_counter() - began < 0.05
+        assert not keeper.open, "the dial goes on"
         await door.settled()
         await door.settled()
         assert keeper.closed == [1]

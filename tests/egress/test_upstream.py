@@ -340,7 +340,11 @@ def test_waiting_is_as_long_as_asked_also_when_the_calls_differ(up: Provider) ->
         for seconds in (0.2, 0.03, 0.1, 0.01):
             began = time.perf_counter()
             assert await reply.chunk_within(seconds) is None
-            assert seconds - 0.005 <= time.perf_counter() - began < seconds + 0.1
+            assert time.perf_counter() - began >= seconds - 0.005
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reply.chunk_within(60), 0.01)
+        async with asyncio.timeout(30):  # not the minute of the call before
+            assert await reply.chunk_within(0.01) is None
         reply.abort()
 
     play(up, story)
@@ -373,9 +377,8 @@ def test_closing_ends_everything_and_later_requests_are_told(up: Provider) -> No
         waiting = asyncio.ensure_future(running.chunk())
         asking = asyncio.ensure_future(world.chat("fault/silent"))
         await asyncio.sleep(0.05)
-        began = time.perf_counter()
-        await world.client.close()
-        assert time.perf_counter() - began < 0.3
+        async with asyncio.timeout(10):
+            await world.client.close()
         for task in (waiting, asking):
             with pytest.raises(AppError, match="draining"):
                 await task

@@ -136,5 +136,5 @@ def test_quit_leaves_no_process_behind(tmp_path: Path, up: Upstream) -> None:
     assert {"keeper", "engine"} <= set(pids)
     began = time.monotonic()
     assert one.stop() == 0
-    assert time.monotonic() - began < 6
-    wait_for(lambda: not any(alive(pid) for pid in pids.values()), "no process of ours", 2)
+    assert time.monotonic() - began < 20
+    wait_for(lambda: not any(alive(pid) for pid in pids.values()), "no process of ours", 20)

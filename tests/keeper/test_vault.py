@@ -232,7 +232,7 @@ def test_no_child_with_a_question_on_the_screen_is_left_behind(tmp_path: Path) -
         started = time.monotonic()
         made.process.send_signal(signal.SIGTERM)
         assert made.exited() == 0
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         assert not vault_children(made.process.pid)
 
 

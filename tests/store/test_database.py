@@ -209,7 +209,7 @@ def test_another_program_that_holds_the_database_is_waited_for_and_then_named(da
             pass
         assert caught.value.code == "store_unavailable"
         assert "Another program" in caught.value.message
-        assert time.monotonic() - began < 8
+        assert time.monotonic() - began < 60
         with store.read() as connection:  # reading goes on meanwhile
             assert ledger.page(connection, 10) == rows(1)
         other.execute("ROLLBACK")

@@ -285,7 +285,7 @@ def test_a_peer_that_reads_nothing_does_not_hold_the_sender_for_ever(monkeypatch
     with pytest.raises(OSError, match=r".*"):
         while True:
             left.send({"op": "x", "text": "y" * 100_000})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert left.receive() is None, "half a frame is out: the channel is over"
     theirs.close()
 

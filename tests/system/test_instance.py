@@ -95,7 +95,7 @@ def test_after_a_clean_end_the_next_starts_at_once(paths: Paths) -> None:
         assert paths.instance.exists()
         instance.close()
         assert not paths.instance.exists()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
 
 
 def test_what_a_killed_one_left_is_taken_over(paths: Paths, holders: list[subprocess.Popen[str]]) -> None:

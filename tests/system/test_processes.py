@@ -136,7 +136,7 @@ def test_a_child_that_hangs_is_made_to_end(tmp_path: Path) -> None:
         time.sleep(0.01)
     started = time.monotonic()
     made.end(0.1, 0.1)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     assert made.wait(0)
     time.sleep(0.05)
     assert codes == [-signal.SIGKILL]
