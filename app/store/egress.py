@@ -90,7 +90,10 @@ _REMOVED: Final = f"""
 SELECT coalesce(sum(removed_headers), 0), coalesce(sum(removed_headers > 0 OR instr(dropped, '{HIDDEN}') > 0), 0),
     coalesce(sum((length(dropped) - length(replace(dropped, '{HIDDEN}', ''))) / {len(HIDDEN)}), 0)
 FROM exchanges WHERE id >= ?"""  # noqa: S608 - a constant of ours
-_LAST: Final = "SELECT max(coalesce((SELECT max(connection) FROM egress), 0), coalesce((SELECT max(connection) FROM exchanges), 0))"
+# Its own record of a connection may have been lost in a crash, the exchanges on it were replayed: they are among the newest ones.
+_LAST: Final = """
+SELECT max(coalesce((SELECT max(connection) FROM egress), 0),
+    coalesce((SELECT max(connection) FROM (SELECT connection FROM exchanges ORDER BY id DESC LIMIT 10000)), 0))"""
 
 
 def put(connection: Connection, records: Iterable[EgressRecord]) -> None:
