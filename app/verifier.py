@@ -87,6 +87,7 @@ ADVICE: Final[dict[str, str]] = {
     "missing checkpoints": f"Somebody with the database's key removed them. {_COMPARE}",
     "unconfirmed": "A restore is in the log that this machine's vault knows nothing of. Confirm it only if it was yours.",
     "ledger": "Somebody with the database's key changed rows of the ledger. Compare them with an older export or a backup.",
+    "damaged": "A failing disk does that, or somebody without the database's key. Copy the file away as it is, then put a backup back.",
     "no key": "The vault no longer holds the key that signs this log. Restore it, or confirm to go on with a new one.",
     "no anchor": "The vault does not say how far the log had come, so entries missing at its end would not show.",
     "unsigned": "Nothing is signed here yet.",

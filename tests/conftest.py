@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import disks
 from tests.upstream import Upstream, upstream
 
 
@@ -29,6 +30,12 @@ def data_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    yield from disks.small_disk(tmp_path / "small")
 
 
 @pytest.fixture

@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from app.control.client import ControlClient
+from app.core.secret import Secret
+from app.keeper.sealing import ENGINE_LABELS, derived
+from app.keeper.strongbox import Strongbox
+from app.system.keyrings import Keyring
 from app.system.paths import Paths
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,6 +81,13 @@ class Gateway:
     def client(self, name: str = "tests") -> str:
         with self.control() as control:
             return control.add_client(name).key
+
+    def keys(self) -> dict[str, bytes]:
+        """What the vault gives to the engine, by its uses. Only with a passphrase."""
+        paths, passphrase = Paths(self.folder), Secret(self.passphrase.read_text().strip())
+        opened = Strongbox(paths, Keyring(None, "none"), default_folder=False).open("auto", prompt=False, passphrase=passphrase)
+        assert opened.master is not None
+        return {label: derived(opened.master, label) for label in ENGINE_LABELS}
 
     def pids(self) -> dict[str, int]:
         """Process ids by role: keeper, engine, gui, vault (those that run)."""

@@ -37,7 +37,8 @@ SEAL_S: Final = 60.0
 SEAL_ENTRIES: Final = 1_000
 REMEMBER_S: Final = 60.0
 SOON_S: Final = 1.0
-AGAIN_S: Final = 60.0
+AGAIN_S: Final = 60.0  # the vault, which may have to ask a person
+SOON_AGAIN_S: Final = 5.0  # a disk, which may have room again
 PRUNE_EVERY_S: Final = 86_400.0
 KEEP_DAYS: Final = 365
 _DAY_US: Final = 86_400_000_000
@@ -91,6 +92,7 @@ class Auditor:
         self._pruned_s = 0.0
         self._held: Finding | None = None
         self._trouble = "The vault was not asked yet."
+        self._again_s = AGAIN_S
         self._verdict: contract.AuditVerdict | None = None
         self._progress: tuple[int, int] | None = None
         self._verifying = asyncio.Lock()
@@ -107,12 +109,12 @@ class Auditor:
         await self._threads.read(lambda: Signer.fresh(0))  # imports the ciphers off the loop
         asked_s: float | None = None
         while True:
-            if self._trouble and (asked_s is None or time.monotonic() - asked_s > AGAIN_S):
+            if self._trouble and (asked_s is None or time.monotonic() - asked_s > self._again_s):
                 asked_s = time.monotonic()
                 await self._guarded(self._open)
                 await self._guarded(self._check)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SEAL_S / 4):
+                async with asyncio.timeout(self._again_s if self._trouble else SEAL_S / 4):
                     await self._wake.wait()
             await asyncio.sleep(SOON_S)
             self._wake.clear()
@@ -133,6 +135,7 @@ class Auditor:
         except AppError as error:
             _log.warning("audit log: %s", error)
             self._trouble = error.sentence() if self._signer is None else self._trouble
+            self._again_s = AGAIN_S if error.code.startswith("vault_") else SOON_AGAIN_S
 
     async def _choices(self) -> None:
         with contextlib.suppress(AppError):
@@ -242,9 +245,14 @@ class Auditor:
         return said
 
     async def _check(self) -> None:
-        """After a start, without haste: most of the time is left to requests."""
+        """After a start, without haste: most of the time is left to requests. What cannot be read at all is a finding too."""
         if self._verdict is None:
-            await self._judge(pause_s=0.02)
+            try:
+                await self._judge(pause_s=0.02)
+            except AppError as error:
+                if error.code != "store_unavailable" or error.retry_after_s is not None:
+                    raise
+                self._hold("damaged", 0, error.sentence())
 
     async def _judge(self, pause_s: float) -> contract.AuditVerdict:
         async with self._verifying:

@@ -305,7 +305,7 @@ class Gateway:
                 opened.recorder.refused(error.code, draft.client)
             elif error.code in safety.CODES:
                 opened.recorder.turned_away("gateway", error.code)
-            if not draft.journaled and not draft.closed and (draft.client or opened.recorder.may_record_refusal()):
+            if not draft.journaled and not draft.closed and opened.recorder.may_record_refusal(draft.client):
                 draft.fail(error)
                 draft.closed = True
                 try:

@@ -49,6 +49,7 @@ _log: Final = logging.getLogger(__name__)
 DRAIN_S: Final = 4.0
 FLUSH_S: Final = 0.8
 SIGN_S: Final = 1.0
+OPEN_AGAIN_S: Final = (1.0, 10.0)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -96,6 +97,7 @@ class _Engine:
         boot = self._boot
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._settled = asyncio.Event()
+        self._opening = False
         self._lifeline = Lifeline(self._channel, asyncio.get_running_loop(), self._told, self._lost)
         self._status = Status(boot, now_us(), now_us)
         self._bus = Bus(lambda: self._status.snapshot(self._bus.seq))
@@ -140,18 +142,35 @@ class _Engine:
         was_locked = status.asked_vault and before.state != "ready"
         status.vault = msgspec.convert(message, VaultView, strict=False)
         status.asked_vault = True
-        try:
-            if keys is not None and status.opened is None and status.failure is None:
-                await self._open({label: bytes.fromhex(key) for label, key in keys.items()})
-                if was_locked:
-                    self._note_opened(before)
-            elif status.opened is not None and status.vault.state != before.state:
-                status.opened.recorder.note(VaultChanged(state=status.vault.state, place=status.vault.place, before=before.state), "keeper")
-        except AppError as error:
-            _log.error("%s", error)
-            status.failure = error
+        if keys is not None and not self._opening:
+            self._opening = True
+            await self._open_when_possible({label: bytes.fromhex(key) for label, key in keys.items()})
+            if was_locked and status.opened is not None:
+                self._note_opened(before)
+        elif status.opened is not None and status.vault.state != before.state:
+            status.opened.recorder.note(VaultChanged(state=status.vault.state, place=status.vault.place, before=before.state), "keeper")
         self._settled.set()
         self._bus.changed()
+
+    async def _open_when_possible(self, keys: dict[str, bytes]) -> None:
+        """Until it is open, or is known not to open: a full disk gets room again, another program lets go of the database."""
+        status, (wait_s, most_s) = self._status, OPEN_AGAIN_S
+        while True:
+            try:
+                await self._open(keys)
+            except AppError as error:
+                if status.failure is None or str(status.failure) != str(error):
+                    _log.error("%s", error)
+                status.failure = error
+                self._settled.set()
+                self._bus.changed()
+                if error.retry_after_s is None:
+                    return
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, most_s)
+            else:
+                status.failure = None
+                return
 
     def _note_opened(self, before: VaultView) -> None:
         """Somebody unlocked the vault; what was refused before could not be written down until now."""
@@ -171,8 +190,13 @@ class _Engine:
         clients = Clients(keys["client-keys"], found.clients)
         recorder = Recorder(found.journal, threads, clients, now_us, self._recorded, self._problem)
         accounts = Accounts(self._lifeline, self._upstream, threads, recorder, now_us, self._bus.changed)
-        await self._lifeline.ask("number_after", {"number": found.last_connection})
-        await accounts.load(found.accounts)
+        try:
+            await self._lifeline.ask("number_after", {"number": found.last_connection})
+            await accounts.load(found.accounts)
+        except BaseException:
+            await loop.run_in_executor(None, found.journal.close)
+            await loop.run_in_executor(None, threads.close)
+            raise
         if found.crashed:
             recorder.note(CrashFound(interrupted=found.interrupted, journal=found.damage or "intact"), "gateway")
         recorder.note(GatewayStarted(version=__version__, port=self._boot.port, replayed=found.replayed), "gateway")

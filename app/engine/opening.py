@@ -47,6 +47,7 @@ def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) 
                 with store.write() as connection:
                     replayed = ledger.record(connection, left, now_us())
                 journal.committed([row.id for row in left])
+                journal.sync()
             # Nothing that needs SQLAlchemy, whose import would stand before the first answer.
             with store.first_look() as look:
                 newest = audit.last(look, (GatewayStarted.KIND, GatewayStopped.KIND))

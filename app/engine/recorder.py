@@ -2,7 +2,7 @@
 
 `opened` and `closed` write to the journal before they return; if that fails the exchange does not go on. Rows then wait for the store
 thread, which commits a batch at most every `BATCH_S` seconds, and the journal is trimmed after the commit. While the store cannot
-commit, `problem` says why, new requests get 503, and the recorder tries again every second until it can.
+commit or the journal cannot be written, `problem` says why, new requests get 503, and the recorder tries again every second until it can.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _log: Final = logging.getLogger(__name__)
 
 BATCH_S: Final = 0.25
 BATCH_ROWS: Final = 1_000
+MOST_ROWS: Final = 4_000  # in one transaction, after a time in which none was possible
 RETRY_S: Final = 1.0
 SYNC_S: Final = 1.0
 REFUSALS_S: Final = 60.0
@@ -108,8 +109,13 @@ class Recorder:
         self._wake = asyncio.Event()
         self._dirty = False
         self._stopping = False
-        self.problem = ""
+        self._store_problem = self._journal_problem = ""
         self.stops_on_problem = True
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be recorded, in a sentence, or ""."""
+        return self._journal_problem or self._store_problem
 
     def opened(self, row: Exchange) -> None:
         """Before the first byte goes to a provider. AppError store_unavailable: the exchange must not go out.
@@ -119,12 +125,26 @@ class Recorder:
         """
         if (self.problem and self.stops_on_problem) or len(self._waiting) > MOST_WAITING:
             raise self.unavailable()
-        self._journal.opened(row)
+        try:
+            self._journal.opened(row)
+        except AppError as error:
+            self._set_problem(journal=error.sentence())
+            raise self.unavailable() from error
         self._dirty = True
 
     def closed(self, row: Exchange) -> None:
-        """Before the last byte goes to the client. AppError store_unavailable: it must not go out."""
-        self._journal.closed(row)
+        """Before the last byte goes to the client. AppError store_unavailable: it must not go out.
+
+        An exchange that did go to a provider waits for the store also then, for it may have cost something.
+        """
+        try:
+            self._journal.closed(row)
+        except AppError as error:
+            if self._journal.is_open(row.id):
+                self._waiting.append(row)
+                self._wake.set()
+            self._set_problem(journal=error.sentence())
+            raise self.unavailable() from error
         self._dirty = True
         self._waiting.append(row)
         if not self._wake.is_set():
@@ -134,8 +154,13 @@ class Recorder:
         reason = self.problem or "The ledger cannot keep up."
         return AppError("store_unavailable", f"{reason} Requests are not passed on while they cannot be recorded.", retry_after_s=5)
 
-    def may_record_refusal(self) -> bool:
-        """Whether a request without a known key gets a row of its own: a flood of guesses must not fill the disk."""
+    def may_record_refusal(self, client: str) -> bool:
+        """Whether a refused request gets a row of its own. A flood of guessed keys must not fill the disk, and neither must a client
+        that asks again and again while nothing can be recorded."""
+        if client and not self.problem:
+            return True
+        if len(self._waiting) > MOST_WAITING:
+            return False
         now = self._now_us()
         earned = (now - self._refused_at_us) / 1e6 * REFUSED_ROWS_PER_S
         self._refused_at_us = now
@@ -227,12 +252,13 @@ class Recorder:
         self._stopping = True
         self._wake.set()
         self._settle_floods(every_us=0)
-        await self._commit()
+        while await self._commit() and self._waiting:
+            pass
         await self._sync()
         self._journal.close()
 
     async def _commit(self) -> bool:
-        rows, self._waiting = self._waiting, []
+        rows, self._waiting = self._waiting[:MOST_ROWS], self._waiting[MOST_ROWS:]
         events, self._events = self._events, []
         counts, self._hosts = self._hosts, {}
         left = _Left(self._egress, self._attempts, self._names)
@@ -253,10 +279,12 @@ class Recorder:
             if not isinstance(error, AppError):
                 _log.exception("a batch could not be recorded")
                 error = AppError("internal", "The ledger cannot be written; the log has the details.")
-            self._set_problem(error.sentence())
+            self._set_problem(store=error.sentence())
             return False
         self._seen.update(seen)
-        self._set_problem("")
+        self._set_problem(store="")
+        if self._waiting:
+            self._wake.set()
         if rows:
             self._journal.committed([row.id for row in rows])
         self._on_rows(rows)
@@ -284,14 +312,17 @@ class Recorder:
                 audit.append_all(connection, events)
 
     async def _sync(self) -> None:
-        if not self._dirty:
+        """Have the journal on the disk; when it could not be written, see whether it can be now."""
+        if not self._dirty and not self._journal_problem:
             return
         self._dirty = False
         try:
             await self._threads.write(self._journal.sync)
-        except AppError:
-            _log.warning("the journal could not be synced to the disk")
+        except AppError as error:
             self._dirty = True
+            self._set_problem(journal=error.sentence())
+        else:
+            self._set_problem(journal="")
 
     def _settle_floods(self, every_us: float = REFUSALS_S * 1e6) -> None:
         now = self._now_us()
@@ -303,7 +334,9 @@ class Recorder:
             elif not count and now - last_us >= REFUSALS_S * 1e6:
                 del self._floods[key]
 
-    def _set_problem(self, problem: str) -> None:
-        if problem != self.problem:
-            self.problem = problem
+    def _set_problem(self, *, store: str | None = None, journal: str | None = None) -> None:
+        before = self.problem
+        self._store_problem = self._store_problem if store is None else store
+        self._journal_problem = self._journal_problem if journal is None else journal
+        if self.problem != before:
             self._on_problem()

@@ -10,19 +10,26 @@ from typing import Final
 from app.core.errors import AppError
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+AGAIN_S: Final = 5.0
 _NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def refused(path: Path, error: OSError) -> AppError:
-    """store_unavailable when there is no room or the disk fails (it may end by itself); data_folder when the folder is at fault."""
+    """store_unavailable when there is no room or the disk fails; data_folder when the folder is at fault. All of it may end by itself,
+    so these have `retry_after_s`."""
     if error.errno in _NO_ROOM:
-        return AppError(
-            "store_unavailable", "The disk is full, so nothing more can be recorded.", "Free some space; Gatehouse goes on by itself."
-        )
+        return full()
     if error.errno == errno.EIO:
-        return AppError("store_unavailable", "The disk reports an error.", "Check the disk; Gatehouse goes on by itself.")
+        hint = "Check the disk; Gatehouse goes on by itself."
+        return AppError("store_unavailable", "The disk reports an error.", hint, retry_after_s=AGAIN_S)
     what = "cannot be written to" if error.errno in _NOT_OURS else "cannot be used"
-    return AppError("data_folder", f"{path.name} in the data folder {what}.", "Check that it exists, is yours and is not read-only.")
+    hint = "Check that it exists, is yours and is not read-only; Gatehouse goes on by itself."
+    return AppError("data_folder", f"{path.name} in the data folder {what}.", hint, retry_after_s=AGAIN_S)
+
+
+def full() -> AppError:
+    hint = "Free some space; Gatehouse goes on by itself."
+    return AppError("store_unavailable", "The disk is full, so nothing more can be recorded.", hint, retry_after_s=AGAIN_S)
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,15 +9,17 @@ from typing import Final
 import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.errors import AppError
+from app.store import disk
 
+_BY_ITSELF: Final = "Gatehouse goes on by itself."
 # By the beginning of SQLite's own name of the result code (sqlite.org/rescode.html).
 _SENTENCES: Final = (
-    ("SQLITE_FULL", "The disk is full, so nothing more can be recorded.", "Free some space; Gatehouse goes on by itself."),
-    ("SQLITE_IOERR_WRITE", "The disk does not take any more data.", "Free some space or check the disk; Gatehouse goes on by itself."),
-    ("SQLITE_READONLY", "The data folder cannot be written to.", "Make it writable again; Gatehouse goes on by itself."),
-    ("SQLITE_CANTOPEN", "The database file cannot be opened.", "Check that the data folder exists and belongs to you."),
-    ("SQLITE_BUSY", "Another program holds the database.", "Close it; Gatehouse goes on by itself."),
-    ("SQLITE_LOCKED", "Another program holds the database.", "Close it; Gatehouse goes on by itself."),
+    ("SQLITE_FULL", "The disk is full, so nothing more can be recorded.", f"Free some space; {_BY_ITSELF}"),
+    ("SQLITE_IOERR_WRITE", "The disk does not take any more data.", f"Free some space or check the disk; {_BY_ITSELF}"),
+    ("SQLITE_READONLY", "The data folder cannot be written to.", f"Make it writable again; {_BY_ITSELF}"),
+    ("SQLITE_CANTOPEN", "The database file cannot be opened.", f"Check that the data folder exists and belongs to you; {_BY_ITSELF}"),
+    ("SQLITE_BUSY", "Another program holds the database.", f"Close it; {_BY_ITSELF}"),
+    ("SQLITE_LOCKED", "Another program holds the database.", f"Close it; {_BY_ITSELF}"),
     ("SQLITE_NOTADB", "The database is damaged and cannot be read.", "Put a backup back. The damaged file is left as it is."),
     ("SQLITE_CORRUPT", "A part of the database is damaged.", "Put a backup back. The damaged file is left as it is."),
     ("SQLITE_IOERR", "The disk reports an error.", "Check the disk; put a backup back if the file is damaged."),
@@ -45,7 +47,8 @@ def ours(error: BaseException) -> AppError:
     name = _name(error)
     for beginning, message, hint in _SENTENCES:
         if name.startswith(beginning):
-            return AppError("store_unavailable", message, hint)
+            again = disk.AGAIN_S if hint.endswith(_BY_ITSELF) else None
+            return AppError("store_unavailable", message, hint, retry_after_s=again)
     return AppError("internal", f"The database refused a statement ({name or type(error).__name__}).", "Please report this.")
 
 

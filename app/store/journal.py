@@ -73,7 +73,9 @@ class Journal:
             folder.mkdir(mode=0o700, exist_ok=True)
             held = locks.hold(folder / "lock")
             if held is None:
-                raise AppError("store_unavailable", "Another Gatehouse is using this data folder.", "Quit it first.")
+                raise AppError(
+                    "store_unavailable", "Another Gatehouse is using this data folder.", "Quit it first.", retry_after_s=disk.AGAIN_S
+                )
             try:
                 found = replay.read(folder, key)
             except BaseException:
@@ -105,6 +107,11 @@ class Journal:
             self._append(record).ids.add(row.id)
             self._open.pop(row.id, None)
 
+    def is_open(self, identifier: str) -> bool:
+        """Whether "opened" was written for this exchange and "closed" was not."""
+        with self._lock:
+            return identifier in self._open
+
     def committed(self, ids: Iterable[str]) -> None:
         """Note that these rows are in the ledger, for good. Never raises: a journal that cannot say so is only read longer at start."""
         done = list(ids)
@@ -118,9 +125,15 @@ class Journal:
                     self._append(of_list(COMMITTED, done[start : start + _IDS_AT_ONCE]))
 
     def sync(self) -> None:
-        """Wait until all that was written is on the disk, then remove the segments nobody needs. AppError store_unavailable."""
+        """Wait until all that was written is on the disk, then remove the segments nobody needs.
+
+        AppError store_unavailable; also when the last write failed and the next one would. So this tells when there is room again.
+        """
         with self._sync_lock:
             try:
+                with self._lock:
+                    if self._current is None:
+                        self._begin()
                 self._flush()
                 self._trim()
             except OSError as error:
@@ -273,4 +286,4 @@ def _write(descriptor: int, data: bytes) -> None:
 
 def _unwritten(folder: Path, error: OSError) -> AppError:
     refused = disk.refused(folder, error)
-    return AppError("store_unavailable", refused.message, refused.hint)
+    return AppError("store_unavailable", refused.message, refused.hint, retry_after_s=refused.retry_after_s)

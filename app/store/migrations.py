@@ -51,6 +51,8 @@ def back_up(path: Path, connect: Callable[[Path], sqlcipher3.Connection], versio
 
     AppError store_unavailable when there is no room, or when the copy does not check out: then nothing has been changed.
     """
+    if shutil.disk_usage(path.parent).free < path.stat().st_size:
+        raise disk.full()
     target = path.with_name(f"{path.name}.before-{version + 1}")
     part = target.with_name(target.name + ".part")
     source = connect(path)

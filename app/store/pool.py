@@ -100,6 +100,8 @@ def _translated() -> Iterator[None]:
         with failures.translated():
             yield
     except PoolTimeout as error:
-        raise AppError("store_unavailable", "Too many queries are waiting for the database.", "Try again in a moment.") from error
+        raise AppError(
+            "store_unavailable", "Too many queries are waiting for the database.", "Try again in a moment.", retry_after_s=WAIT_S
+        ) from error
     except SQLAlchemyError as error:
         raise failures.ours(error.orig if isinstance(error, DBAPIError) and error.orig else error) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,43 +13,11 @@ from app.core.errors import AppError
 from app.core.records import Exchange
 from app.store import audit, ledger
 from app.store.journal import Journal
+from tests.disks import fill
 from tests.store.rows import KEY, NOW_US, opened, row
 from tests.store.test_journal import crashed, reopened
 
 resource = pytest.importorskip("resource", reason="only POSIX systems limit the size of a file")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if not hasattr(os, "geteuid") or os.geteuid() != 0 or mount is None or umount is None:
-        pytest.skip("FULL DISK NOT TESTED: only root can mount a small file system")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", str(folder)], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"FULL DISK NOT TESTED: {mounted.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run([umount, str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Take all the room that is left."""
-    filler = folder / "filler"
-    descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    try:
-        for size in (65536, 4096, 1):
-            while True:
-                try:
-                    os.write(descriptor, b"x" * size)
-                except OSError:
-                    break
-    finally:
-        os.close(descriptor)
-    return filler
 
 
 def write_until_refused(journal: Journal, first: int) -> list[Exchange]:
