@@ -7,6 +7,8 @@ import json
 import stat
 import subprocess
 import sys
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -15,7 +17,11 @@ import pytest
 
 from app.control.contract import RowFilter
 from app.core.errors import AppError
+from app.store import ledger
+from app.store.database import Store
+from app.system.paths import Paths
 from tests.gateway import ROOT, gateway, wait_for
+from tests.store.rows import row
 
 
 def test_requests_are_summed_priced_taken_out_and_kept_within_limits(tmp_path: Path) -> None:
@@ -88,3 +94,27 @@ def test_requests_are_summed_priced_taken_out_and_kept_within_limits(tmp_path: P
         kinds = [entry.kind for entry in client.audit(limit=100).entries]
         assert {"ledger.exported", "ledger.repriced", "price.set", "setting.changed"} <= set(kinds)
         assert client.verify_audit().state == "intact"
+
+
+@pytest.mark.parametrize(("zone", "ahead"), [("XXX-05:30", timedelta(hours=5, minutes=30)), ("XXX+09:30", -timedelta(hours=9, minutes=30))])
+def test_days_of_the_gateway_are_those_of_a_half_hour_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, ahead: timedelta
+) -> None:
+    """Rows around local midnight of a day long ago, recorded as the engine does and summed by the running gateway."""
+    monkeypatch.setenv("TZ", zone)
+    midnight = datetime(2026, 3, 10, tzinfo=timezone(ahead))
+    at_us = int(midnight.timestamp()) * 1_000_000
+    with gateway(tmp_path / "data") as one:
+        key = one.keys()["db"]
+    with closing(Store.open(Paths(one.folder).database, key)) as store, store.write() as connection:
+        made = [row(1, at_us=at_us - 60_000_000), row(2, at_us=at_us), row(3, at_us=at_us + 60_000_000)]
+        ledger.record(connection, made, zone=timezone(ahead))
+    with one:
+        one.wait_open()
+        assert [(sums["key"], sums["requests"]) for sums in one.cli_json("usage", "--by", "day", "--since", "2026-03-09")] == [
+            (["2026-03-09"], 1),
+            (["2026-03-10"], 2),
+        ]
+        assert sum(sums["requests"] for sums in one.cli_json("usage", "--since", "2026-03-10", "--until", "2026-03-10")) == 2
+        hours = [sums["key"][0] for sums in one.cli_json("usage", "--by", "hour", "--since", "2026-03-09", "--until", "2026-03-10")]
+        assert [hour.partition("T")[2][:5] for hour in hours] == ["23:00", "00:00"]
