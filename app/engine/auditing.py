@@ -27,7 +27,7 @@ from app.core.errors import AppError
 from app.core.events import GROUPS, ROUTINE_KINDS, AuditExported, AuditFound, AuditVerified, SettingChanged, Who, audited
 from app.engine.lifeline import Lifeline
 from app.engine.recorder import Recorder, StoreThreads
-from app.store import audit, checkpoints, exporting, sealing, settings
+from app.store import audit, checkpoints, exporting, ledger, sealing, settings
 from app.store.sealing import HeldError, Signer
 from app.verifier import Anchor, BadInputError, Finding, Verdict
 
@@ -308,19 +308,21 @@ class Auditor:
     async def prune(self, upto: int, who: Who | str) -> int:
         """Take away the entries up to `upto`, as a preview named it; how many. The log is verified first: evidence is not pruned."""
         said = self._verdict if self._held is not None else await self._judge(pause_s=0.0005)
-        async with self._turning:
-            signer = self._signer
-            if signer is None or self._held is not None or said is None or said.findings:
-                why = self._held.sentence if self._held is not None else said.finding if said is not None else ""
-                raise AppError(
-                    "store_unavailable", f"Nothing is pruned: {why or self._trouble}", "See the Audit page, or run: gatehouse audit verify"
-                )
-            try:
-                count = await self._write(lambda c: sealing.prune(c, signer, upto, who, self._now_us()).count)
-            except HeldError as error:
-                self._hold(error.kind, error.seq, error.message)
-                raise
-            await self._remember()
+        # First what takes long, because the key is not held still meanwhile.
+        async with self._threads.long_work:
+            rows = await self._read(lambda c: ledger.digest_upto(c, upto))
+            async with self._turning:
+                signer = self._signer
+                if signer is None or self._held is not None or said is None or said.findings:
+                    why = self._held.sentence if self._held is not None else said.finding if said is not None else ""
+                    hint = "See the Audit page, or run: gatehouse audit verify"
+                    raise AppError("store_unavailable", f"Nothing is pruned: {why or self._trouble}", hint)
+                try:
+                    count = await self._write(lambda c: sealing.prune(c, signer, upto, rows, who, self._now_us()).count)
+                except HeldError as error:
+                    self._hold(error.kind, error.seq, error.message)
+                    raise
+                await self._remember()
         self._changed()
         return count
 

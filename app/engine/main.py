@@ -49,6 +49,8 @@ _log: Final = logging.getLogger(__name__)
 DRAIN_S: Final = 4.0
 FLUSH_S: Final = 0.8
 SIGN_S: Final = 1.0
+# How long a thread of the store may hold up the loop with what it does in Python (5 ms by itself).
+SWITCH_S: Final = 0.0005
 OPEN_AGAIN_S: Final = (1.0, 10.0)
 
 
@@ -68,6 +70,7 @@ def run(arguments: Sequence[str]) -> int:
     named = list(zip(message["listeners"], sockets, strict=True))
     gateway = [sock for kind, sock in named if kind == "gateway"]
     control = [sock for kind, sock in named if kind == "control"]
+    sys.setswitchinterval(SWITCH_S)
     with _runner() as runner:
         return runner.run(_Engine(boot, channel).run(gateway, control))
 

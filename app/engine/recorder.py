@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, TypeVar
@@ -16,6 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 from app.core.errors import AppError
 from app.core.events import AccessRefused, DestinationRefused, Event, KeyRefused, Who
 from app.core.records import EgressRecord, Exchange, RefusedAttempt
+from app.engine import tasks
 from app.engine.clients import Clients
 from app.store import audit, clients, egress, hosts, ledger
 from app.store.database import Store
@@ -28,6 +30,7 @@ BATCH_ROWS: Final = 1_000
 MOST_ROWS: Final = 4_000  # in one transaction, after a time in which none was possible
 RETRY_S: Final = 1.0
 SYNC_S: Final = 1.0
+FOLD_S: Final = 2.0
 REFUSALS_S: Final = 60.0
 MOST_WAITING: Final = 100_000
 MOST_ATTEMPTS: Final = 1_000
@@ -55,19 +58,31 @@ class _Left(NamedTuple):
 class StoreThreads:
     """One thread for writing, two for reading: the database never runs on the event loop.
 
-    `written` is called on the loop after each thing that was written.
+    `written` is called on the loop after each thing that was written. `long_work`: held by whoever reads or changes rows of the ledger
+    in many steps, so that the rows one has read are not taken away by another. Every `FOLD_S` the write-ahead log is folded into the
+    file, on another thread, so that no commit has to; `unfolded`: how many of its pages somebody's reading held back.
     """
 
     def __init__(self, store: Store) -> None:
         self.store: Final = store
         self.written: Callable[[], None] = lambda: None
+        self.long_work: Final = asyncio.Lock()
+        self.unfolded = 0
+        self._folded_s = time.monotonic()
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(2, "store-read")
 
     async def write(self, work: Callable[[], T]) -> T:
         result = await asyncio.get_running_loop().run_in_executor(self._writer, work)
         self.written()
+        if time.monotonic() - self._folded_s > FOLD_S:
+            self._folded_s = time.monotonic()
+            tasks.start(self.fold(), "fold")
         return result
+
+    async def fold(self) -> None:
+        """AppError store_unavailable."""
+        self.unfolded = await asyncio.get_running_loop().run_in_executor(None, self.store.fold)
 
     async def read(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)

@@ -1,7 +1,7 @@
 """What is done to the ledger beside recording: old rows let go, free space given back, costs worked out again.
 
 Everything goes in steps of some milliseconds on the store's writing thread, with a pause as long as the step after it, so that a batch
-of rows never waits long behind it.
+of rows never waits long behind it. A step does not wait for the disk.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from app.store.search import Filter
 
 _log: Final = logging.getLogger(__name__)
 
-STEP_S: Final = 0.008
+STEP_S: Final = 0.005
+# Somebody who reads for long (a verification) keeps the write-ahead log from being folded; work waits rather than let it grow.
+MOST_UNFOLDED: Final = 16_000
+WAIT_S: Final = 1.0
 FIRST_S: Final = 30.0
 EVERY_S: Final = 86_400.0
 _START: Final = 200
@@ -55,7 +58,6 @@ class Upkeep:
         self._threads: Final = threads
         self._accounts: Final = accounts
         self._now_us: Final = now_us
-        self._one: Final = asyncio.Lock()  # one long work at a time
 
     async def load(self) -> None:
         """The prices of the person's own."""
@@ -93,7 +95,7 @@ class Upkeep:
 
     async def trim(self, who: audit.Actor) -> Trimmed:
         """Let go what the policy lets go now, and give the space back."""
-        async with self._one:
+        async with self._threads.long_work:
             before = (await self.policy())[1].file_bytes
             now = self._now_us()
             plan = await self._threads.read(lambda: self._read(lambda c: retention.plan(c, retention.policy(c), now)))
@@ -112,22 +114,20 @@ class Upkeep:
         rows, after, most = 0, b"", _START
         while True:
             place, size = after, most
-            (gone, following), took = await self._timed(lambda: self._write(lambda c: retention.remove(c, plan, place, size)))  # noqa: B023 - awaited
+            (gone, following), took = await self._step(lambda c: retention.remove(c, plan, place, size))  # noqa: B023 - awaited
             rows += gone
             if following is None:
                 return rows
             after, most = following, _sized(most, took)
-            await asyncio.sleep(took)
 
     async def _give_back(self) -> None:
         pages, left = _VACUUM_PAGES, 1
         while left > 0:
             size, before = pages, left
-            left, took = await self._timed(lambda: self._write(lambda c: retention.give_back(c, size)))  # noqa: B023 - awaited
+            left, took = await self._step(lambda c: retention.give_back(c, size))  # noqa: B023 - awaited
             if left == before:
                 return
             pages = _sized(pages, took)
-            await asyncio.sleep(took)
 
     async def _mend(self) -> None:
         if not await self._threads.read(lambda: self._read(lambda c: daily.fits(c, None))):
@@ -167,7 +167,7 @@ class Upkeep:
 
     async def reprice(self, since_us: int, until_us: int, who: Who, *, unpriced_only: bool) -> Repriced:
         """Work out the costs of a period by the prices of now. Written into the audit log before and after."""
-        async with self._one:
+        async with self._threads.long_work:
             low, high = search.bounds(Filter(since_us=since_us, until_us=until_us), None, None)
             started = LedgerRepriced(
                 run=0, since_us=since_us, until_us=until_us, looked_at=0, changed=0, before_microusd=0, after_microusd=0, finished=False
@@ -177,17 +177,14 @@ class Upkeep:
             after, most = b"", _START
             while True:
                 place, size = after, most
-                step, took = await self._timed(
-                    lambda: self._write(
-                        lambda c: repricing.step(c, run, low, high, place, size, self._price, unpriced_only=unpriced_only)  # noqa: B023 - awaited
-                    )
+                step, took = await self._step(
+                    lambda c: repricing.step(c, run, low, high, place, size, self._price, unpriced_only=unpriced_only)  # noqa: B023 - awaited
                 )
                 looked_at, changed = looked_at + step.looked_at, changed + step.changed
                 before, after_sum = before + step.before_microusd, after_sum + step.after_microusd
                 if step.after is None:
                     break
                 after, most = step.after, _sized(most, took)
-                await asyncio.sleep(took / 2)
             ended = LedgerRepriced(
                 run=run, since_us=since_us, until_us=until_us, looked_at=looked_at, changed=changed, before_microusd=before,
                 after_microusd=after_sum, finished=True,
@@ -209,13 +206,21 @@ class Upkeep:
         with self._threads.store.write() as connection:
             return work(connection)
 
-    async def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
+    async def _step(self, work: Callable[..., T]) -> tuple[T, float]:
+        """One step and the pause after it; what came of the step, and how long it took."""
+
         def timed() -> tuple[T, float]:
             began = time.perf_counter()
-            done = work()
+            with self._threads.store.write(durable=False) as connection:
+                done = work(connection)
             return done, time.perf_counter() - began
 
-        return await self._threads.write(timed)
+        done, took = await self._threads.write(timed)
+        await asyncio.sleep(took)
+        while self._threads.unfolded > MOST_UNFOLDED:
+            await asyncio.sleep(WAIT_S)
+            await self._threads.fold()
+        return done, took
 
 
 def _sized(size: int, took_s: float) -> int:

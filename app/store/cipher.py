@@ -29,6 +29,8 @@ _PRAGMAS: Final = (
     "PRAGMA cell_size_check = ON",
     "PRAGMA cache_size = -2000",
     f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}",
+    # A commit folds the log itself only when nobody has done it beside the commits for long (`Store.fold`).
+    f"PRAGMA wal_autocheckpoint = {_WAL_KEPT_BYTES // 4096}",
 )
 
 

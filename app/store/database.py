@@ -1,7 +1,8 @@
 """The encrypted database: opening it, and transactions on it.
 
-SQLCipher with the raw key, through SQLAlchemy (`pool`). One connection writes; readers see one state and can only read. Every
-transaction is on the disk when it has returned (WAL, `synchronous=FULL`), so the journal may forget what it covered.
+SQLCipher with the raw key, through SQLAlchemy (`pool`). One connection writes; readers see one state and can only read. A transaction
+is on the disk when it has returned (WAL, `synchronous=FULL`), so the journal may forget what it covered; `durable=False` is for steps of
+long work that may be taken again.
 """
 
 from __future__ import annotations
@@ -72,13 +73,23 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
         """The writing connection in a transaction: on the disk when the block has ended, undone when it raises.
 
+        Not durable: whole or not at all, and in its order, but after a power cut perhaps not at all until a durable one followed.
         AppError store_unavailable when the disk is full, read-only or held by another program; trying again later is right.
         """
-        with self._ready().write() as connection:
+        with self._ready().write(durable=durable) as connection:
             yield connection
+
+    def fold(self) -> int:
+        """Fold the write-ahead log into the file as far as readers allow; how many pages are left in it. Nobody waits for this.
+
+        AppError store_unavailable.
+        """
+        with failures.translated(), closing(cipher.connect(self._path, self._key)) as connection:
+            _, pages, folded = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            return int(pages) - int(folded)
 
     @contextmanager
     def change(self, events: Event | Sequence[Event], actor: str | Who, at_us: int) -> Iterator[Connection]:

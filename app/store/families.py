@@ -92,15 +92,11 @@ def oldest(connection: Connection, families: Sequence[int], low: bytes, high: by
     return sorted(heapq.nsmallest(limit, found), reverse=True)
 
 
-def remove(connection: Connection, identifiers: Sequence[tuple[bytes, tuple[Any, ...]]]) -> None:
-    """Take rows out of their families, given with the values of `COLUMNS`."""
-    known: dict[tuple[Any, ...], int] = {}
-    for _, key in identifiers:
-        if key not in known:
-            known[key] = int(connection.exec_driver_sql(_NUMBER, key).scalar_one())
-    connection.exec_driver_sql(
-        "DELETE FROM family_rows WHERE family = ? AND exchange = ?", [(known[key], identifier) for identifier, key in identifiers]
-    )
+def remove(connection: Connection, keys: Iterable[tuple[Any, ...]], first: bytes, last: bytes) -> None:
+    """Take every row from `first` to `last` out of its family. keys: the values of `COLUMNS` that occur among them."""
+    for key in keys:
+        family = connection.exec_driver_sql(_NUMBER, key).scalar_one()
+        connection.exec_driver_sql("DELETE FROM family_rows WHERE family = ? AND exchange BETWEEN ? AND ?", (family, first, last))
 
 
 def _json(numbers: Sequence[int]) -> str:

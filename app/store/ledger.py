@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 ACTOR: Final = "gateway"
 _FORM: Final = "1:"
+_NEWEST: Final = (1 << 63) - 1  # above every batch
 
 _COLUMNS: Final = ("id", "batch", *(name.removeprefix("tokens.") for name in exchanges.FIELDS[1:]))
 _NAMES: Final = slice(1, 1 + len(exchanges.NAMES))
@@ -205,10 +206,9 @@ def _known_gone(connection: Connection) -> _Gone:
 def digest_upto(connection: Connection, upto: int) -> tuple[int, str]:
     """How many rows belong to batches up to audit entry `upto`, and the digest of what they say, in the order of their ids."""
     digest, rows = hashlib.sha256(), 0
-    for batch, values in _everything(connection):
-        if batch <= upto:
-            digest.update(_line(values) + b"\n")
-            rows += 1
+    for _, values in _everything(connection, upto):
+        digest.update(_line(values) + b"\n")
+        rows += 1
     return rows, _FORM + digest.hexdigest()
 
 
@@ -259,10 +259,10 @@ def _shown(connection: Connection, found: Sequence[Sequence[Any]]) -> list[Excha
     return shown
 
 
-def _everything(connection: Connection) -> Iterator[tuple[int, list[Any]]]:
-    """Every flat row with its batch, in the order of ids, a thousand in memory at a time."""
+def _everything(connection: Connection, upto: int = _NEWEST) -> Iterator[tuple[int, list[Any]]]:
+    """Every flat row of the batches up to `upto` with its batch, in the order of ids, a thousand in memory at a time."""
     after = b""
-    while found := connection.exec_driver_sql(f"{_SELECT} WHERE id > ? ORDER BY id LIMIT 1000", (after,)).all():
+    while found := connection.exec_driver_sql(f"{_SELECT} WHERE id > ? AND batch <= ? ORDER BY id LIMIT 1000", (after, upto)).all():
         yield from zip((row[1] for row in found), _flat(connection, found), strict=True)
         after = found[-1][0]
 

@@ -36,6 +36,7 @@ class Pool:
 
         self._lock: Final = threading.RLock()
         self._writer: Connection | None = None
+        self._durable = True
         # Without an explicit pool such a URL gets one connection per thread. `hide_parameters`: no content in an exception's text.
         self._engine: Final = create_engine(
             "sqlite://",
@@ -61,7 +62,7 @@ class Pool:
                 raise
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
         """See `Store.write`."""
         with self._lock, _translated():
             writer = self._writer
@@ -69,6 +70,11 @@ class Pool:
                 writer = self._writer = self._engine.connect().execution_options(writes=True)
                 # To the driver itself: through SQLAlchemy it would come after BEGIN IMMEDIATE, which `query_only` refuses.
                 writer.connection.cursor().execute("PRAGMA query_only = OFF")
+                self._durable = True
+            if durable is not self._durable:
+                # Quick: it is on the disk with the next durable one.
+                writer.connection.cursor().execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
+                self._durable = durable
             try:
                 with writer.begin():
                     yield writer

@@ -2,12 +2,14 @@
 
 Whole batches go, the oldest first, in steps of some milliseconds each, so that recording hardly waits. Before the first step the audit
 log says up to which batch rows are going (`LedgerTrimming`), after the last one that they have gone (`LedgerTrimmed`); `ledger.verify`
-knows what may be missing by these two. A run that was cut off is gone on with by the next one.
+knows what may be missing by these two. A run that was cut off is gone on with by the next one, so a step need not be on the disk before
+the next: a power cut brings some rows back, and the log says that they are going.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -101,16 +103,18 @@ def begin(connection: Connection, what: Plan, actor: audit.Actor, at_us: int) ->
 
 def remove(connection: Connection, what: Plan, after: bytes, most: int) -> tuple[int, bytes | None]:
     """One step: look at the next `most` rows after that id and remove those that go. How many, and where to go on; None at the end."""
-    upto_pruned = ledger.pruned_upto(connection)
-    cut = _at(what.until_us)
-    found = connection.exec_driver_sql(_OLDEST, (after, cut, most)).all()
-    going = [(row[0], tuple(row[2:])) for row in found if row[1] <= what.upto or row[1] <= upto_pruned]
-    if going:
-        families.remove(connection, going)
-        ids = [(identifier,) for identifier, _ in going]
-        connection.exec_driver_sql("DELETE FROM repriced WHERE exchange = ?", ids)
-        connection.exec_driver_sql("DELETE FROM exchanges WHERE id = ?", ids)
-    return len(going), found[-1][0] if len(found) == most else None
+    upto, gone = max(what.upto, ledger.pruned_upto(connection)), 0
+    found = connection.exec_driver_sql(_OLDEST, (after, _at(what.until_us), most)).all()
+    # Rows side by side go together: 500 of them in 0.5 ms, one by one in 9.
+    for goes, some in groupby(found, lambda row: bool(row[1] <= upto)):
+        if goes:
+            rows = list(some)
+            first, last = rows[0][0], rows[-1][0]
+            families.remove(connection, {tuple(row[2:]) for row in rows}, first, last)
+            connection.exec_driver_sql("DELETE FROM repriced WHERE exchange BETWEEN ? AND ?", (first, last))
+            connection.exec_driver_sql("DELETE FROM exchanges WHERE id BETWEEN ? AND ?", (first, last))
+            gone += len(rows)
+    return gone, found[-1][0] if len(found) == most else None
 
 
 def left(connection: Connection) -> tuple[int, str]:

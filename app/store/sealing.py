@@ -14,7 +14,7 @@ from app import verifier
 from app.core import chain
 from app.core.errors import AppError
 from app.core.events import AuditPruned, AuditRestored, Who
-from app.store import audit, checkpoints, ledger
+from app.store import audit, checkpoints
 from app.verifier import Anchor, BadInputError, Record, Tree
 
 if TYPE_CHECKING:
@@ -117,9 +117,10 @@ SELECT seq FROM audit WHERE CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_e
 ORDER BY seq LIMIT 1"""
 
 
-def prune(connection: Connection, signer: Signer, upto: int, who: str | Who, at_us: int) -> AuditPruned:
+def prune(connection: Connection, signer: Signer, upto: int, rows: tuple[int, str], who: str | Who, at_us: int) -> AuditPruned:
     """Take away the entries up to `upto`, which is the place of a checkpoint, and say so, signed.
 
+    rows: `ledger.digest_upto` of that entry, taken before, because it reads every such row; meanwhile no retention may have run.
     The caller has verified the log in the same state (`checkpoints.verify`): evidence is never pruned. HeldError.
     """
     start, base, head, edge = checkpoints.beginning(connection)
@@ -133,8 +134,7 @@ def prune(connection: Connection, signer: Signer, upto: int, who: str | Who, at_
     if (record := Record.of(*covering)).root != tree.root() or record.head != head:
         raise HeldError("rewritten", upto, f"Entry {upto} is not the one that was signed.")
     count = int(connection.exec_driver_sql("SELECT count(*) FROM audit WHERE seq <= ?", (upto,)).scalar_one())
-    rows, digest = ledger.digest_upto(connection, upto)
-    event = AuditPruned(upto=upto, count=count, head=head.hex(), rows=rows, digest=digest)
+    event = AuditPruned(upto=upto, count=count, head=head.hex(), rows=rows[0], digest=rows[1])
     audit.append(connection, event, who, at_us)
     said = [node.hex() for node in tree.edge()]
     _sign(connection, signer, "prune", _tree(connection), at_us, base=upto, base_head=head.hex(), edge=said, count=count)

@@ -69,7 +69,7 @@ class Book:
 
     def prune(self, upto: int) -> None:
         with self.store.write() as connection:
-            sealing.prune(connection, self.signer, upto, "person", self.now())
+            sealing.prune(connection, self.signer, upto, ledger.digest_upto(connection, upto), "person", self.now())
         self.remember()
 
     def restore(self) -> None:
