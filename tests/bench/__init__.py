@@ -27,6 +27,8 @@ memory        resident size (and in brackets the share of shared pages) on a fre
 window        from the command to the window mapped and painted, on a virtual display.
 ledger        95th percentiles of every question of Activity and Usage, of ledgers of a million and ten million rows over a year that
               `seed_ledger` makes (about a minute a million), recording and bytes a row. Not part of a run without `--only ledger`.
+retention     what a client and somebody who changes a setting feel while nine tenths of a ledger go, beside the same a moment before.
+              Not part of a run without `--only retention`.
 
 What lives here: `machine`, `processes` (CPU, memory, starting and ending), `generator` and `load`, `nginx`, `rig` (what is measured on),
 `figures` and `report`, and one file per part. What must not: checks of behaviour, which are tests.

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 from tests import bench
-from tests.bench import audit, door, exchanges, leaving, ledger, machine, memory, nginx, report, scrolling, start, streams, window
+from tests.bench import (
+    audit, door, exchanges, leaving, ledger, machine, memory, nginx, report, retention, scrolling, start, streams, window,
+)  # fmt: skip
 from tests.bench.figures import FULL, QUICK, Figure, Measure, Scale, collect
 from tests.bench.processes import more_descriptors
 from tests.bench.rig import rig
@@ -29,6 +31,7 @@ PARTS: dict[str, Measure] = {
     "window": window.window,
     "scrolling": scrolling.scrolling,
     "ledger": ledger.at_size,
+    "retention": retention.meanwhile,
     "audit": audit.audit_log,
     "door": door.dialling,
 }
@@ -53,7 +56,7 @@ def main(arguments: list[str]) -> int:
         ]
     )
     try:
-        figures = run(given.only or [name for name in PARTS if name != "ledger"], QUICK if given.quick else FULL)
+        figures = run(given.only or [name for name in PARTS if name not in ("ledger", "retention")], QUICK if given.quick else FULL)
     except KeyboardInterrupt:
         _say("interrupted; everything that was started has been ended")
         return 130

@@ -60,6 +60,7 @@ class Tally:
             "seconds": (perf_counter_ns() - self.began_ns) / 1e9,
             "p50_us": percentile(took, 50),
             "p99_us": percentile(took, 99),
+            "worst_us": percentile(took, 100),
             "first_p50_us": percentile(firsts, 50),
             "first_p99_us": percentile(firsts, 99),
             "interval_p50_us": percentile(intervals, 50),

@@ -91,6 +91,7 @@ class Burst:
     seconds: float
     p50_us: float
     p99_us: float
+    worst_us: float = 0.0
     first_p50_us: float = 0.0
     first_p99_us: float = 0.0
     interval_p50_us: float = 0.0
@@ -154,8 +155,8 @@ wrk.body = [==[%s]==]
 %s
 done = function(summary, latency)
   local e = summary.errors
-  print(string.format("RESULT %%d %%d %%d %%d %%d %%d %%.1f %%.1f %%.1f", summary.requests, summary.duration, e.connect, e.read, e.write,
-    e.status, e.timeout, latency:percentile(50), latency:percentile(99)))
+  print(string.format("RESULT %%d %%d %%d %%d %%d %%d %%.1f %%.1f %%.1f %%.1f", summary.requests, summary.duration,
+    e.connect, e.read, e.write, e.status, e.timeout, latency:percentile(50), latency:percentile(99), latency.max))
 end
 """
 
@@ -171,7 +172,7 @@ def _wrk(side: Side, ask: Ask, connections: int, seconds: float) -> Burst:
     found = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
     if found is None:
         raise RefusedError(f"wrk failed: {(done.stderr or done.stdout).strip()[:200]}")
-    requests, micros, *wrong, p50, p99 = (float(word) for word in found[1].split())
+    requests, micros, *wrong, p50, p99, worst = (float(word) for word in found[1].split())
     kinds = ("connect", "read", "write", "status", "timeout")
     errors = {kind: int(count) for kind, count in zip(kinds, wrong, strict=True) if count}
-    return Burst(int(requests), errors, micros / 1e6, p50, p99)
+    return Burst(int(requests), errors, micros / 1e6, p50, p99, worst)

@@ -103,9 +103,9 @@ def sample(count: int, days: int) -> list[Exchange]:
     return [exchanges.of_flat(values) for _, values in flat_rows(count, days)]
 
 
-def seed(path: Path, count: int, days: int = 365) -> Store:
-    """Make the ledger; the store stays open."""
-    store = Store.open(path, KEY)
+def seed(path: Path, count: int, days: int = 365, key: bytes = KEY) -> Store:
+    """Make the ledger, or fill one that has no rows yet; the store stays open."""
+    store = Store.open(path, key)
     columns = [exchanges.FIELDS.index(name) for name in families.COLUMNS]
     rows = flat_rows(count, days)
     left = count
