@@ -181,24 +181,21 @@ def _key_options(parser: Any) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 100_000:
-        raise argparse.ArgumentTypeError("a number from 1 to 100000 is needed")
-    return value
+    return _number(text, 1, 100_000, "a number from 1 to 100000 is needed")
 
 
 def _days(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 36_500:
-        raise argparse.ArgumentTypeError("a number of days from 0 to 36500 is needed")
-    return value
+    return _number(text, 0, 36_500, "a number of days from 0 to 36500 is needed")
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65_535:
-        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535, or 0 for any that is free")
-    return value
+    return _number(text, 0, 65_535, "a port is a number from 1 to 65535, or 0 for any that is free")
+
+
+def _number(text: str, least: int, most: int, otherwise: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:
+        return int(text)
+    raise argparse.ArgumentTypeError(otherwise)
 
 
 def _dimensions(text: str) -> tuple[str, ...]:
@@ -211,4 +208,7 @@ def _dimensions(text: str) -> tuple[str, ...]:
 def _date(text: str) -> Any:
     import datetime  # noqa: PLC0415  only this option needs it
 
-    return datetime.date.fromisoformat(text)
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a day is needed, like 2026-11-28") from None

@@ -63,7 +63,7 @@ def test_without_a_gateway_one_line_says_so_and_how_to_start_it(here: Run, words
     "words",
     [
         ("nonsense",), ("provider",), ("provider", "add"), ("provider", "add", "x"), ("activity", "--limit", "0"),
-        ("activity", "--limit", "x"),
+        ("activity", "--limit", "x"), ("activity", "--limit", "9" * 5_000), ("reprice", "--since", "2026-13-01"),
         ("usage", "--by", "planet"), ("usage", "--by", "day,day"), ("usage", "--since", "yesterday"), ("serve", "--port", "70000"),
         ("serve", "--vault", "cloud"), ("status", "extra"), ("client", "add"),
         ("provider", "add", "x", "--kind", "a", "--key-stdin", "--no-key"),
@@ -76,6 +76,7 @@ def test_wrong_words_are_answered_in_one_line_with_code_2(here: Run, words: tupl
     assert ran.err.count("\n") == 1
     assert ran.err.startswith("gatehouse: ")
     assert "--help" in ran.err
+    assert "invalid _" not in ran.err, "the name of a function of ours"
 
 
 @pytest.mark.parametrize(

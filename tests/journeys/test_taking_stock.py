@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import stat
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from app.store import ledger
 from app.store.database import Store
 from app.system.paths import Paths
 from tests.gateway import ROOT, gateway, wait_for
-from tests.store.rows import row
+from tests.store.rows import row, rows
 
 
 def test_requests_are_summed_priced_taken_out_and_kept_within_limits(tmp_path: Path) -> None:
@@ -94,6 +95,32 @@ def test_requests_are_summed_priced_taken_out_and_kept_within_limits(tmp_path: P
         kinds = [entry.kind for entry in client.audit(limit=100).entries]
         assert {"ledger.exported", "ledger.repriced", "price.set", "setting.changed"} <= set(kinds)
         assert client.verify_audit().state == "intact"
+
+
+def test_an_export_that_is_interrupted_leaves_no_file_and_is_written_down(tmp_path: Path) -> None:
+    with gateway(tmp_path / "data") as one:
+        key = one.keys()["db"]
+    with closing(Store.open(Paths(one.folder).database, key)) as store, store.write() as connection:
+        ledger.record(connection, rows(60_000))
+    target = tmp_path / "out" / "rows.csv"
+    target.parent.mkdir()
+    part = target.with_name("rows.csv.part")
+    with one:
+        one.wait_open()
+        command = [sys.executable, "-m", "app", "export", str(target), "--data-dir", str(one.folder)]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+            wait_for(lambda: running.poll() is not None or (part.exists() and part.stat().st_size), "the first rows", 60)
+            running.send_signal(signal.SIGINT)
+            assert running.wait(30) == 130
+            assert running.stderr is not None and running.stderr.read() == ""
+        assert list(target.parent.iterdir()) == []
+
+        def written() -> list[dict[str, object]]:
+            return [entry["body"]["detail"] for entry in one.cli_json("audit", "list") if entry["kind"] == "ledger.exported"]
+
+        (said,) = wait_for(written, "its entry")
+        assert said["finished"] is False
+        assert isinstance(said["rows"], int) and said["rows"] < 60_000
 
 
 @pytest.mark.parametrize(("zone", "ahead"), [("XXX-05:30", timedelta(hours=5, minutes=30)), ("XXX+09:30", -timedelta(hours=9, minutes=30))])
