@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from app.store import ledger, minutes, search, usage
+from app.engine.clients import Clients
+from app.engine.recorder import Recorder, StoreThreads
+from app.store import ledger, minutes, rows_out, search, usage
 from app.store.database import Store
+from app.store.journal import Journal
 from app.store.search import Filter
 from tests.bench import seed_ledger
-from tests.bench.figures import Figure, Scale
+from tests.bench.figures import FULL, Figure, Scale
 from tests.bench.rig import Rig
 
 _DAY_US: Final = 86_400_000_000
@@ -110,13 +113,56 @@ def at_size(_rig: Rig, scale: Scale) -> Iterator[Figure]:
     """Ledgers of every size in `scale.ledgers`, made anew each time."""
     with tempfile.TemporaryDirectory(prefix="gatehouse-ledger-") as folder:
         compared(Path(folder))
+        yield on_the_loop(Path(folder), scale)
         yield recording(Path(folder), scale)
         for size in scale.ledgers:
             path = Path(folder) / f"{size}.db"
             store = seed_ledger.seed(path, size, DAYS)
             yield from measured(store, path, size, scale.asks)
+            yield exported(store, size, scale)
             store.close()
             path.unlink()
+
+
+def on_the_loop(folder: Path, scale: Scale) -> Figure:
+    """What the event loop itself does to record a request: "opened" and "closed" in the journal, and that it is committed.
+
+    CPU of this thread, the system's part of it included; nothing else runs meanwhile.
+    """
+    made = seed_ledger.sample(SAMPLE, 3)
+    spent = []
+    for number in range(scale.rounds):
+        journal, _ = Journal.open(folder / f"journal-{number}", seed_ledger.KEY)
+        threads = StoreThreads(Store.open(folder / f"loop-{number}.db", seed_ledger.KEY))
+        recorder = Recorder(journal, threads, Clients(seed_ledger.KEY), lambda: _NOW, lambda rows: None, lambda: None)
+        began = time.thread_time()
+        for row in made:
+            recorder.opened(row)
+            recorder.closed(row)
+        for start in range(0, len(made), 50):  # at 200 requests a second
+            journal.committed([row.id for row in made[start : start + 50]])
+        spent.append((time.thread_time() - began) / len(made) * 1e6)
+        journal.close()
+        threads.close()
+    return Figure(part="ledger", name="recording on the event loop, CPU per request", unit="us", values={"gateway": spent}, goal=30)
+
+
+def exported(store: Store, size: int, scale: Scale) -> Figure:
+    """Rows as CSV, as the engine reads them for an export; at most a million of them."""
+    rates = []
+    for _ in range(scale.rounds):
+        rows, after, began = 0, None, time.perf_counter()
+        while True:
+            with store.read() as connection:
+                _, count, after = rows_out.part(connection, "csv", Filter(), after)
+            rows += count
+            if after is None or rows >= 1_000_000:
+                break
+        rates.append((time.perf_counter() - began) / rows * 1e6)
+    label = f"{size // 1_000_000}M" if size >= 1_000_000 else f"{size:,}"
+    return Figure(
+        part=f"ledger {label}", name="export, per row (150,000 a second: 6.7)", unit="us", values={"gateway": rates}, goal=1e6 / 150_000
+    )
 
 
 def recording(folder: Path, scale: Scale) -> Figure:
@@ -154,7 +200,7 @@ def main() -> None:
 
     path = Path(sys.argv[1])
     store = Store.open(path, seed_ledger.KEY)
-    print(report.table({}, " ".join(sys.argv), list(measured(store, path, int(sys.argv[2]), 20))))
+    print(report.table({}, " ".join(sys.argv), [*measured(store, path, int(sys.argv[2]), 20), exported(store, int(sys.argv[2]), FULL)]))
     store.close()
 
 
