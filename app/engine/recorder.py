@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 from app.core.errors import AppError
@@ -150,13 +151,15 @@ class Recorder:
     def closed(self, row: Exchange) -> None:
         """Before the last byte goes to the client. AppError store_unavailable: it must not go out.
 
-        An exchange that did go to a provider waits for the store also then, for it may have cost something.
+        An exchange that did go to a provider waits for the store also then, for it may have cost something; it failed for the client.
         """
         try:
             self._journal.closed(row)
         except AppError as error:
             if self._journal.is_open(row.id):
-                self._waiting.append(row)
+                status = row.status if row.stream else error.status
+                failed = replace(row, outcome="failed", error="store_unavailable", status=status) if row.outcome == "completed" else row
+                self._waiting.append(failed)
                 self._wake.set()
             self._set_problem(journal=error.sentence())
             raise self.unavailable() from error

@@ -70,7 +70,15 @@ def test_rows_that_the_journal_could_not_take_are_in_the_ledger_all_the_same(tmp
     assert [bool(problem) for problem in said] == [True, False]
     store = Store.open(tmp_path / "g.db", KEY)
     with store.read() as connection:
-        assert ledger.page(connection, 100) == [row(70), *(row(number) for number in range(49, -1, -1))]
+        kept = ledger.page(connection, 100)
+        assert [(one.id, one.cost_microusd) for one in kept] == [
+            (one.id, one.cost_microusd) for one in (row(70), *map(row, range(49, -1, -1)))
+        ]
+        assert sum(one.outcome == "completed" for one in kept) == len(kept) - len(refused)
+        assert {(one.outcome, one.status, one.stream) for one in kept if one.error == "store_unavailable"} == {
+            ("failed", 200, True),
+            ("failed", 503, False),
+        }
     store.close()
 
 
