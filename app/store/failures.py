@@ -24,8 +24,9 @@ _SENTENCES: Final = (
     ("SQLITE_CORRUPT", "A part of the database is damaged.", "Put a backup back. The damaged file is left as it is."),
     ("SQLITE_IOERR", "The disk reports an error.", "Check the disk; put a backup back if the file is damaged."),
 )
-# After one of these the connection keeps failing even for good pages; a new one does not (tried).
-_BREAKING: Final = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_MISUSE")
+# After one of these the connection keeps failing even for good pages, or after the file can be written again (SQLite opens it only for
+# reading where it cannot do more, and leaves it so); a new one does not (tried).
+_BREAKING: Final = ("SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_MISUSE")
 
 
 @contextmanager

@@ -141,10 +141,14 @@ def _started(one: Gateway, port: int) -> bool:
     return True
 
 
-def test_a_data_folder_that_becomes_read_only_is_said_and_gone_on_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("busy", [False, True], ids=["before anything is recorded", "while requests flow"])
+def test_a_data_folder_that_becomes_read_only_is_said_and_gone_on_with(tmp_path: Path, busy: bool) -> None:
+    """SQLite opens a file for reading alone where it cannot do more, so it matters when the connections are made."""
     with gateway(tmp_path / "data") as one:
         caller, paths = Caller(one), Paths(one.folder)
-        caller.until(200, "an answer")
+        if busy:
+            caller.until(200, "an answer")
+            check_everything(one, caller.acknowledged)
         # Not the `-shm` file: SQLite has it mapped, and a process that may not write to what it has mapped is killed.
         closed = [paths.journal, *paths.journal.iterdir(), paths.database, paths.database.with_name("gatehouse.db-wal")]
         with unchangeable(closed):
