@@ -41,6 +41,11 @@ def call_id_bytes(identifier: str) -> bytes:
 
 def call_id_of(value: bytes) -> str:
     """The call id of 16 bytes: the reverse of `call_id_bytes`."""
-    number = int.from_bytes(value)
+    # Written out and in three parts, because an export makes a million of them: 0.9 us instead of 1.6.
+    time, high, low = int.from_bytes(value[:6]), int.from_bytes(value[6:11]), int.from_bytes(value[11:])
     pairs = _PAIRS
-    return "req_" + "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+    return (
+        f"req_{pairs[time >> 40]}{pairs[time >> 30 & 1023]}{pairs[time >> 20 & 1023]}{pairs[time >> 10 & 1023]}{pairs[time & 1023]}"
+        f"{pairs[high >> 30]}{pairs[high >> 20 & 1023]}{pairs[high >> 10 & 1023]}{pairs[high & 1023]}"
+        f"{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+    )

@@ -37,7 +37,6 @@ _OPENED: Final = "strftime('%Y-%m-%dT%H:%M:%SZ', opened_us / 1000000, 'unixepoch
 _LATER: Final = """
 LEFT JOIN (SELECT exchange, cost_microusd AS later_cost, price AS later_price, max(run) FROM repriced
     WHERE exchange >= ?1 AND exchange < ?2 GROUP BY exchange) ON exchange = id"""
-_MOST_TEXTS: Final = 50_000
 
 
 def head(form: Form) -> bytes:
@@ -61,18 +60,11 @@ def part(connection: Connection, form: Form, wanted: Filter, after: str | None) 
         found = cursor.fetchall()
     finally:
         cursor.close()
-    texts = words.texts(connection, {number for row in found for number in row[1:12]})
+    keys = {row[1:14] for row in found}
+    texts = words.texts(connection, {number for key in keys for number in key[: len(exchanges.NAMES)]})
     write = _csv if form == "csv" else _json
-    known: dict[tuple[Any, ...], str] = {}
-    lines = []
-    for row in found:
-        key = row[1:14]
-        middle = known.get(key)
-        if middle is None:
-            if len(known) > _MOST_TEXTS:
-                known.clear()
-            middle = known[key] = write(key, texts)
-        lines.append(f"{call_id_of(row[0])}{middle}{row[14]}")
+    middles = {key: write(key, texts) for key in keys}
+    lines = [f"{call_id_of(row[0])}{middles[row[1:14]]}{row[14]}" for row in found]
     between, end, start = ("\r\n", "\r\n", "") if form == "csv" else ('\n{"id":"', "\n", '{"id":"')
     body = (start + between.join(lines) + end).encode() if lines else b""
     return body, len(lines), call_id_of(found[-1][0]) if len(found) == ROWS else None
