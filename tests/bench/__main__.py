@@ -13,8 +13,21 @@ from types import FrameType
 
 from tests import bench
 from tests.bench import (
-    audit, door, exchanges, leaving, ledger, machine, memory, nginx, report, retention, scrolling, start, streams, window,
-)  # fmt: skip
+    audit,
+    door,
+    exchanges,
+    leaving,
+    ledger,
+    machine,
+    memory,
+    nginx,
+    report,
+    retention,
+    scrolling,
+    start,
+    streams,
+    window,
+)
 from tests.bench.figures import FULL, QUICK, Figure, Measure, Scale, collect
 from tests.bench.processes import more_descriptors
 from tests.bench.rig import rig

@@ -71,8 +71,12 @@ def group(made: list[Exchange], by: tuple[str, ...], zone: tzinfo) -> list[Usage
     """The same question answered from the rows, the slow and plain way."""
     groups: defaultdict[tuple[str, ...], list[Exchange]] = defaultdict(list)
     for one in made:
-        local = datetime.fromtimestamp(one.opened_us // 1_000_000, zone).date().isoformat()
-        at = datetime.fromtimestamp(one.opened_us // 1_000_000, zone).replace(minute=0, second=0)
+        moment = datetime.fromtimestamp(one.opened_us // 1_000_000, zone)
+        local = moment.date().isoformat()
+        # The offset is that of the row: where the clock moves by half an hour, the zone's own for the full hour may be another.
+        ahead = moment.utcoffset()
+        assert ahead is not None
+        at = moment.replace(minute=0, second=0, tzinfo=timezone(ahead))
         texts = {
             "hour": at.isoformat(timespec="minutes"),
             "day": local,
