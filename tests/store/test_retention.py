@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -220,30 +219,3 @@ def test_steps_that_wait_for_no_disk_are_whole_and_folding_makes_the_log_small(d
             assert {row(900).id, row(902).id} <= ids
             assert row(901).id not in ids
         assert finding(store) == ""
-
-
-@pytest.mark.slow
-def test_a_step_keeps_a_writer_waiting_for_no_more_than_20_ms(data_dir: Path) -> None:
-    with opened(data_dir / "g.db") as store:
-        for start in range(0, 50_000, 1_000):
-            with store.write() as connection:
-                ledger.record(connection, [row(n, at_us=NOW_US - 20 * DAY_US) for n in range(start, start + 1_000)])
-        with store.read() as connection:
-            plan = retention.plan(connection, Policy(keep_days=4, keep_bytes=0), NOW_US)
-        assert plan is not None
-        took, after, size = [], b"", 200
-        while True:
-            began = time.perf_counter()
-            with store.write(durable=False) as connection:
-                _, following = retention.remove(connection, plan, after, size)
-            took.append(time.perf_counter() - began)
-            if len(took) % 200 == 0:
-                store.fold()
-            size = max(10, min(5_000, size * 2, int(size * 0.005 / took[-1])))
-            if following is None:
-                break
-            after = following
-        took.sort()
-        median, late, worst = (took[len(took) * share // 100] * 1e3 for share in (50, 95, 99))
-        print(f"{len(took)} steps: median {median:.1f} ms, 95 % within {late:.1f} ms, 99 % within {worst:.1f} ms")
-        assert took[len(took) * 95 // 100] <= 0.02
