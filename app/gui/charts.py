@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.control.contract import HourBar
 from app.gui import theme
+from app.gui.bars import Bars
 from app.gui.words import tr
 
 _LEFT: Final = 28
@@ -32,17 +33,14 @@ def nice_top(value: int) -> int:
         step *= 10
 
 
-class HourBars(QWidget):
+class HourBars(Bars):
     """Requests per hour of the local day, answered and failed on top of each other. Arrow keys and the pointer read a bar out."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._hours: tuple[HourBar, ...] = ()
-        self._at = -1
         self.setMinimumSize(QSize(240, 126))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAccessibleName(tr("Requests per hour"))
 
     def show_hours(self, hours: Sequence[HourBar]) -> None:
@@ -56,8 +54,10 @@ class HourBars(QWidget):
         """24, but 23 or 25 on the two days a year that are not that long."""
         return max(24, len(self._hours))
 
+    def count(self) -> int:
+        return len(self._hours)
+
     def bar_at(self, x: float) -> int:
-        """The hour under `x`, or -1."""
         width = (self.width() - _LEFT) / self.slots()
         number = int((x - _LEFT) / width) if x >= _LEFT else -1
         return number if 0 <= number < len(self._hours) else -1
@@ -118,36 +118,13 @@ class HourBars(QWidget):
             painter.setBrush(look.colour("eri"))
             painter.drawRoundedRect(QRectF(bar.left(), bar.top(), bar.width(), failed), 1.5, 1.5)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        self._point_at(self.bar_at(event.position().x()))
-
-    def leaveEvent(self, event: QEvent) -> None:
-        super().leaveEvent(event)
-        self._point_at(-1)
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self._point_at(-1)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
-        if event.key() in steps and self._hours:
-            start = self._at if self._at >= 0 else len(self._hours) - (0 if event.key() == Qt.Key.Key_Left else 2)
-            self._point_at(max(0, min(len(self._hours) - 1, start + steps[Qt.Key(event.key())])))
-        else:
-            super().keyPressEvent(event)
-
-    def _point_at(self, number: int) -> None:
-        if number == self._at:
-            return
-        self._at = number
-        self.update()
-        if number < 0:
+    def pointed(self) -> None:
+        if self._at < 0:
             QToolTip.hideText()
             return
         slot = (self.width() - _LEFT) / self.slots()
-        place = self.mapToGlobal(QPointF(_LEFT + (number + 0.5) * slot, _TOP).toPoint())
-        QToolTip.showText(place, readout(self._hours[number]), self)
+        place = self.mapToGlobal(QPointF(_LEFT + (self._at + 0.5) * slot, _TOP).toPoint())
+        QToolTip.showText(place, readout(self._hours[self._at]), self)
 
 
 def readout(hour: HourBar) -> str:

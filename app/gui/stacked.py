@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.gui import spending, theme
+from app.gui.bars import Bars
 from app.gui.charts import nice_top
 from app.gui.spending import Bar, Measure, Series
 from app.gui.words import tr
@@ -29,27 +30,26 @@ def _factor(most: int, measure: Measure) -> int:
     return factor
 
 
-class StackedBars(QWidget):
+class StackedBars(Bars):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bars: tuple[Bar, ...] = ()
         self._series: tuple[Series, ...] = ()
         self._measure: Measure = "cost"
-        self._at = -1
         self.setMinimumSize(QSize(320, 214))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAccessibleName(tr("Usage over time"))
 
     def show_bars(self, bars: tuple[Bar, ...], series: tuple[Series, ...], measure: Measure) -> None:
         if (bars, series, measure) != (self._bars, self._series, self._measure):
             self._bars, self._series, self._measure = bars, series, measure
-            self._point_at(min(self._at, len(bars) - 1))
+            self.point_at(min(self._at, len(bars) - 1))
             self.update()
 
+    def count(self) -> int:
+        return len(self._bars)
+
     def bar_at(self, x: float) -> int:
-        """The bar under `x`, or -1."""
         number = int((x - _LEFT) / self._slot()) if x >= _LEFT and self._bars else -1
         return number if 0 <= number < len(self._bars) else -1
 
@@ -127,28 +127,6 @@ class StackedBars(QWidget):
             painter.setPen(look.colour("tx2"))
             painter.drawText(line, end, said)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        self._point_at(self.bar_at(event.position().x()))
-
-    def leaveEvent(self, event: QEvent) -> None:
-        super().leaveEvent(event)
-        self._point_at(-1)
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self._point_at(-1)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
-        last = len(self._bars) - 1
-        if event.key() in steps and self._bars:
-            self._point_at(last if self._at < 0 else max(0, min(last, self._at + steps[Qt.Key(event.key())])))
-        else:
-            super().keyPressEvent(event)
-
-    def _point_at(self, number: int) -> None:
-        if number != self._at:
-            self._at = number
-            said = spending.readout(self._bars[number], self._series, self._measure) if 0 <= number < len(self._bars) else ""
-            self.setAccessibleDescription(said)
-            self.update()
+    def pointed(self) -> None:
+        shown = 0 <= self._at < len(self._bars)
+        self.setAccessibleDescription(spending.readout(self._bars[self._at], self._series, self._measure) if shown else "")

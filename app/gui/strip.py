@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.gui import theme
+from app.gui.bars import Bars
 from app.gui.spans import Bar, readout
 
 _TOP: Final = 3
@@ -22,7 +23,7 @@ _WIDEST: Final = 40.0
 _READ_ALOUD: Final = 24
 
 
-class Strip(QWidget):
+class Strip(Bars):
     """`opened` carries the bar that was picked. Bars whose rows are in the table below are dark, the others light."""
 
     opened = Signal(object)
@@ -32,11 +33,8 @@ class Strip(QWidget):
         self._bars: tuple[Bar, ...] = ()
         self._title, self._edges = "", ("", "")
         self._loaded_us = 0
-        self._at = -1
         self.setFixedHeight(_TOP + _HEIGHT + theme.current().px(_BELOW))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
     def show_bars(self, bars: Sequence[Bar], title: str, edges: tuple[str, str]) -> None:
         shown = (tuple(bars), title, edges)
@@ -58,9 +56,14 @@ class Strip(QWidget):
     def bars(self) -> tuple[Bar, ...]:
         return self._bars
 
+    def count(self) -> int:
+        return len(self._bars)
+
+    def mirrored(self) -> bool:
+        return self.layoutDirection() == Qt.LayoutDirection.RightToLeft
+
     def bar_at(self, x: float) -> int:
-        """The bar under `x`, or -1."""
-        number = int(self._mirrored(x) / self._slot()) if self._bars and 0 <= x < self.width() else -1
+        number = int(self._from_begin(x) / self._slot()) if self._bars and 0 <= x < self.width() else -1
         return number if 0 <= number < len(self._bars) else -1
 
     def sizeHint(self) -> QSize:
@@ -69,8 +72,8 @@ class Strip(QWidget):
     def _slot(self) -> float:
         return min(_WIDEST, self.width() / max(1, len(self._bars)))
 
-    def _mirrored(self, x: float) -> float:
-        return self.width() - x if self.layoutDirection() == Qt.LayoutDirection.RightToLeft else x
+    def _from_begin(self, x: float) -> float:
+        return self.width() - x if self.mirrored() else x
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         look = theme.current()
@@ -78,7 +81,7 @@ class Strip(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         slot, floor = self._slot(), _TOP + _HEIGHT
         wide = slot * len(self._bars)
-        mirrored = self.layoutDirection() == Qt.LayoutDirection.RightToLeft
+        mirrored = self.mirrored()
         painter.fillRect(QRectF(self.width() - wide if mirrored else 0, floor, wide, 1), look.colour("line2"))
         top = max((bar.requests for bar in self._bars), default=0) or 1
         gap = min(4.0, slot * 0.3)
@@ -119,32 +122,16 @@ class Strip(QWidget):
                 QRectF(whole.left(), whole.top(), whole.width(), max(2.5, height * bar.failed / bar.requests)), 1.5, 1.5
             )
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        self._point_at(self.bar_at(event.position().x()))
-
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self._open(self.bar_at(event.position().x()))
-
-    def leaveEvent(self, event: QEvent) -> None:
-        super().leaveEvent(event)
-        self._point_at(-1)
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        super().focusOutEvent(event)
-        self._point_at(-1)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)
         if event.reason() in (Qt.FocusReason.TabFocusReason, Qt.FocusReason.BacktabFocusReason) and self._bars:
-            self._point_at(len(self._bars) - 1)
+            self.point_at(len(self._bars) - 1)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        last = len(self._bars) - 1
-        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
-        if event.key() in steps and self._bars:
-            step = steps[Qt.Key(event.key())] * (-1 if self.layoutDirection() == Qt.LayoutDirection.RightToLeft else 1)
-            self._point_at(last if self._at < 0 else max(0, min(last, self._at + step)))
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._at >= 0:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self._at >= 0:
             self._open(self._at)
         else:
             super().keyPressEvent(event)
@@ -154,15 +141,11 @@ class Strip(QWidget):
             QToolTip.hideText()
             self.opened.emit(self._bars[number])
 
-    def _point_at(self, number: int) -> None:
-        if number == self._at:
-            return
-        self._at = number
-        self.update()
-        if not 0 <= number < len(self._bars):
+    def pointed(self) -> None:
+        if not 0 <= self._at < len(self._bars):
             QToolTip.hideText()
             return
-        said = readout(self._bars[number])
+        said = readout(self._bars[self._at])
         self.setAccessibleDescription(said)
-        x = self._mirrored((number + 0.5) * self._slot())
+        x = self._from_begin((self._at + 0.5) * self._slot())
         QToolTip.showText(self.mapToGlobal(QPointF(x, _TOP).toPoint()), said, self)
