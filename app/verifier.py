@@ -16,7 +16,8 @@ What is checked:
                    checkpoint
                    turn        the next key, signed by the one before, which is dropped then: the epoch ratchet
                    prune       what was taken away at the beginning: its last number and hash, and the tree's edge there
-                   restore     a person went on from a log that did not fit what was known of it: a new key and a new beginning
+                   restore     a person went on from a log that did not fit what was known of it: a new key and a new beginning, and a
+                               digest of all entries before it, as they were found
     manifest     the export's files with their digests, signed by the newest key
 
 Hostile input must end in a verdict, never in a crash, and never in "intact".
@@ -86,9 +87,13 @@ ADVICE: Final[dict[str, str]] = {
     "forged": f"A checkpoint is not signed by the key of its time: somebody without that key made it. {_COMPARE}",
     "missing checkpoints": f"Somebody with the database's key removed them. {_COMPARE}",
     "unconfirmed": "A restore is in the log that this machine's vault knows nothing of. Confirm it only if it was yours.",
+    "evidence": f"Somebody with the database's key changed what an earlier finding was about. {_COMPARE}",
     "ledger": "Somebody with the database's key changed rows of the ledger. Compare them with an older export or a backup.",
     "damaged": "A failing disk does that, or somebody without the database's key. Copy the file away as it is, then put a backup back.",
-    "no key": "The vault no longer holds the key that signs this log. Restore it, or confirm to go on with a new one.",
+    "no key": (
+        "The vault does not hold the key that signs this log. Put the vault back that you had; if it is the one you had, somebody without "
+        f"it signed this log anew. {_COMPARE}"
+    ),
     "no anchor": "The vault does not say how far the log had come, so entries missing at its end would not show.",
     "unsigned": "Nothing is signed here yet.",
     "another key": "The log is whole under another key than the one you gave. Ask its owner.",
@@ -206,6 +211,7 @@ class Record:
     base_head: bytes = GENESIS
     edge: tuple[bytes, ...] = ()
     found: tuple[str, ...] = ()
+    aside: bytes = b""
 
     @property
     def digest(self) -> bytes:
@@ -217,7 +223,7 @@ class Record:
         said = _object(body)
         try:
             kind = _text(said, "kind", 16)
-            key = base_head = b""
+            key = base_head = aside = b""
             base, edge, found = 0, tuple[bytes, ...](), tuple[str, ...]()
             if kind in ("genesis", "turn", "restore"):
                 key = _hash(said, "key")
@@ -227,6 +233,7 @@ class Record:
                 edge = tuple(_hash({"node": node}, "node") for node in _list(said, "edge", 64))
             if kind == "restore":
                 found = tuple(str(text)[:500] for text in _list(said, "found", 100))
+                aside = _hash(said, "aside")
             if kind not in LASTING and kind != "checkpoint":
                 raise BadInputError(f"there are no records of the kind {kind!r}")
             return Record(
@@ -246,6 +253,7 @@ class Record:
                 base_head=base_head or GENESIS,
                 edge=edge,
                 found=found,
+                aside=aside,
             )
         except (ValueError, TypeError) as error:
             raise BadInputError("a record that is none") from error
@@ -320,13 +328,14 @@ def signed_by(key: bytes, domain: bytes, body: bytes, signature: bytes) -> bool:
 class _Section:
     """The records of one beginning (genesis or restore) and what they say about the entries after it.
 
-    start: the entry before the tree's first leaf. base, base_head, edge: where the entries begin now. wanted: (number of an entry, its
-    hash, the root there, the record's number), in order.
+    start: the entry before the tree's first leaf. aside: the digest of the entries up to it, b"" when there are none. base, base_head,
+    edge: where the entries begin now. wanted: (number of an entry, its hash, the root there, the record's number), in order.
     """
 
     start: int
     base: int
     base_head: bytes
+    aside: bytes = b""
     edge: tuple[bytes, ...] = ()
     wanted: list[tuple[int, bytes, bytes, int]] = field(default_factory=list)
 
@@ -336,13 +345,15 @@ def judge(
     entries: Iterable[tuple[Any, Any, Any]],
     *,
     anchor: Anchor | None = None,
+    key: bytes = b"",
     pin: str = "",
     progress: Progress | None = None,
 ) -> Verdict:
     """Hold `(number, body, hash)` entries against `(body, signature)` records and what else is known.
 
-    anchor: what the vault remembers; without it, what is missing at the end with its checkpoints cannot be seen. pin: the fingerprint
-    the log must have. progress: called with the number of entries read, several times a second.
+    anchor: what the vault remembers; without it, what is missing at the end with its checkpoints cannot be seen. key: the public key with
+    which the vault signs now; without it, a log that was pruned beyond the anchor might be anybody's. pin: the fingerprint the log must
+    have. progress: called with the number of entries read, several times a second.
     """
     verdict = Verdict()
     read = _read(records, verdict)
@@ -352,6 +363,8 @@ def judge(
     if pin and "".join(pin.split()).lower() != verdict.fingerprint.replace(" ", ""):
         verdict.find("another key", 0, f"The log's fingerprint is {verdict.fingerprint or 'not there'}, not {pin[:64]}.")
     _walk(section, entries, verdict, anchor, progress)
+    if key and read and not verdict.findings and verdict.key != key:
+        verdict.find("no key", verdict.sealed, "This log is signed with another key than the one that the vault holds.")
     if read and not verdict.findings and verdict.set_aside:
         verdict.notes.append(f"Entries up to {verdict.set_aside} were set aside when a restore was confirmed; what follows is whole.")
     if not read and not verdict.findings:
@@ -361,7 +374,7 @@ def judge(
 
 
 # What explains the most comes first.
-_RANK: Final = {"replaced": 0, "forged": 1, "edited": 2, "gap": 2, "unsigned prune": 2, "rewritten": 3, "cut": 4}
+_RANK: Final = {"replaced": 0, "forged": 1, "evidence": 2, "edited": 2, "gap": 2, "unsigned prune": 2, "rewritten": 3, "cut": 4}
 
 
 def _read(records: Iterable[tuple[bytes, bytes]], verdict: Verdict) -> list[Record]:
@@ -389,7 +402,7 @@ def _section(read: list[Record], verdict: Verdict) -> _Section:
         return _Section(0, 0, GENESIS)
     opening = read[first]
     key, epoch, number, seq, last = opening.key, opening.epoch, opening.number - 1, 0, opening.last
-    section = _Section(opening.base, opening.base, opening.base_head)
+    section = _Section(opening.base, opening.base, opening.base_head, opening.aside)
     verdict.log, verdict.fingerprint = opening.log, fingerprint(key)
     missing = 0  # the newest record that is not there and must have been dropped by a prune to come
     for place, record in enumerate(read[first:]):
@@ -405,7 +418,7 @@ def _section(read: list[Record], verdict: Verdict) -> _Section:
             missing = record.number - 1 if record.number != number + 1 else missing
             number, seq = record.number, record.seq
             if record.kind == "prune":
-                section.base, section.base_head, section.edge = record.base, record.base_head, record.edge
+                section.base, section.base_head, section.edge, section.aside = record.base, record.base_head, record.edge, b""
                 missing = 0
             elif record.kind == "turn":
                 key, epoch = record.key, epoch + 1
@@ -456,7 +469,7 @@ def _walk(
     place = _settle(wanted, 0, section.base, [section.base_head], verdict, tree)
     rows = iter(entries)
     if section.start:
-        rows = _after(rows, section.start, verdict)
+        rows = _after(rows, section, verdict)
     done = 0
     while batch := list(islice(rows, _AT_ONCE)):
         whole = _chain(batch, verdict, section)
@@ -471,16 +484,41 @@ def _walk(
         _ends(wanted[place:], anchor, verdict)
 
 
-def _after(rows: Iterator[tuple[Any, Any, Any]], start: int, verdict: Verdict) -> Iterator[tuple[Any, Any, Any]]:
-    """Skip what a restore set aside, but for its own order: evidence is kept as it is, not judged again."""
+def _after(rows: Iterator[tuple[Any, Any, Any]], section: _Section, verdict: Verdict) -> Iterator[tuple[Any, Any, Any]]:
+    """Skip what a restore set aside: evidence is not judged again, but it must be what was found then."""
+    digest, follow = _sha256(), list[tuple[Any, Any, Any]]()
     for row in rows:
-        if type(row[0]) is int and row[0] <= start:
-            verdict.entries += 1
-            verdict.first = verdict.first or row[0]
-            continue
-        yield row
-        yield from rows
-        return
+        if type(row[0]) is not int or row[0] > section.start:
+            follow.append(row)
+            break
+        digest.update(_as_found(*row))
+        verdict.entries += 1
+        verdict.first = verdict.first or row[0]
+    if section.aside and digest.digest() != section.aside:
+        sentence = f"The entries up to {section.start}, set aside at a restore, are not those that were found then."
+        verdict.find("evidence", section.start, sentence)
+    yield from follow
+    yield from rows
+
+
+def set_aside(rows: Iterable[tuple[Any, Any, Any]]) -> bytes:
+    """The digest of entries whatever somebody made of them."""
+    digest = _sha256()
+    for row in rows:
+        digest.update(_as_found(*row))
+    return digest.digest()
+
+
+def _as_found(seq: object, body: object, said: object) -> bytes:
+    """An entry as the bytes that an export keeps of it, without a doubt where each part ends."""
+    number, raw, was = exported(seq, body, said)
+    return b"%d %d %d " % (number, len(raw), len(was)) + raw + was
+
+
+def exported(seq: object, body: object, said: object) -> tuple[int, bytes, bytes]:
+    """The number, body and hash that an export keeps of an entry which somebody may have made into something else."""
+    raw = body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")
+    return seq if type(seq) is int else 0, raw, said if isinstance(said, bytes) else b""
 
 
 def _chain(batch: list[tuple[Any, Any, Any]], verdict: Verdict, section: _Section) -> list[bytes]:
@@ -586,7 +624,7 @@ def check(folder: Path, *, pin: str = "", progress: Progress | None = None) -> V
     partial = any(finding.kind in ("short file", "missing file") for finding in damage)
     if partial:
         # What the end of a file would have said is missing; the rest must still fit.
-        verdict.findings = [finding for finding in verdict.findings if finding.kind not in ("cut", "unsigned")]
+        verdict.findings = [finding for finding in verdict.findings if finding.kind not in ("cut", "unsigned", "evidence")]
     if partial and any(RECORDS_FILE in finding.sentence for finding in damage):
         verdict.findings = damage  # without what was signed nothing more can be said
         return verdict

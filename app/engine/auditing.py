@@ -254,21 +254,26 @@ class Auditor:
                     raise
                 self._hold("damaged", 0, error.sentence())
 
+    def _public(self) -> bytes:
+        return b"" if self._signer is None else self._signer.public
+
     async def _judge(self, pause_s: float) -> contract.AuditVerdict:
         async with self._verifying:
             total = (await self._read(audit.span))[0]
             self._progress = (0, total)
             async with self._turning:  # between a commit and what the vault is told of it, the log would seem to be unknown to the vault
-                anchor, began = self._anchor, time.monotonic()
+                anchor, key, began = self._anchor, self._public(), time.monotonic()
 
             def progress(done: int) -> None:
                 self._progress = (min(done, total), total)
                 time.sleep(pause_s)  # the event loop's turn
 
             try:
-                verdict, rows = await self._read(lambda c: checkpoints.verify(c, anchor, progress))
+                verdict, rows = await self._read(lambda c: checkpoints.verify(c, anchor, key, progress))
             finally:
                 self._progress = None
+            if key != self._public():  # it turned meanwhile
+                verdict.findings = [finding for finding in verdict.findings if finding.kind != "no key"]
             if anchor is None and not verdict.findings:
                 verdict.find("no anchor", verdict.seq, self._trouble or "The vault does not remember this log.")
             if self._held is not None and all(finding.kind != self._held.kind for finding in verdict.findings):

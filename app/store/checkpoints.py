@@ -99,12 +99,14 @@ def edge(connection: Connection) -> Tree | None:
     return tree if tree.size == record.seq - start and tree.root() == record.root else None
 
 
-def verify(connection: Connection, anchor: Anchor | None, progress: Callable[[int], None] | None = None) -> tuple[Verdict, ledger.Verdict]:
-    """Read the whole log and ledger and hold them against every signature and against what the vault remembers.
+def verify(
+    connection: Connection, anchor: Anchor | None, key: bytes = b"", progress: Callable[[int], None] | None = None
+) -> tuple[Verdict, ledger.Verdict]:
+    """Read the whole log and ledger and hold them against every signature, what the vault remembers, and the key it signs with (`key`).
 
     The ledger is held against the log, so of a log that was tampered with nothing is said about it.
     """
-    verdict = verifier.judge(rows(connection), audit.links(connection), anchor=anchor, progress=progress)
+    verdict = verifier.judge(rows(connection), audit.links(connection), anchor=anchor, key=key, progress=progress)
     if verdict.state == "tampered":
         return verdict, ledger.Verdict(0, 0)
     rows_of_ledger = ledger.verify(connection, progress)

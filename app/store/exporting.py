@@ -103,9 +103,7 @@ def _entry(row: tuple[Any, Any, Any]) -> bytes:
     seq, body, said = row
     if type(seq) is int and type(body) is bytes and type(said) is bytes and len(said) == 32 and _is_line(body) and 0 <= seq <= _LARGEST:
         return b'{"body":%b,"hash":"%b","seq":%d}\n' % (body, said.hex().encode(), seq)
-    raw = body if type(body) is bytes else str(body).encode("utf-8", "replace")
-    was = said if type(said) is bytes else b""
-    number = seq if type(seq) is int else 0
+    number, raw, was = verifier.exported(seq, body, said)
     return b'{"hash":"%b","raw":"%b","seq":%d}\n' % (was.hex().encode(), raw.hex().encode(), number)
 
 

@@ -149,12 +149,13 @@ def restore(connection: Connection, signer: Signer, found: tuple[str, ...], anch
     `signer` is a new key whose epoch comes after every one that is known.
     """
     base, base_head = audit.newest_link(connection)
+    aside = verifier.set_aside(audit.links(connection))
     known_seq, known_head = (anchor.seq, anchor.head.hex()) if anchor is not None else (0, "")
     audit.append(connection, AuditRestored(base=base, found=found, known_seq=known_seq, known_head=known_head), who, at_us)
     newest = connection.exec_driver_sql("SELECT max(number) FROM checkpoints").scalar()
     number = max(-1 if newest is None else int(newest), -1 if anchor is None else anchor.number) + 1
     log = anchor.log if anchor is not None else os.urandom(LOG_ID_BYTES).hex()
-    fields = {"base": base, "base_head": base_head.hex(), "found": list(found), "key": signer.public.hex()}
+    fields = {"base": base, "base_head": base_head.hex(), "found": list(found), "key": signer.public.hex(), "aside": aside.hex()}
     return _sign(connection, signer, "restore", Tree(), at_us, start=base, number=number, log=log, last=b"", **fields)
 
 

@@ -82,7 +82,7 @@ class Book:
 
     def verify(self) -> Verdict:
         with self.store.read() as connection:
-            verdict, _ = checkpoints.verify(connection, self.anchor)
+            verdict, _ = checkpoints.verify(connection, self.anchor, self.signer.public)
         return verdict
 
     def edit(self, act: Callable[[Connection], object]) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from app import verifier
 from app.core import chain
-from app.store import sealing
+from app.store import audit, exporting, sealing
 from app.store.sealing import Signer
 from tests.audit.book import Book, book, kinds, rehash
 
@@ -163,6 +163,27 @@ def test_a_restore_nobody_confirmed_is_found(data_dir: Path) -> None:
         assert kinds(made.verify()) == ["unconfirmed"]
 
 
+def test_a_log_signed_anew_and_pruned_beyond_what_the_vault_remembers_is_found(data_dir: Path) -> None:
+    """A beginning of their own under a number the vault knew, and then a prune of everything the vault remembers: no record that it knows
+    is left, and no entry. What is left is the key."""
+    with book(data_dir / "g.db") as made:
+        known = made.filled().anchor
+        assert known is not None
+        theirs = Signer.fresh(1)
+        made.sql("DELETE FROM checkpoints", "DELETE FROM tree_edge")
+        with made.store.write() as connection:
+            sealing.restore(connection, theirs, (), known, "person", made.now())
+            body = dict(json.loads(connection.exec_driver_sql("SELECT body FROM checkpoints").scalar_one())) | {"number": known.number - 1}
+            signed = (chain.canonical(body), theirs.sign(verifier.RECORD, chain.canonical(body)))
+            connection.exec_driver_sql("UPDATE checkpoints SET number = number - 2, body = ?, signature = ?", signed)
+        made.append(5)
+        with made.store.write() as connection:
+            sealing.checkpoint(connection, theirs, made.now())
+            sealing.checkpoint(connection, theirs, made.now())
+            sealing.prune(connection, theirs, audit.newest(connection), "person", made.now())
+        assert [(finding.kind, finding.seq) for finding in made.verify().findings] == [("no key", 311)]
+
+
 def test_pruned_rotated_and_restored_it_verifies(data_dir: Path) -> None:
     with book(data_dir / "g.db") as made:
         made.filled()
@@ -214,3 +235,25 @@ def test_an_edited_log_that_a_person_goes_on_from_keeps_its_evidence(data_dir: P
         made.append(5)
         made.sql("UPDATE audit SET body = x'7b7d' WHERE seq = 308")
         assert [(finding.kind, finding.seq) for finding in made.verify().findings] == [("edited", 308)]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "UPDATE audit SET body = CAST(replace(CAST(body AS TEXT), 'nobody', 'person') AS BLOB) WHERE seq = 150",  # as it was before
+        "UPDATE audit SET hash = x'00' WHERE seq = 20",
+        "DELETE FROM audit WHERE seq = 304",
+        "INSERT INTO audit (seq, body, hash) VALUES (-1, x'7b7d', x'00')",
+    ],
+)
+def test_what_a_restore_set_aside_cannot_be_changed_afterwards(act: str, data_dir: Path) -> None:
+    with book(data_dir / "g.db") as made:
+        edit(made.filled())
+        made.sql("UPDATE audit SET body = x'ff', hash = x'' WHERE seq = 200")
+        made.restore()
+        exported = data_dir / "export"
+        with made.store.read() as connection:
+            exporting.write(connection, exported, made.signer, made.now(), "1.0")
+        assert verifier.check(exported).state == made.verify().state == "intact"
+        made.sql(act)
+        assert [(finding.kind, finding.seq) for finding in made.verify().findings] == [("evidence", 304)]

@@ -130,7 +130,7 @@ def test_power_lost_after_the_vault_was_told_is_not_taken_for_a_rollback(data_di
         (folder / "g.db").write_bytes(database)
         (folder / "g.db-wal").write_bytes(log[:kept] + rest)
         with book(folder / "g.db") as after:
-            after.anchor = known
+            after.anchor, after.signer = known, made.signer
             verdict = after.verify()
             lost += verdict.seq < 344
             assert verdict.state == "intact", (turn, verdict.findings)
@@ -142,5 +142,5 @@ def test_power_lost_after_the_vault_was_told_is_not_taken_for_a_rollback(data_di
     (folder / "g.db").write_bytes(database)
     (folder / "g.db-wal").write_bytes(log[: synced // 2])
     with book(folder / "g.db") as after:
-        after.anchor = known
+        after.anchor, after.signer = known, made.signer
         assert kinds(after.verify()) == ["rolled back"]

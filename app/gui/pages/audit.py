@@ -80,6 +80,8 @@ def strip(status: AuditStatus | None, now_us: int) -> Strip:
             "forged": tr("Checkpoint at {n} forged"),
             "replaced": tr("Another log than before"),
             "ledger": tr("The ledger was changed"),
+            "evidence": tr("Evidence up to {n} was changed"),
+            "no key": tr("Signed with another key"),
         }
         fact = names.get(finding.kind, finding.kind[:1].upper() + finding.kind[1:]).format(n=f"{finding.seq:,}")
         return Strip("x-circle-fill", "eri", fact, f"{finding.sentence} {finding.advice}", held=status.held is not None)
