@@ -142,14 +142,14 @@ class Control:
             case "GET", ["network", "records", number] if number.isascii() and number.isdecimal() and len(number) < 19:
                 return _reply(await self._network.record(int(number)))
             case "POST", ["network", "selftest"]:
-                return await self._leaks(request)
+                return await self._leaks(request, who)
             case "POST", ["network", "report"]:
-                return _reply(await self._network.report())
+                return _reply(await self._network.report(who))
             case "POST", ["echo"]:
                 return _reply(await self._echo())
             case "POST", ["vault", "unlock"]:
                 unlock = await _read(request, contract.Unlock)
-                answer = await self._unlock(unlock.passphrase)
+                answer = await self._unlock(unlock.passphrase, who)
                 return _reply(msgspec.convert(answer, contract.VaultView, strict=False))
             case "POST", ["quit"]:
                 if self._status.opened is not None:
@@ -163,8 +163,10 @@ class Control:
             self._status.opened.recorder.turned_away("control", error.code)
         return error
 
-    async def _unlock(self, passphrase: str | None) -> dict[str, Any]:
+    async def _unlock(self, passphrase: str | None, who: Who) -> dict[str, Any]:
         """A wrong passphrase is counted, and written down when the log can be."""
+        if self._status.vault.state != "ready":
+            self._status.unlocker = who
         try:
             return (await self._lifeline.ask("unlock", {"passphrase": passphrase}))[0]
         except AppError as error:
@@ -174,11 +176,15 @@ class Control:
                 self._status.wrong_passphrases = (count + 1, first_us, now)
             raise
 
-    async def _leaks(self, request: Incoming) -> Stream:
+    async def _leaks(self, request: Incoming, who: Who) -> Stream:
         """One line for each attempt, as it happens."""
         stream = await request.stream(200, (), "application/x-ndjson")
-        async for attempt in self._network.try_to_leak():
-            await stream.write(_encode(attempt) + b"\n")
+        attempts = self._network.try_to_leak(who)
+        try:
+            async for attempt in attempts:
+                await stream.write(_encode(attempt) + b"\n")
+        finally:
+            await attempts.aclose()  # type: ignore[attr-defined] # an async generator
         await stream.end(b"")
         return stream
 

@@ -151,7 +151,7 @@ class _Engine:
             if was_locked and status.opened is not None:
                 self._note_opened(before)
         elif status.opened is not None and status.vault.state != before.state:
-            status.opened.recorder.note(VaultChanged(state=status.vault.state, place=status.vault.place, before=before.state), "keeper")
+            self._note_vault(before)
         self._settled.set()
         self._bus.changed()
 
@@ -177,12 +177,19 @@ class _Engine:
 
     def _note_opened(self, before: VaultView) -> None:
         """Somebody unlocked the vault; what was refused before could not be written down until now."""
-        status, opened = self._status, self._status.need()
+        status = self._status
         if status.wrong_passphrases is not None:
             count, first_us, last_us = status.wrong_passphrases
-            opened.recorder.note(VaultRefused(count=count, first_us=first_us, last_us=last_us), "keeper")
+            status.need().recorder.note(VaultRefused(count=count, first_us=first_us, last_us=last_us), status.unlocker or "keeper")
             status.wrong_passphrases = None
-        opened.recorder.note(VaultChanged(state=status.vault.state, place=status.vault.place, before=before.state), "keeper")
+        self._note_vault(before)
+
+    def _note_vault(self, before: VaultView) -> None:
+        """By whoever asked for it, else by the keeper: a keyring locks and unlocks by itself too."""
+        status = self._status
+        who, status.unlocker = status.unlocker, None
+        event = VaultChanged(state=status.vault.state, place=status.vault.place, before=before.state)
+        status.need().recorder.note(event, who if who is not None and status.vault.state == "ready" else "keeper")
 
     async def _open(self, keys: dict[str, bytes]) -> None:
         """Journal, database, clients and accounts. AppError store_* or data_folder when one cannot be had; nothing is changed then."""

@@ -16,7 +16,7 @@ import msgspec
 from app.control import contract
 from app.core import chain
 from app.core.errors import AppError
-from app.core.events import EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested
+from app.core.events import EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested, Who
 from app.core.ids import call_id, call_id_bytes
 from app.core.records import AuditEntry, DestinationUse, EgressRecord, RefusedAttempt
 from app.egress import tripwire, witness
@@ -47,7 +47,7 @@ class Network:
         self._waiting: list[dict[str, Any]] = []
         self._told_mismatches: set[str] = set()
         self._declared: Final = Declared()
-        self._level = ""
+        self._level: str | None = None
 
     def begin(self) -> None:
         """Tell the keeper how this process is locked, and whatever its tripwire refuses from now on or refused before."""
@@ -168,6 +168,8 @@ class Network:
             stored = await self._stored(facts, from_us)
         processes = tuple(_process(each) for each in facts["processes"])
         level, reason = _level(processes)
+        if self._level is None:
+            self._level = stored.level
         mismatches = stored.mismatches(set(self._open))
         if len(stored.records) != facts["opened"]:
             mismatches.append(f"The keeper made {facts['opened']} connections, {len(stored.records)} are recorded.")
@@ -221,8 +223,7 @@ class Network:
         """Into the audit log: a level that changed, and whatever is red; each once."""
         opened = self._status.need()
         if level != self._level:
-            if self._level:
-                opened.recorder.note(LevelMeasured(before=self._level, after=level, reason=reason), "gateway")
+            opened.recorder.note(LevelMeasured(before=self._level or "", after=level, reason=reason), "gateway")
             self._level = level
         for what, sentences in (("books", mismatches), ("destination", strange)):
             for sentence in sentences:
@@ -247,22 +248,26 @@ class Network:
                     egress.names(connection, from_us),
                     commands,
                     egress.removed(connection, from_id),
+                    _level_before(audit.last(connection, [LevelMeasured.KIND])),
                 )
 
         return await threads.read(read)
 
     # trying
 
-    async def try_to_leak(self) -> AsyncIterator[contract.LeakAttempt]:
-        """Every process tries every way it has; each result as it comes, then one line in the audit log. The last must get through."""
+    async def try_to_leak(self, who: Who) -> AsyncIterator[contract.LeakAttempt]:
+        """Every process tries every way it has; each result as it comes, then one line in the audit log, also when whoever asked has gone.
+        The last must get through."""
         opened = self._status.need()
         stopped, out, passed = 0, 0, False
-        async for attempt in self._attempts():
-            stopped += attempt.good and not attempt.must_pass
-            out += not attempt.good and not attempt.must_pass
-            passed = passed or (attempt.must_pass and attempt.good)
-            yield attempt
-        opened.recorder.note(SelfTested(stopped=stopped, got_out=out, control_passed=passed), "gateway")
+        try:
+            async for attempt in self._attempts():
+                stopped += attempt.good and not attempt.must_pass
+                out += not attempt.good and not attempt.must_pass
+                passed = passed or (attempt.must_pass and attempt.good)
+                yield attempt
+        finally:
+            opened.recorder.note(SelfTested(stopped=stopped, got_out=out, control_passed=passed), who)
 
     async def _attempts(self) -> AsyncIterator[contract.LeakAttempt]:
         wire = tripwire.armed()
@@ -281,7 +286,7 @@ class Network:
 
     # a report that can be given away
 
-    async def report(self) -> contract.NetworkReport:
+    async def report(self, who: Who) -> contract.NetworkReport:
         """Everything of this run, signed with the key of the audit log's present epoch. AppError store_unavailable when there is none."""
         opened = self._status.need()
         view = await self.view()
@@ -299,7 +304,7 @@ class Network:
             }
         )
         signature = signer.sign(_REPORT_DOMAIN, body)
-        opened.recorder.note(ReportMade(digest=_digest(body)), "control")
+        opened.recorder.note(ReportMade(digest=_digest(body)), who)
         return contract.NetworkReport(report=body.decode("utf-8"), signature=signature.hex(), key=signer.public.hex())
 
 
@@ -323,9 +328,10 @@ class _Stored:
         names: list[Any],
         commands: list[AuditEntry],
         removed: tuple[int, int, int],
+        level: str,
     ) -> None:
         self.records, self.ledger, self.uses, self.refused = records, ledger, uses, refused
-        self.names, self.commands, self.removed = names, commands, removed
+        self.names, self.commands, self.removed, self.level = names, commands, removed, level
 
     def mismatches(self, open_now: set[int]) -> list[str]:
         connections = [
@@ -352,6 +358,12 @@ def _process(each: dict[str, Any]) -> contract.ProcessView:
 def _held(processes: tuple[contract.ProcessView, ...]) -> list[contract.ProcessView]:
     """Those that the kernel is to hold: engine and window. The keeper dials; a vault child lives for seconds and is not asked."""
     return [each for each in processes if each.role in ("engine", "window")]
+
+
+def _level_before(entry: AuditEntry | None) -> str:
+    """The level that was written down last, "" for none."""
+    detail = entry.body.get("detail") if entry is not None else None
+    return str(detail.get("after", "")) if isinstance(detail, dict) else ""
 
 
 def _level(processes: tuple[contract.ProcessView, ...]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from app import __version__
 from app.control.contract import EngineState, HostView, ProviderView, Snapshot, Today, VaultView
 from app.core.errors import AppError
+from app.core.events import Who
 from app.engine.accounts import Accounts
 from app.engine.auditing import Auditor
 from app.engine.clients import Clients
@@ -75,6 +76,7 @@ class Status:
     failure: AppError | None = None
     draining: bool = False
     wrong_passphrases: tuple[int, int, int] | None = None  # how many, the first's time and the last's
+    unlocker: Who | None = None  # who asked last to unlock the vault
 
     def state(self) -> EngineState:
         if self.draining:

@@ -83,6 +83,7 @@ def test_no_packet_goes_to_anything_undeclared_whatever_is_planted(way: str, tmp
 
     # A host that no command added is red, and the keeper wrote it into its own log.
     assert any("exfiltration.example" in sentence for sentence in after["unexplained"])
+    assert {"egress.tripped", "egress.unexplained", "egress.level"} <= set(found["written"])
     assert "destination added: extra -> https://exfiltration.example:443" in found["log"]
 
     # The program's own self-test says the same.

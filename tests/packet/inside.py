@@ -143,6 +143,7 @@ class Story:
                 view = control.network()
                 leaks = self._leaks(control)
                 after = control.network()
+                written = wait_for(lambda: self._written(control), "the leaks in the audit log", 30)
                 tests = list(control.try_to_leak()) if self.locked else []
                 control.quit()
             code = keeper.wait(20)
@@ -169,8 +170,14 @@ class Story:
             "after": msgspec.to_builtins(after),
             "self_test": [msgspec.to_builtins(each) for each in tests],
             "reached": self.reached,
+            "written": written,
             "log": (Paths(self.data).logs / "keeper.log").read_text(errors="replace"),
         }
+
+    def _written(self, control: ControlClient) -> list[str]:
+        """The kinds of entries about the network, once both kinds that a leak leaves are there."""
+        kinds = sorted({entry.kind for entry in control.audit(limit=500, group="network").entries})
+        return kinds if not self.locked or {"egress.tripped", "egress.unexplained"} <= set(kinds) else []
 
     def _use(self, control: ControlClient, providers: dict[str, Any]) -> None:
         for name, kind, host in (("one", "openai", "api.one.test"), ("two", "anthropic", "api.two.test")):
