@@ -11,7 +11,8 @@ from PySide6.QtTest import QTest
 from app.control import contract as c
 from app.core import events
 from app.gui import entries
-from app.gui.pages.audit import AuditPage, kept, strip
+from app.gui.integrity import strip
+from app.gui.pages.audit import AuditPage, kept
 from app.gui.sheets.retention import RetentionSheet, preview
 from tests.gui.conftest import Wait
 from tests.gui.desk import MINUTE_US, START_US, Desk
@@ -109,20 +110,20 @@ def page(desk: Desk, wait: Wait) -> AuditPage:
     desk.window.open_page("audit")
     shown = desk.window.page()
     assert isinstance(shown, AuditPage)
-    wait(lambda: shown._rows.rowCount() == 3 and shown._status is not None)
+    wait(lambda: shown._log.rows.rowCount() == 3 and shown._status is not None)
     return shown
 
 
 def test_entries_open_and_lead_to_what_they_are_about(page: AuditPage, desk: Desk, wait: Wait) -> None:
-    assert [row.seq for row in page._rows.rows()] == [3, 2, 1]
-    page._open(entries.key(entry(1)))
+    assert [row.seq for row in page._log.rows.rows()] == [3, 2, 1]
+    page._log.open_entry(entries.key(entry(1)))
     wait(lambda: page._detail.isVisible() and page._detail._number.text() == "entry 1")
     page._detail._follow.click()
     assert desk.window.page().NAME == "clients"
 
 
 def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: Desk, wait: Wait, tmp_path: Path) -> None:
-    page._verify.click()
+    page._strip.verifying.click()
     wait(lambda: ("POST", "/v0/audit/verify") in [asked[:2] for asked in desk.server.asked])
     page.export_into(str(tmp_path))
     wait(lambda: any(asked[1] == "/v0/audit/export" for asked in desk.server.asked))
@@ -135,20 +136,20 @@ def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: D
 
 
 def test_the_filter_is_asked_of_the_engine(page: AuditPage, desk: Desk, wait: Wait) -> None:
-    page._group.choose(1)
-    page._on_filter(1)
+    page._log.group.choose(1)
+    page._log._on_filter(1)
     wait(lambda: any("group=changes" in asked[1] for asked in desk.server.asked))
-    QTest.keyClicks(page._filter.line, "codex")
+    QTest.keyClicks(page._log.filter.line, "codex")
     wait(lambda: any("text=codex" in asked[1] for asked in desk.server.asked))
 
 
 def test_a_finding_can_be_gone_on_from_only_after_a_question(page: AuditPage, desk: Desk, wait: Wait) -> None:
-    assert not page._accept.isVisible()
+    assert not page._strip.accepting.isVisible()
     found = c.AuditFinding(kind="edited", seq=2, sentence="Entry 2 was changed.", advice="Compare it.")
     desk.server.audit_status = status(held=found)
     page._ask_status()
-    wait(page._accept.isVisible)
-    page._accept.click()
+    wait(page._strip.accepting.isVisible)
+    page._strip.accepting.click()
     assert not [asked for asked in desk.server.asked if asked[1] == "/v0/audit/accept"]
 
 
