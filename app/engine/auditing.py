@@ -21,15 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from app import __version__, verifier
+from app import __version__
 from app.control import contract
 from app.core.errors import AppError
-from app.core.events import GROUPS, ROUTINE_KINDS, AuditExported, AuditFound, AuditVerified, SettingChanged, Who, audited
+from app.core.events import ROUTINE_KINDS, AuditExported, AuditFound, AuditVerified, SettingChanged, Who
+from app.engine import audit_answers
 from app.engine.lifeline import Lifeline
 from app.engine.recorder import Recorder, StoreThreads
 from app.store import audit, checkpoints, exporting, ledger, sealing, settings
 from app.store.sealing import HeldError, Signer
-from app.verifier import Anchor, BadInputError, Finding, Verdict
+from app.verifier import Anchor, BadInputError, Finding
 
 _log: Final = logging.getLogger(__name__)
 
@@ -40,7 +41,6 @@ SOON_S: Final = 1.0
 AGAIN_S: Final = 60.0  # the vault, which may have to ask a person
 SOON_AGAIN_S: Final = 5.0  # a disk, which may have room again
 PRUNE_EVERY_S: Final = 86_400.0
-KEEP_DAYS: Final = 365
 _DAY_US: Final = 86_400_000_000
 _SLICE: Final = 2_000
 _ROUTINE: Final = ", ".join("?" * len(ROUTINE_KINDS))
@@ -278,7 +278,8 @@ class Auditor:
                 verdict.find("no anchor", verdict.seq, self._trouble or "The vault does not remember this log.")
             if self._held is not None and all(finding.kind != self._held.kind for finding in verdict.findings):
                 verdict.findings.append(self._held)
-            said = _said(verdict, rows.rows, rows.batches, anchor, self._now_us(), round((time.monotonic() - began) * 1000))
+            took_ms = round((time.monotonic() - began) * 1000)
+            said = audit_answers.verdict(verdict, rows.rows, rows.batches, anchor, self._now_us(), took_ms)
             self._verdict = said
             if verdict.state == "tampered":
                 first = verdict.findings[0]
@@ -298,17 +299,7 @@ class Auditor:
         return contract.AuditExport(folder=str(folder), entries=entries, upto=upto, size_bytes=size, signed=signer is not None)
 
     async def prunable(self, keep_days: int) -> contract.AuditPrunable:
-        found = await self._read(lambda c: sealing.prunable(c, self._now_us() - keep_days * _DAY_US))
-        return contract.AuditPrunable(
-            upto=found.upto,
-            count=found.count,
-            first=found.first,
-            first_us=found.first_us,
-            last_us=found.last_us,
-            size_bytes=found.size_bytes,
-            rows=found.rows,
-            kept=found.kept,
-        )
+        return await self._read(lambda c: audit_answers.prunable(c, self._now_us() - keep_days * _DAY_US))
 
     async def prune(self, upto: int, who: Who | str) -> int:
         """Take away the entries up to `upto`, as a preview named it; how many. The log is verified first: evidence is not pruned."""
@@ -362,7 +353,7 @@ class Auditor:
 
         def work() -> None:
             with self._threads.store.read() as connection:
-                before = {name: settings.get(connection, name, DEFAULTS[name]) for name in wanted}
+                before = {name: settings.get(connection, name, audit_answers.DEFAULTS[name]) for name in wanted}
             changes = {name: str(value) for name, value in wanted.items() if value is not None and str(value) != before[name]}
             events = [SettingChanged(name=name, before=before[name], after=value) for name, value in changes.items()]
             if events:
@@ -376,72 +367,21 @@ class Auditor:
 
     async def status(self, place: str, mode: str) -> contract.AuditStatus:
         """How the log stands. `place`, `mode`: of the vault."""
-
-        def work(connection: Any) -> contract.AuditStatus:
-            entries, first, size = audit.span(connection)
-            seq, head = audit.newest_link(connection)
-            try:
-                record = checkpoints.newest(connection)
-                opening = checkpoints.newest_of(connection, "restore", "genesis")
-            except BadInputError:
-                record = opening = None
-            kinds = audit.counts(connection)
-            groups: dict[str, int] = dict.fromkeys(GROUPS, 0)
-            known = audited()
-            for kind, count in kinds.items():
-                if kind in known:
-                    groups[known[kind].GROUP] += count
-            anchor, held = self._anchor, self._held
-            return contract.AuditStatus(
-                entries=entries,
-                first=first,
-                seq=seq,
-                head=head.hex(),
-                size_bytes=size,
-                sealed=0 if record is None else record.seq,
-                sealed_us=0 if record is None else record.at_us,
-                epoch=0 if self._signer is None else self._signer.epoch,
-                fingerprint="" if opening is None else verifier.fingerprint(opening.key),
-                anchored=0 if anchor is None else anchor.seq,
-                anchored_us=0 if anchor is None else anchor.at_us,
-                place=place,
-                worth=WORTH.get(mode, ""),
-                trouble=self._trouble,
-                held=None if held is None else _finding(held),
-                verdict=self._verdict,
-                verifying=self._progress,
-                keep_days=int(settings.get(connection, "audit.keep_days", DEFAULTS["audit.keep_days"])),
-                on_failure="continue" if settings.get(connection, "audit.on_failure", "stop") == "continue" else "stop",
-                groups=groups,
-            )
-
-        return await self._read(work)
+        signer, anchor = self._signer, self._anchor
+        known = audit_answers.Known(
+            epoch=0 if signer is None else signer.epoch,
+            anchored=0 if anchor is None else anchor.seq,
+            anchored_us=0 if anchor is None else anchor.at_us,
+            trouble=self._trouble,
+            held=self._held,
+            verdict=self._verdict,
+            progress=self._progress,
+        )
+        return await self._read(lambda c: audit_answers.status(c, known, place, mode))
 
     async def entry(self, seq: int) -> contract.AuditDetail:
         """AppError unknown_name."""
-
-        def work(connection: Any) -> contract.AuditDetail | None:
-            found = audit.one(connection, seq)
-            if found is None:
-                return None
-            before, after = audit.neighbours(connection, seq)
-            try:
-                record = checkpoints.sealing(connection, seq)
-            except BadInputError:
-                record = None
-            return contract.AuditDetail(
-                entry=found,
-                previous=before,
-                following=after,
-                sealed_by=0 if record is None else record.seq,
-                sealed_us=0 if record is None else record.at_us,
-                sealed_epoch=0 if record is None else record.epoch,
-            )
-
-        detail = await self._read(work)
-        if detail is None:
-            raise AppError("unknown_name", f"There is no entry {seq}.")
-        return detail
+        return await self._read(lambda c: audit_answers.entry(c, seq))
 
     async def _retain(self) -> None:
         """Once a day, what is older than the person wants to keep it. A log with a finding is kept whole."""
@@ -449,7 +389,7 @@ class Auditor:
         if self._signer is None or self._held is not None or (self._pruned_s and now - self._pruned_s < PRUNE_EVERY_S):
             return
         self._pruned_s = now
-        days = int(await self._read(lambda c: settings.get(c, "audit.keep_days", DEFAULTS["audit.keep_days"])))
+        days = int(await self._read(lambda c: settings.get(c, "audit.keep_days", audit_answers.DEFAULTS["audit.keep_days"])))
         found = await self.prunable(days) if days else None
         if found is not None and found.upto:
             await self.prune(found.upto, "gateway")
@@ -478,45 +418,9 @@ class Auditor:
         return await self._threads.write(writing)
 
 
-DEFAULTS: Final = {"audit.keep_days": str(KEEP_DAYS), "audit.on_failure": "stop"}
-# What the vault's memory of the log is worth, by where it is.
-WORTH: Final = {
-    "keyring": "It is apart from the data folder: an older copy of the folder put back is noticed.",
-    "passphrase": (
-        "It is in vault.json, sealed, but in the same folder as the log: an older copy of the database is noticed, an older copy of the "
-        "whole folder is not. Note the head now and then, or keep exports elsewhere."
-    ),
-    "session": "It ends with this session, as the log does: it shows changes made while Gatehouse runs, and nothing after.",
-}
-
-
 def _due(connection: Any) -> tuple[int, bool]:
     """How many entries are not signed yet, and whether one of them is anything but routine."""
     record = checkpoints.newest(connection)
     sealed = 0 if record is None else record.seq
     waiting = audit.newest(connection) - sealed
     return waiting, waiting > 0 and connection.exec_driver_sql(_NEWS, (sealed, *ROUTINE_KINDS)).first() is not None
-
-
-def _finding(finding: Finding) -> contract.AuditFinding:
-    return contract.AuditFinding(kind=finding.kind, seq=finding.seq, sentence=finding.sentence, advice=finding.advice)
-
-
-def _said(verdict: Verdict, rows: int, batches: int, anchor: Anchor | None, at_us: int, took_ms: int) -> contract.AuditVerdict:
-    return contract.AuditVerdict(
-        intact=verdict.state == "intact",
-        state="intact" if verdict.state == "intact" else "incomplete" if verdict.state == "incomplete" else "tampered",
-        entries=verdict.entries,
-        first=verdict.first,
-        seq=verdict.seq,
-        head=verdict.head.hex(),
-        finding=verdict.findings[0].sentence if verdict.findings else "",
-        findings=tuple(map(_finding, verdict.findings)),
-        notes=tuple(verdict.notes),
-        sealed=verdict.sealed,
-        anchored=0 if anchor is None else anchor.seq,
-        rows=rows,
-        batches=batches,
-        at_us=at_us,
-        took_ms=took_ms,
-    )
