@@ -146,6 +146,8 @@ class Auditor:
     async def _open(self) -> None:
         """Hold the log against what the vault remembers, and turn the key."""
         async with self._turning:
+            if self._signer is not None:
+                return
             keys = _Keys.of(await self._kept("audit-key"))
             text = await self._kept("audit-anchor")
             try:
@@ -240,6 +242,8 @@ class Auditor:
 
     async def verify(self, who: Who) -> contract.AuditVerdict:
         """Read everything and judge it; written down. One at a time: a second asker waits, then reads anew."""
+        if self._signer is None and self._held is None:
+            await self._guarded(self._open)  # asked in the first second of a start: nothing would be signed yet
         said = await self._judge(pause_s=0.0005)
         self._recorder.note(AuditVerified(state=said.state, seq=said.seq, finding=said.finding), who)
         return said

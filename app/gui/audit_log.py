@@ -6,14 +6,16 @@ from functools import partial
 from typing import Final
 
 from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from app.control.contract import AuditDetail, AuditEntry, AuditVerdict, VaultMode
 from app.control.contract import AuditPage as Answer
 from app.core.errors import AppError
 from app.core.events import GROUPS
-from app.gui import entries
+from app.gui import entries, theme
 from app.gui.cells import Column
+from app.gui.choice import Choice
 from app.gui.entry_detail import EntryDetail
 from app.gui.fields import SearchField, Segmented
 from app.gui.session import Session
@@ -24,6 +26,7 @@ from app.gui.words import tr
 
 ROWS: Final = 100
 TYPING_MS: Final = 250
+TIGHT: Final = 860  # below it the kinds of entries are a menu
 
 
 def columns(now_us: list[int]) -> tuple[Column[AuditEntry], ...]:
@@ -71,12 +74,14 @@ class AuditLog(QWidget):
         column.setSpacing(0)
         self.filter = SearchField(tr("who, what, host, key, entry number"), self)
         self.filter.changed.connect(self._on_typed)
-        words = (tr("All"), tr("Changes"), tr("Access"), tr("Network"), tr("Gateway"), tr("Audit"), tr("Ledger"))
-        self.group = Segmented(words, tr("What kind of entry"), self)
-        self.group.chosen.connect(self._on_filter)
-        self._who = Segmented((tr("Anyone"), tr("You"), tr("Gatehouse")), tr("Who"), self)
+        groups = (tr("Changes"), tr("Access"), tr("Network"), tr("Gateway"), tr("Audit"), tr("Ledger"))
+        self.group = Segmented((tr("All"), *groups), tr("What kind of entry"), self)
+        self.group.chosen.connect(self._on_group)
+        self._tight_group = Choice((tr("All kinds"), *groups), tr("What kind of entry"), self)
+        self._tight_group.chosen.connect(self._on_group)
+        self._who = Choice((tr("Anyone"), tr("You"), tr("Gatehouse"), tr("Gatehouse, keeper")), tr("Who"), self)
         self._who.chosen.connect(self._on_filter)
-        self._bar = row_of(self.filter, self.group, self._who)
+        self._bar = row_of(self.filter, self.group, self._tight_group, self._who)
         self._bar.setContentsMargins(24, 0, 24, 12)
         column.addLayout(self._bar)
         self.rows: SortedRows[AuditEntry] = SortedRows(columns(self._now), entries.key, self)
@@ -111,7 +116,12 @@ class AuditLog(QWidget):
         edge = 16 if narrow else 24
         self._bar.setContentsMargins(edge, 0, edge, 12)
         self._table.edge = edge
-        self._who.setVisible(not narrow)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        tight = self.width() < theme.current().px(TIGHT)
+        self.group.setVisible(not tight)
+        self._tight_group.setVisible(tight)
 
     # -- reading
 
@@ -121,6 +131,13 @@ class AuditLog(QWidget):
     @Slot(str)
     def _on_typed(self, _text: str) -> None:
         self._typing.start()
+
+    @Slot(int)
+    def _on_group(self, index: int) -> None:
+        """Both ways to choose say the same, whichever is seen."""
+        self.group.choose(index)
+        self._tight_group.choose(index)
+        self._read_anew()
 
     @Slot(int)
     def _on_filter(self, _index: int) -> None:
@@ -136,7 +153,7 @@ class AuditLog(QWidget):
         self._asked += 1
         self._reading = True
         group = ("", *GROUPS)[self.group.index()]
-        actor = ("", "person", "gateway")[self._who.index()]
+        actor = ("", "person", "gateway", "keeper")[self._who.index()]
         text = self.filter.text().strip()
         self.session.look(
             "audit",
@@ -215,8 +232,8 @@ class AuditLog(QWidget):
         verdict = self._verdict
         sound: bool | None = None
         if verdict is not None and (entry.seq <= verdict.seq or verdict.findings):
-            sound = not verdict.findings or entry.seq < verdict.findings[0].seq
-        self._detail.show_entry(entry, detail, self._mode, sound)
+            sound = verdict.state != "tampered" or entry.seq < verdict.findings[0].seq
+        self._detail.show_entry(entry, detail, self._mode, sound, self._now[0])
 
     @Slot()
     def close_detail(self) -> None:

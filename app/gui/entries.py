@@ -60,6 +60,31 @@ _WRONG: Final = frozenset(
         "unreadable",
     }
 )
+# Codes of `core.errors` as a person reads them in the log.
+_REASONS: Final = {
+    "key_missing": "no key",
+    "key_malformed": "not a key of Gatehouse",
+    "key_unknown": "unknown key",
+    "key_blocked": "blocked client",
+    "key_in_url": "key in the address",
+    "host_not_allowed": "wrong Host header",
+    "origin_not_allowed": "asked by a web page",
+    "cross_site": "asked by a web page",
+    "peer_not_allowed": "another user, or without the token",
+    "too_many_connections": "too many connections",
+}
+_PLACES: Final = {"gateway": "at the gateway", "control": "on the control channel"}
+_LEVELS: Final = {"kernel": "enforced by the kernel", "guarded": "guarded and observed"}
+_IDENTIFIERS: Final = {"pseudonym": "replaced by pseudonyms", "remove": "removed", "pass": "passed on"}
+# What a pair of before and after is about, where the entry does not name it.
+_FIELDS: Final = {
+    "provider.key_changed": "key",
+    "client.content_changed": "keeps answers",
+    "client.identifiers_changed": "identifiers",
+    "egress.level": "level",
+    "vault.changed": "state",
+    "price.set": "price",
+}
 _PAGES: Final = {"provider": "providers", "client": "clients", "ledger": "activity"}
 _SETTINGS: Final = {"audit.keep_days": "days the audit log is kept", "audit.on_failure": "requests while the log cannot be written"}
 
@@ -119,14 +144,42 @@ def change(entry: AuditEntry) -> tuple[str, str]:
             return tr("blocked"), tr("{name} allowed", name=entry.subject)
         case "client.removed":
             return entry.subject, tr("removed")
+        case "client.content_changed":
+            words = {True: tr("kept"), False: tr("not kept")}
+            return words[said.get("before") is True], tr("{after} for {name}", after=words[said.get("after") is True], name=entry.subject)
+        case "client.identifiers_changed":
+            before, after = (tr(_IDENTIFIERS.get(get(side), get(side))) for side in ("before", "after"))
+            return before, tr("{after} for {name}", after=after, name=entry.subject)
         case "vault.changed":
             return get("before"), f"{get('state')}, {get('place')}"
         case "key.refused" | "access.refused":
-            return "", f"{_times(said)}{get('reason')}" + (f", {get('client') or get('where')}" if get("client") or get("where") else "")
+            place = get("client") or tr(_PLACES.get(get("where"), get("where")))
+            return "", f"{_times(said)}{tr(_REASONS.get(get('reason'), get('reason')))}" + (f", {place}" if place else "")
         case "vault.refused":
             return "", _times(said).strip(" ,") or tr("once")
         case "egress.refused":
             return "", f"{_times(said)}{get('destination')}: {get('reason')}"
+        case "egress.level":
+            before, after = (tr(_LEVELS.get(get(side), get(side))) for side in ("before", "after"))
+            return before, after
+        case "egress.tripped":
+            return "", tr("{times}{what} to {target}, in the {process}", times=_times(said), **_texts(said, "what", "target", "process"))
+        case "egress.unexplained":
+            return "", get("sentence")
+        case "egress.self_test":
+            return "", tr("{stopped} ways stopped, {got_out} got out", **_texts(said, "stopped", "got_out"))
+        case "egress.report":
+            return "", tr("SHA-256 {digest}", digest=short_hash(get("digest")))
+        case "price.set":
+            model = entry.subject + (f", {get('model')}" if get("model") else "")
+            return get("before") or tr("none"), tr("{after} for {model}", after=get("after") or tr("none"), model=model)
+        case "ledger.repriced":
+            sums = [fmt.money(value) if isinstance(value := said.get(f"{side}_microusd"), int) else "" for side in ("before", "after")]
+            return sums[0], tr("{sum}, {n} requests changed", sum=sums[1], n=get("changed"))
+        case "ledger.exported":
+            return "", tr("{n} requests as {form}", n=get("rows"), form=get("form"))
+        case "ledger.trimmed":
+            return tr("{n} requests", n=get("rows")), tr("removed, their sums stay")
         case "ledger.batch":
             count = said.get("count")
             return "", plural(count, "{n} request", "{n} requests") if isinstance(count, int) else ""
@@ -142,9 +195,15 @@ def change(entry: AuditEntry) -> tuple[str, str]:
             return tr("entry {n}", n=get("base")), tr("a new beginning under a new key")
         case "gateway.started":
             return "", tr("{version}, port {port}", version=get("version"), port=get("port"))
+        case "gateway.stopped":
+            return "", get("reason")
         case "gateway.crash_found":
             return "", tr("{n} requests were left open", n=get("interrupted"))
     return "", ", ".join(f"{name} {value}" for name, value in said.items() if name != "name" and value not in ("", None))
+
+
+def _texts(said: dict[str, object], *names: str) -> dict[str, str]:
+    return {name: str(said.get(name, "")) for name in names}
 
 
 def _times(said: dict[str, object]) -> str:
@@ -153,14 +212,28 @@ def _times(said: dict[str, object]) -> str:
 
 
 def difference(entry: AuditEntry) -> tuple[tuple[str, str], ...]:
-    """Lines of a difference: a sign (" ", "-", "+") and the words. Names that begin with before_ or end in before and after are pairs."""
+    """Lines of a difference: a sign (" ", "-", "+") and the words."""
     said = dict(detail(entry))
-    lines: list[tuple[str, str]] = [(" ", f"{name}  {_value(said.pop(name))}") for name in ("name", "kind") if name in said]
-    if "before" in said and "after" in said:
-        lines += [("-", f"before  {_value(said.pop('before'))}"), ("+", f"after   {_value(said.pop('after'))}")]
+    lines: list[tuple[str, str]] = []
+    field = _FIELDS.get(entry.kind, "")
+    if entry.kind == "setting.changed":
+        field = str(said.pop("name", ""))
+    lines += [(" ", f"{name}  {_value(said.pop(name))}") for name in ("name", "kind", "model") if name in said]
+    after = "after" if "after" in said else field
+    if "before" in said and after in said:
+        lines += [("-", f"{field or 'before'}  {_value(said.pop('before'))}"), ("+", f"{field or 'after'}  {_value(said.pop(after))}")]
     sign = {"added": "+", "removed": "-"}.get(entry.kind.rpartition(".")[2], " ")
-    lines += [(sign, f"{name}  {_value(value)}") for name, value in said.items()]
+    lines += [(sign, _named(name, value)) for name, value in said.items()]
     return tuple(lines)
+
+
+def _named(name: str, value: object) -> str:
+    """A field with its value; times and sums as a person reads them."""
+    if isinstance(value, int) and value and name.endswith("_us"):
+        return f"{name.removesuffix('_us')}  {fmt.local(value):%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, int) and name.endswith("_microusd"):
+        return f"{name.removesuffix('_microusd')}  {fmt.money(value)}"
+    return f"{name}  {_value(value)}"
 
 
 def _value(value: object) -> str:
@@ -204,4 +277,4 @@ def what_cell(entry: AuditEntry) -> Cell:
 
 def change_cell(entry: AuditEntry) -> Cell:
     before, after = change(entry)
-    return Cell(after, lead=f"{before} → " if before else "")
+    return Cell(f"→ {after}", lead=f"{before} ") if before else Cell(after)

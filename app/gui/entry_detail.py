@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QVBoxLayout, QWidget
@@ -90,12 +91,12 @@ class EntryDetail(QFrame):
     def entry(self) -> AuditEntry | None:
         return self._entry
 
-    def show_entry(self, entry: AuditEntry, detail: AuditDetail | None, mode: VaultMode, sound: bool | None) -> None:
+    def show_entry(self, entry: AuditEntry, detail: AuditDetail | None, mode: VaultMode, sound: bool | None, now_us: int) -> None:
         """detail: once it was read. sound: whether the last verification found nothing wrong up to here; None: there was none."""
         self._entry = entry
         self._number.setText(tr("entry {n}", n=f"{entry.seq:,}"))
         self._title.setText(entries.title(entry))
-        when = fmt.clock_exact(entry.at_us) if entry.at_us else fmt.ABSENT
+        when = f"{fmt.day(entry.at_us, now_us)} {fmt.clock_exact(entry.at_us)}" if entry.at_us else fmt.ABSENT
         self._subtitle.setText(f"{when} · {entries.who(entry)}, {entries.origin(entry)}")
         page = entries.page_of(entry)
         names = {"clients": tr("Show in Clients"), "providers": tr("Show in Providers"), "activity": tr("Show in Activity")}
@@ -112,12 +113,7 @@ class EntryDetail(QFrame):
         column.setSpacing(0)
         changed = _section(column)
         changed.addWidget(Label(tr("What changed"), "heading", parent=inner))
-        inks = {" ": "tx2", "-": "er", "+": "ok"}
-        for sign, words in entries.difference(entry):
-            # A digest has no place to break at: a label would push everything else out of sight.
-            line = Line((Run(f"{sign} {words}", inks[sign]),), "monosmall", inner)
-            line.setAccessibleName({"-": tr("before"), "+": tr("after")}.get(sign, "") + f" {words}")
-            changed.addWidget(line)
+        changed.addWidget(_Difference(entries.difference(entry), inner))
         column.addWidget(hairline(inner))
         chain = _section(column)
         verdict = Status("small", inner)
@@ -167,6 +163,27 @@ class EntryDetail(QFrame):
     def _on_follow(self) -> None:
         if self._entry is not None:
             self.followed.emit(entries.page_of(self._entry))
+
+
+class _Difference(QFrame):
+    """Lines as in a comparison of files: what was before, what is after, and what is the same."""
+
+    def __init__(self, lines: Sequence[tuple[str, str]], parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setProperty("role", "code")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(1, 6, 1, 6)
+        column.setSpacing(0)
+        for sign, words in lines:
+            block = QFrame(self)
+            block.setProperty("difference", {"-": "before", "+": "after"}.get(sign, "same"))
+            inside = QVBoxLayout(block)
+            inside.setContentsMargins(8, 3, 8, 3)
+            # A digest has no place to break at: a label would push everything else out of sight.
+            line = Line((Run(f"{sign} {words}", {"-": "er", "+": "ok"}.get(sign, "tx2")),), "monosmall", block)
+            line.setAccessibleName({"-": tr("before"), "+": tr("after")}.get(sign, "") + f" {words}")
+            inside.addWidget(line)
+            column.addWidget(block)
 
 
 def _section(column: QVBoxLayout) -> QVBoxLayout:

@@ -304,6 +304,7 @@ def test_the_network_and_the_ledger(running: Gateway, tmp_path: Path) -> None:
 def test_starts_ends_crashes_locks_and_restores(data_dir: Path, tmp_path: Path) -> None:
     database, older = Paths(data_dir).database, tmp_path / "older.db"
     with gateway(data_dir) as first, first.control() as control:
+        assert control.verify_audit().state == "intact"  # in the first second too
         control.add_client("zed")
         wait_for(lambda: control.audit_status().anchored >= 2, "the vault to be told")
         first.cli("quit")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QMenu
 
 from app.control import contract as c
 from app.core import events
@@ -14,6 +15,7 @@ from app.gui import entries
 from app.gui.integrity import strip
 from app.gui.pages.audit import AuditPage, kept
 from app.gui.sheets.retention import RetentionSheet, preview
+from app.gui.widgets import Status
 from tests.gui.conftest import Wait
 from tests.gui.desk import MINUTE_US, START_US, Desk
 
@@ -87,8 +89,23 @@ def test_an_entry_somebody_made_into_something_else_is_shown() -> None:
 def test_before_and_after_are_a_difference() -> None:
     changed = entry(1, "setting.changed", name="audit.keep_days", before="30", after="90")
     assert entries.change(changed) == ("30", "90: days the audit log is kept")
-    assert entries.difference(changed) == ((" ", "name  audit.keep_days"), ("-", "before  30"), ("+", "after   90"))
+    assert entries.difference(changed) == (("-", "audit.keep_days  30"), ("+", "audit.keep_days  90"))
     assert entries.origin(changed) == "in the window, as anna, process 7 (python)"
+
+
+def test_refusals_levels_and_times_are_in_words() -> None:
+    turned_away = entry(1, "access.refused", "gateway", where="control", reason="cross_site", count=3, first_us=START_US, last_us=0)
+    assert entries.change(turned_away) == ("", "3 ×, asked by a web page, on the control channel")
+    assert any(words.startswith("first  2025-10-") for _, words in entries.difference(turned_away))
+    assert entries.change(entry(1, "egress.level", "gateway", before="guarded", after="kernel", reason="")) == (
+        "guarded and observed",
+        "enforced by the kernel",
+    )
+    kept_now = entry(1, "client.content_changed", name="codex", before=False, after=True)
+    assert entries.change(kept_now) == ("not kept", "kept for codex")
+    assert entries.difference(kept_now) == ((" ", "name  codex"), ("-", "keeps answers  false"), ("+", "keeps answers  true"))
+    locked = entry(1, "vault.changed", before="locked", state="ready", place="GNOME Keyring")
+    assert entries.difference(locked)[:2] == (("-", "state  locked"), ("+", "state  ready"))
 
 
 def test_retention_says_what_would_go() -> None:
@@ -120,6 +137,32 @@ def test_entries_open_and_lead_to_what_they_are_about(page: AuditPage, desk: Des
     wait(lambda: page._detail.isVisible() and page._detail._number.text() == "entry 1")
     page._detail._follow.click()
     assert desk.window.page().NAME == "clients"
+
+
+@pytest.mark.parametrize(("state", "word"), [("tampered", "Does not match"), ("incomplete", "Matches"), ("intact", "Matches")])
+def test_an_entry_does_not_match_only_when_somebody_tampered_with_it(
+    page: AuditPage, desk: Desk, wait: Wait, state: str, word: str
+) -> None:
+    found = c.AuditFinding(kind="edited" if state == "tampered" else "no anchor", seq=1, sentence="x", advice="y")
+    desk.server.audit_status = status(verdict=verdict(state=state, findings=() if state == "intact" else (found,), seq=3))
+    page._ask_status()
+    wait(lambda: page._status is not None and page._status.verdict == desk.server.audit_status.verdict)
+    page._log.open_entry(entries.key(entry(2)))
+    wait(lambda: word in {label.word() for label in page._detail.findChildren(Status)})
+
+
+def test_kinds_of_entries_are_a_menu_where_there_is_little_room(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    assert page._log.group.isVisible()
+    page._log.open_entry(entries.key(entry(2)))
+    wait(lambda: page._log._tight_group.isVisible() and not page._log.group.isVisible())
+    page._log._tight_group.click()
+    menu = page._log._tight_group.findChild(QMenu)
+    assert menu is not None
+    assert [action.isChecked() for action in menu.actions()] == [True, *[False] * 6]
+    menu.actions()[3].trigger()
+    wait(lambda: any("group=network" in asked[1] for asked in desk.server.asked))
+    assert page._log.group.index() == 3
+    menu.close()
 
 
 def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: Desk, wait: Wait, tmp_path: Path) -> None:

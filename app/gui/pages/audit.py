@@ -118,7 +118,7 @@ class AuditPage(Page):
         column.addWidget(self._parts, 1)
         self._foot = QFrame(self._main)
         self._foot.setProperty("role", "strip")
-        low = QHBoxLayout(self._foot)
+        self._low = low = QHBoxLayout(self._foot)
         low.setContentsMargins(24, 7, 24, 7)
         self._kept = Label("", "small", "tx2", self._foot)
         self._retention = Button(tr("Change retention"), "ghost", small=True, parent=self._foot)
@@ -158,6 +158,7 @@ class AuditPage(Page):
         super().set_narrow(narrow)
         edge = 16 if narrow else 24
         self._head.setContentsMargins(edge, 16 if narrow else 20, edge, 12)
+        self._low.setContentsMargins(edge, 7, edge, 7)
         self._log.set_narrow(narrow)
         self._place_detail()
 
