@@ -161,6 +161,8 @@ def _block(block: Table, where: str) -> Part:
         return _result(block, where, cache)
     elif kind == "search_result":
         return Opaque(NAME, kind, block, _found(block))
+    elif kind == "compaction":  # what stands for the turns before it
+        return Opaque(NAME, kind, block, shape.text_or_none(block.get("content"), f"{where}.content"))
     else:
         return Opaque(NAME, shape.text(kind, f"{where}.type"), block)
     media.cache = cache
@@ -200,7 +202,8 @@ def _source(block: Table, where: str, kind: Any) -> Media:
     sort = source.get("type")
     if sort == "base64":
         media_type = shape.text(source.get("media_type"), f"{where}.source.media_type")
-        return Media(kind=kind, media_type=media_type, data=shape.text(source.get("data"), f"{where}.source.data"))
+        data = shape.text(source.get("data"), f"{where}.source.data")
+        return Media(kind=kind, media_type=shape.picture_type(media_type), data=data)
     if sort == "url":
         return Media(kind=kind, url=shape.text(source.get("url"), f"{where}.source.url"))
     if sort == "file":

@@ -7,10 +7,10 @@ outputs, and its own error messages where these say more.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from app.core.errors import AppError
-from app.wire import carry, shape
+from app.wire import anthropic_schema, carry, shape
 from app.wire.chat import (
     Call,
     Facts,
@@ -65,7 +65,10 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
     known = version(facts.model)
     out: Table = {"model": facts.model}
     most = call.max_tokens
-    out["max_tokens"] = most if most is not None else facts.max_tokens or default_max_tokens(facts.model)
+    limit = facts.max_tokens or default_max_tokens(facts.model)
+    if most is not None and not own and (known is not None or facts.max_tokens):
+        most = min(most, limit)  # more than the model can give out is refused
+    out["max_tokens"] = most if most is not None else limit
     system, turns = _turns(call, losses, own=own)
     _reason(out, call, known, turns, losses, own=own)
     form = call.format
@@ -161,8 +164,8 @@ def _reason(out: Table, call: Call, known: tuple[int, int] | None, turns: list[T
     budget = max(budget, _LEAST_BUDGET)
     if call.max_tokens is None:
         out["max_tokens"] = max(out["max_tokens"], budget + 4096)
-    elif budget >= call.max_tokens:
-        budget = call.max_tokens - 1
+    elif budget >= out["max_tokens"]:
+        budget = out["max_tokens"] - 1
     if budget < _LEAST_BUDGET or forced or not _thoughtful(turns):
         losses.drop("reasoning_effort")
         return
@@ -191,28 +194,15 @@ def _format(out: Table, form: Format, known: tuple[int, int] | None, losses: Los
     """Adds the schema where the model takes one; else what the system prompt must say."""
     if form.kind == "schema" and form.schema is not None:
         if known is not None and known >= (4, 5):
-            out["output_config"] = {
-                **out.get("output_config", {}),
-                "format": {"type": "json_schema", "schema": closed(form.schema)},
-            }  # fmt: skip
+            schema = anthropic_schema.fitted(form.schema)
+            if anthropic_schema.lost(form.schema, schema):
+                losses.drop("response_format")  # a part of it is said in words
+            out["output_config"] = {**out.get("output_config", {}), "format": {"type": "json_schema", "schema": schema}}
             return []
         losses.drop("response_format")  # asked for in words, which promises less
         return [{"type": "text", "text": _SCHEMA + shape.as_json(form.schema)}]
     losses.drop("response_format")
     return [{"type": "text", "text": _JSON}]
-
-
-def closed(schema: Any) -> Any:
-    """`schema` with `additionalProperties: false` in every object, without which the API refuses it: what it lets through is valid
-    against the original too."""
-    if isinstance(schema, list):
-        return [closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    out = {name: closed(value) if name not in ("enum", "const", "default", "examples") else value for name, value in schema.items()}
-    if schema.get("type") == "object" or (isinstance(schema.get("properties"), dict) and "type" not in schema):
-        out["additionalProperties"] = False
-    return out
 
 
 def _tools(out: Table, call: Call, known: tuple[int, int] | None, losses: Losses, *, own: bool) -> None:
@@ -249,7 +239,8 @@ def _tool(tool: Tool, known: tuple[int, int] | None, losses: Losses, *, own: boo
     schema = tool.schema or {}
     written["input_schema"] = schema if schema.get("type") == "object" or own else {**schema, "type": "object"}
     if tool.strict is not None:
-        if own or (tool.strict and known is not None and known >= (4, 5)):
+        takes = known is not None and known >= (4, 5) and not anthropic_schema.lost(schema, anthropic_schema.fitted(schema))
+        if own or (tool.strict and takes):
             written["strict"] = tool.strict
         elif tool.strict:
             losses.drop("tools.strict")
@@ -276,6 +267,8 @@ def _turns(call: Call, losses: Losses, *, own: bool) -> tuple[list[Table], list[
             if own and at > 0:
                 turns.append({"role": "system", "content": blocks})
             else:
+                if turns and blocks:
+                    losses.drop("messages.order")  # its one system prompt stands before everything
                 system += blocks
             continue
         blocks = _blocks(message, losses, own=own)
@@ -318,8 +311,6 @@ def _block(part: Part, role: str, losses: Losses, *, own: bool) -> Table | None:
             out["cache_control"] = part.cache
         if own:
             out.update(part.extra)
-        else:
-            losses.drop_all(part.extra, "content.")
         return out
     if isinstance(part, Media):
         if role in ("system", "developer"):

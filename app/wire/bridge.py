@@ -222,7 +222,7 @@ class Bridge(_Passage):
             )
         asked = self._yours.read_call(shape.body(body))
         asked.model, asked.stream = call.model, call.stream
-        losses = Losses()
+        losses = Losses(asked.origin)
         custom = self._theirs.custom == "always" or self._theirs.custom in facts.quirks
         self._names = prepare(asked, provider.name, self._theirs.longest_name, losses, custom=custom)
         written = encode(self._theirs.write_call(asked, facts, losses))

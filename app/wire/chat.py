@@ -160,6 +160,7 @@ class Call:
     """A request. origin: the dialect it came in. None and "": not said.
 
     verbatim: members as its own dialect spells them, whose meaning is in the other fields too. usage_asked: a stream's usage is wanted.
+    old_functions: the client uses OpenAI's `functions`, from before there were tools, and reads no `tool_calls`.
     """
 
     origin: str
@@ -192,6 +193,7 @@ class Call:
     vital: Table = field(default_factory=dict)
     verbatim: Table = field(default_factory=dict)
     usage_asked: bool = False
+    old_functions: bool = False
 
 
 # Why a model stopped. "stop_sequence": at one of the texts asked for.
@@ -292,15 +294,16 @@ class Facts:
 
 
 class Losses:
-    """What a target cannot express, by the names the client used, each once."""
+    """What a target cannot express, by the names the client used, each once. Writers say the neutral call's (OpenAI's) names."""
 
-    __slots__ = ("_names",)
+    __slots__ = ("_names", "_words")
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str = "") -> None:
         self._names: dict[str, None] = {}
+        self._words = _WORDS.get(origin, {})
 
     def drop(self, *names: str) -> None:
-        self._names.update(dict.fromkeys(names))
+        self._names.update(dict.fromkeys([self._words.get(name, name) for name in names]))
 
     def drop_all(self, names: Iterable[str], prefix: str = "") -> None:
         self._names.update(dict.fromkeys(prefix + name for name in names))
@@ -312,6 +315,26 @@ class Losses:
         return tuple(fit) if len(fit) <= _MOST_NAMES else (*fit[:_MOST_NAMES], "...")
 
 
+# What each dialect calls what OpenAI's older one gave its name.
+_WORDS: Final[dict[str, dict[str, str]]] = {
+    "responses": {
+        "reasoning_effort": "reasoning.effort", "max_tokens": "max_output_tokens", "response_format": "text.format",
+        "verbosity": "text.verbosity", "logprobs": "include.message.output_text.logprobs", "messages.order": "input.order",
+    },
+    "anthropic": {
+        "reasoning_effort": "thinking", "stop": "stop_sequences", "response_format": "output_config.format",
+        "parallel_tool_calls": "tool_choice.disable_parallel_tool_use", "user": "metadata.user_id",
+    },
+    "gemini": {
+        "reasoning_effort": "generationConfig.thinkingConfig", "max_tokens": "generationConfig.maxOutputTokens",
+        "stop": "generationConfig.stopSequences", "response_format": "generationConfig.responseMimeType",
+        "temperature": "generationConfig.temperature", "top_p": "generationConfig.topP", "top_k": "generationConfig.topK",
+        "seed": "generationConfig.seed", "frequency_penalty": "generationConfig.frequencyPenalty",
+        "presence_penalty": "generationConfig.presencePenalty", "logprobs": "generationConfig.responseLogprobs",
+        "top_logprobs": "generationConfig.logprobs", "thinking": "contents.thought", "messages.order": "contents.order",
+    },
+}  # fmt: skip
+
 CUSTOM_INPUT: Final = "input"
 _UNFIT: Final = re.compile(r"[^\w.$/:-]", re.ASCII)
 _MOST_NAMES: Final = 40
@@ -320,6 +343,16 @@ _MOST_NAMES: Final = 40
 def inexpressible(param: str, why: str, hint: str = "Use a model whose provider speaks the client's dialect, or leave it out.") -> AppError:
     """AppError not_expressible: dropping `param` would change the meaning."""
     return AppError("not_expressible", f"`{param}` cannot be expressed for this provider: {why}", hint, param=param)
+
+
+def told(parts: Iterable[Part], where: str) -> list[Text | Media]:
+    """What a tool returned. AppError body_invalid when it holds anything but texts, pictures and files."""
+    out: list[Text | Media] = []
+    for part in parts:
+        if not isinstance(part, Text | Media):
+            raise AppError("body_invalid", f"`{where}` must be texts, images and files.", param=where)
+        out.append(part)
+    return out
 
 
 def plain(parts: Sequence[Part]) -> str:

@@ -25,7 +25,7 @@ _KNOWN: Final = frozenset({
 _CONFIG: Final = frozenset({
     "maxOutputTokens", "temperature", "topP", "topK", "stopSequences", "seed", "frequencyPenalty", "presencePenalty",
     "responseLogprobs", "logprobs", "responseMimeType", "responseSchema", "responseJsonSchema", "thinkingConfig", "candidateCount",
-    "responseModalities", "speechConfig",
+    "responseModalities", "responseFormat",
 })  # fmt: skip
 _SNAKE: Final = re.compile(r"_([a-z])")
 _LEVELS: Final = {"MINIMAL": "minimal", "LOW": "low", "MEDIUM": "medium", "HIGH": "high", "XHIGH": "xhigh"}
@@ -114,6 +114,8 @@ def _configure(call: Call, config: Table) -> None:
     more = shape.whole(config.get("candidateCount"), f"{where}.candidateCount")
     if more not in (None, 1):
         call.vital["generationConfig.candidateCount"] = more
+    if config.get("responseFormat") is not None:
+        call.vital["generationConfig.responseFormat"] = config["responseFormat"]
     modes = config.get("responseModalities")
     if modes and modes != ["TEXT"]:
         call.vital["generationConfig.responseModalities"] = modes
@@ -132,10 +134,13 @@ def _think(call: Call, given: Table) -> None:
 def _choose(call: Call, value: object) -> None:
     if value is None:
         return
-    given = shape.table(value, "toolConfig").get("functionCallingConfig")
+    whole = shape.table(value, "toolConfig")
+    _beside(call, shape.without(whole, "functionCallingConfig"), "toolConfig.")
+    given = whole.get("functionCallingConfig")
     if given is None:
         return
     given = shape.table(given, "toolConfig.functionCallingConfig")
+    _beside(call, shape.without(given, "mode", "allowedFunctionNames"), "toolConfig.functionCallingConfig.")
     mode = shape.text_or_none(given.get("mode"), "toolConfig.functionCallingConfig.mode").upper()
     names: tuple[str, ...] = ()
     if given.get("allowedFunctionNames") is not None:
@@ -146,6 +151,11 @@ def _choose(call: Call, value: object) -> None:
         call.choice = Choice("tool", names) if len(names) == 1 else Choice("required", names)
     elif mode in ("AUTO", "VALIDATED"):
         call.choice = Choice("auto", names)
+
+
+def _beside(call: Call, members: Table, prefix: str) -> None:
+    """What no other dialect has; in this one it goes along with what it is a member of."""
+    call.extra.update({prefix + name: value for name, value in members.items() if value is not None and value is not False})
 
 
 def _tools(out: list[Tool], item: Table, where: str) -> None:
@@ -235,7 +245,8 @@ def _part(part: Table, where: str, pending: list[tuple[str, str]], place: str) -
         text = shape.text(part["text"], f"{where}.text")
         if part.get("thought"):
             return [Thinking(text=text, signature=seal, redacted=redacted, origin=origin)]
-        said: list[Part] = [Text(text)] if text or not seal else []
+        beside = shape.without(part, "text", "thought", "thoughtSignature")
+        said: list[Part] = [Text(text, extra=beside)] if text or not seal else []
         return [*said, Thinking(signature=seal, redacted=True, origin=origin)] if seal else said
     for name in ("inlineData", "fileData"):
         if part.get(name) is not None:
@@ -263,11 +274,12 @@ def _result(inner: Table, where: str, pending: list[tuple[str, str]], place: str
         spot = f"{where}.parts[{at}]"
         given = [extra[form] for form in ("inlineData", "fileData") if extra.get(form) is not None]
         parts += [_media(shape.table(form, spot), spot, {}) for form in given]
-    return ToolResult(id=identifier, name=name, parts=parts, error=error)
+    beside = shape.without(inner, "id", "name", "response", "parts")
+    return ToolResult(id=identifier, name=name, parts=parts, error=error, extra={key: value for key, value in beside.items() if value})
 
 
 def _media(inner: Table, where: str, beside: Table) -> Media:
-    media_type = shape.text_or_none(inner.get("mimeType"), f"{where}.mimeType")
+    media_type = shape.picture_type(shape.text_or_none(inner.get("mimeType"), f"{where}.mimeType"))
     kind: Any = _KINDS.get(media_type.partition("/")[0], "document")
     name = shape.text_or_none(inner.get("displayName"), f"{where}.displayName")
     extra = {key: value for key, value in shape.without(beside, "thoughtSignature", "thought").items() if value is not None}

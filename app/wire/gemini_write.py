@@ -6,6 +6,7 @@ Sources: as for reading, `gemini_read`; thought signatures: ai.google.dev/gemini
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from app.core.errors import AppError
@@ -32,6 +33,13 @@ from app.wire.shape import Table
 NAME: Final = "gemini"
 
 _THIRD: Final = re.compile(r"gemini-(?:[3-9]|\d\d)")
+_LATER: Final = re.compile(r"gemini-(?:2\.5|[3-9]|\d\d)")
+_UNTHINKING: Final = re.compile(r"gemini-(?:1\.|2\.0)")
+_BOUNDS: Final = (
+    ("gemini-2.5-pro", 128, 32_768, False),
+    ("gemini-2.5-flash-lite", 512, 24_576, True),
+    ("gemini-2.5-flash", 0, 24_576, True),
+)
 _BUDGETS: Final = {"none": 0, "minimal": 512, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384}
 _LEVELS: Final = {"none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
 _BESIDE: Final = frozenset({"videoMetadata", "mediaResolution"})
@@ -50,7 +58,7 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
     if system:
         out["systemInstruction"] = {"parts": system}
     if own:
-        out.update({name: value for name, value in call.extra.items() if not name.startswith("generationConfig.")})
+        out.update({name: value for name, value in call.extra.items() if "." not in name})
         out.update(call.verbatim)
         return out
     if call.tools:
@@ -92,9 +100,11 @@ def _declared(call: Call, at: int, losses: Losses) -> Table:
 
 
 def _config(call: Call, facts: Facts, losses: Losses) -> Table:
+    most, limit = call.max_tokens, facts.max_tokens or _most_tokens(facts.model)
     given = {
-        "maxOutputTokens": call.max_tokens, "temperature": call.temperature, "topP": call.top_p, "topK": call.top_k, "seed": call.seed,
-        "frequencyPenalty": call.frequency_penalty, "presencePenalty": call.presence_penalty, "stopSequences": call.stop or None,
+        "maxOutputTokens": min(most, limit) if most is not None and limit else most, "temperature": call.temperature,
+        "topP": call.top_p, "topK": call.top_k, "seed": call.seed, "frequencyPenalty": call.frequency_penalty,
+        "presencePenalty": call.presence_penalty, "stopSequences": call.stop or None,
         "responseLogprobs": call.logprobs or None, "logprobs": call.top_logprobs if call.logprobs else None,
     }  # fmt: skip
     out: Table = {name: value for name, value in given.items() if value is not None}
@@ -104,35 +114,51 @@ def _config(call: Call, facts: Facts, losses: Losses) -> Table:
         if form.kind == "schema" and form.schema is not None:
             out["responseJsonSchema"] = form.schema
     if call.reasoning is not None:
-        thinking = _thinking(call.reasoning, facts.model)
+        thinking = _thinking(call.reasoning, facts.model, losses)
         if thinking:
             out["thinkingConfig"] = thinking
     return out
 
 
-def _thinking(wanted: Reasoning, model: str) -> Table:
-    third = bool(_THIRD.search(model))
+def _thinking(wanted: Reasoning, model: str, losses: Losses) -> Table:
+    if _UNTHINKING.search(model):
+        if wanted.effort != "none" and wanted.budget != 0:
+            losses.drop("reasoning_effort")
+        return {}
     effort, budget = wanted.effort, wanted.budget
     out: Table = {}
-    if third:
+    if _THIRD.search(model):
         if not effort and budget is not None:
             effort = "high" if budget >= 4096 else "medium" if budget >= 2048 else "low" if budget >= 1024 else "minimal"
         if effort in _LEVELS:
-            out["thinkingLevel"] = _LEVELS[effort]
-    elif budget is not None:
-        out["thinkingBudget"] = budget
-    elif effort in _BUDGETS:
-        out["thinkingBudget"] = _BUDGETS[effort]
+            out["thinkingLevel"] = "LOW" if "-pro" in model and _LEVELS[effort] == "MINIMAL" else _LEVELS[effort]
+    else:
+        budget = budget if budget is not None else _BUDGETS.get(effort)
+        if budget is not None:
+            out["thinkingBudget"] = _fit_budget(budget, model)
     if effort != "none" and budget != 0 and wanted.shown is not False:
         out["includeThoughts"] = True
     return out
+
+
+def _fit_budget(budget: int, model: str) -> int:
+    """Within what the model takes (ai.google.dev/gemini-api/docs/thinking, "Thinking budgets"); others are refused."""
+    for name, least, most, may_be_off in _BOUNDS:
+        if name in model:
+            return budget if budget == 0 and may_be_off else min(max(budget, least), most)
+    return budget
+
+
+def _most_tokens(model: str) -> int:
+    """What a model of that generation gives out (ai.google.dev/gemini-api/docs/models); 0: unknown. To ask for more is refused."""
+    return 8_192 if _UNTHINKING.search(model) else 65_536 if _LATER.search(model) else 0
 
 
 def _contents(call: Call, facts: Facts, losses: Losses) -> tuple[list[Table], list[Table]]:
     """The system instruction's parts, and the turns: roles alternate."""
     system: list[Table] = []
     turns: list[Table] = []
-    names = {part.id: part.name for message in call.messages for part in message.parts if isinstance(part, ToolCall)}
+    names: dict[str, str] = {}  # of the calls so far: some clients use an id again
     third = bool(_THIRD.search(facts.model))
     own = call.origin == NAME
     for message in call.messages:
@@ -144,10 +170,13 @@ def _contents(call: Call, facts: Facts, losses: Losses) -> tuple[list[Table], li
             if any(isinstance(part, Media) for part in message.parts):
                 raise inexpressible("messages.content", "its system prompt holds text alone.")
             _note_cache(message.parts, losses)
+            if turns and message.parts:
+                losses.drop("messages.order")  # its one system prompt stands before everything
             system += [{"text": part.text} for part in message.parts if isinstance(part, Text)]
             continue
+        names.update({part.id: part.name for part in message.parts if isinstance(part, ToolCall)})
         role = "model" if message.role == "assistant" else "user"
-        parts = _said(message, losses, third=third) if role == "model" else _asked(message, names, losses)
+        parts = _said(message, losses, third=third, own=own) if role == "model" else _asked(message, names, losses, own=own)
         if not parts:
             continue
         if turns and turns[-1]["role"] == role:
@@ -157,19 +186,22 @@ def _contents(call: Call, facts: Facts, losses: Losses) -> tuple[list[Table], li
     return system, turns
 
 
-def _note_cache(parts: list[Part], losses: Losses) -> None:
-    if any(not isinstance(part, Thinking | Refused | Opaque) and part.cache is not None for part in parts):
-        losses.drop("cache_control")
+def _note_cache(parts: Sequence[Part], losses: Losses) -> None:
+    for part in parts:
+        if not isinstance(part, Thinking | Refused | Opaque) and part.cache is not None:
+            losses.drop("cache_control")
+        if isinstance(part, ToolResult):
+            _note_cache(part.parts, losses)
 
 
-def _said(message: Message, losses: Losses, *, third: bool) -> list[Table]:
+def _said(message: Message, losses: Losses, *, third: bool, own: bool) -> list[Table]:
     _note_cache(message.parts, losses)
     out: list[Table] = []
     sealed = False
     for part in message.parts:
         if isinstance(part, Text | Refused):
             if part.text:
-                out.append({"text": part.text})
+                out.append({"text": part.text, **(part.extra if own and isinstance(part, Text) else {})})
         elif isinstance(part, Thinking):
             if part.origin != NAME:
                 if part.text:
@@ -198,13 +230,14 @@ def _said(message: Message, losses: Losses, *, third: bool) -> list[Table]:
     return out
 
 
-def _asked(message: Message, names: dict[str, str], losses: Losses) -> list[Table]:
+def _asked(message: Message, names: dict[str, str], losses: Losses, *, own: bool) -> list[Table]:
     _note_cache(message.parts, losses)
-    results = [_result(part, names, losses) for part in message.parts if isinstance(part, ToolResult)]
+    results = [_result(part, names, losses, own=own) for part in message.parts if isinstance(part, ToolResult)]
     out: list[Table] = []
     for part in message.parts:
         if isinstance(part, Text):
-            out.append({"text": part.text})
+            if part.text:
+                out.append({"text": part.text, **(part.extra if own else {})})
         elif isinstance(part, Media):
             out.append(_media(part, losses))
         elif isinstance(part, Opaque):
@@ -212,13 +245,15 @@ def _asked(message: Message, names: dict[str, str], losses: Losses) -> list[Tabl
     return [*[part for group in results for part in group], *out]
 
 
-def _result(part: ToolResult, names: dict[str, str], losses: Losses) -> list[Table]:
+def _result(part: ToolResult, names: dict[str, str], losses: Losses, *, own: bool) -> list[Table]:
     """The response, and after it what it holds beside text."""
     name = part.name or names.get(part.id, "")
     if not name:
         raise AppError("body_invalid", f"No tool was called with the id {part.id}.", "Send the call before its result.", param="messages")
     said = plain(part.parts)
     inner: Table = {"id": part.id, "name": name, "response": {"error": said} if part.error else {"output": said}}
+    if own:
+        inner.update(part.extra)
     beside = [_media(media, losses) for media in part.parts if isinstance(media, Media)]
     return [{"functionResponse": inner}, *beside]
 

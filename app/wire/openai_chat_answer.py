@@ -42,6 +42,8 @@ _encode: Final = msgspec.json.encode
 _REASONS: Final[Mapping[str, Reason]] = {
     "stop": "stop",
     "length": "length",
+    "model_length": "length",  # Mistral: the context was full
+    "insufficient_system_resource": "length",  # DeepSeek: cut short
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
@@ -306,7 +308,9 @@ def identifier(given: str, facts: Facts) -> str:
     return f"chatcmpl-{given or 'none'}"
 
 
-def _reason(reason: Reason) -> str:
+def _reason(reason: Reason, call: Call) -> str:
+    if reason == "tool_calls" and call.old_functions:
+        return "function_call"
     return "stop" if reason == "stop_sequence" else reason
 
 
@@ -334,10 +338,12 @@ def write(answer: Answer, call: Call, facts: Facts) -> Table:
         message["reasoning_content"] = "".join(thoughts)
     if blocks:
         message["thinking_blocks"] = blocks
-    if calls:
+    if calls and call.old_functions:
+        message["function_call"] = calls[0].get("function")
+    elif calls:
         message["tool_calls"] = calls
     logprobs = None if answer.logprobs is None else {"content": answer.logprobs, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": _reason(answer.reason)}
+    choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": _reason(answer.reason, call)}
     return {
         "id": identifier(answer.id, facts),
         "object": "chat.completion",
@@ -394,24 +400,34 @@ class Writer:
                     self._thought.append(delta.text)
                     out += self._chunk({"reasoning_content": delta.text})
             elif isinstance(delta, CallPiece):
-                given: Table = {"custom": {"input": delta.text}} if self._custom else {"function": {"arguments": delta.text}}
-                out += self._chunk({"tool_calls": [{"index": self._calls - 1, **given}]})
+                out += self._call_piece(delta.text)
             elif isinstance(delta, CallStart):
-                marked = carry.mark(delta.id, delta.signature, delta.origin)
-                self._custom = delta.custom
-                out += self._chunk({"tool_calls": [{"index": self._calls, **_call(marked, delta.name, "", custom=delta.custom)}]})
-                self._calls += 1
+                out += self._call_start(delta)
             elif isinstance(delta, RefusedPiece):
                 out += self._chunk({"refusal": delta.text})
             elif isinstance(delta, Finish):
                 self._finish = delta
         return bytes(out)
 
+    def _call_start(self, start: CallStart) -> bytes:
+        self._calls += 1
+        self._custom = start.custom
+        if self._call.old_functions:
+            return self._chunk({"function_call": {"name": start.name, "arguments": ""}}) if self._calls == 1 else b""
+        marked = carry.mark(start.id, start.signature, start.origin)
+        return self._chunk({"tool_calls": [{"index": self._calls - 1, **_call(marked, start.name, "", custom=start.custom)}]})
+
+    def _call_piece(self, text: str) -> bytes:
+        if self._call.old_functions:
+            return self._chunk({"function_call": {"arguments": text}}) if self._calls == 1 else b""
+        given: Table = {"custom": {"input": text}} if self._custom else {"function": {"arguments": text}}
+        return self._chunk({"tool_calls": [{"index": self._calls - 1, **given}]})
+
     def end(self, usage: Usage) -> bytes:
         if not self._before:
             self._before = self._head(Start())
-        finish = self._finish or Finish("stop")
-        out = self._before + b',"choices":[{"index":0,"delta":{},"finish_reason":"%b"}]}\n\n' % _reason(finish.reason).encode()
+        reason = _reason((self._finish or Finish("stop")).reason, self._call)
+        out = self._before + b',"choices":[{"index":0,"delta":{},"finish_reason":"%b"}]}\n\n' % reason.encode()
         if self._call.usage_asked:
             out += self._before + b',"choices":[],"usage":' + _encode(usage_table(usage)) + b"}\n\n"
         return out + b"data: [DONE]\n\n"

@@ -26,6 +26,7 @@ from app.wire.chat import (
     Tool,
     ToolCall,
     ToolResult,
+    told,
 )
 from app.wire.shape import Table
 
@@ -55,9 +56,11 @@ def read(body: Table) -> Call:
     if body.get("tools") is not None:
         call.tools = [_read_tool(item, f"tools[{at}]") for at, item in enumerate(shape.rows(body["tools"], "tools"))]
     elif body.get("functions") is not None:
+        call.old_functions, call.parallel = True, False  # which are called one at a time
         call.tools = [_read_function(item, f"functions[{at}]") for at, item in enumerate(shape.rows(body["functions"], "functions"))]
     call.choice = _read_choice(body.get("tool_choice", body.get("function_call")))
-    call.parallel = shape.flag(body.get("parallel_tool_calls"), "parallel_tool_calls")
+    alone = shape.flag(body.get("parallel_tool_calls"), "parallel_tool_calls")
+    call.parallel = alone if alone is not None else call.parallel
     most = body.get("max_completion_tokens")
     call.max_tokens = shape.whole(most if most is not None else body.get("max_tokens"), "max_completion_tokens")
     for name in ("temperature", "top_p", "frequency_penalty", "presence_penalty"):
@@ -97,7 +100,7 @@ def _read_message(out: list[Message], item: Table, where: str, ids: dict[str, st
         content, name = item.get("content"), item.get("name")
         identifier = item.get("tool_call_id") if role == "tool" else ids.get(shape.text(name, f"{where}.name"), name)
         identifier = carry.unmark(shape.text(identifier, f"{where}.tool_call_id"))[0]
-        parts = [part for part in _read_content(content, f"{where}.content") if isinstance(part, Text | Media)]
+        parts = told(_read_content(content, f"{where}.content"), f"{where}.content")
         cache = item.get("cache_control")
         out.append(
             Message(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from app.wire import carry, shape
+from app.wire import carry, openai_family, shape
 from app.wire.chat import (
     Call,
     Choice,
@@ -44,15 +44,21 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
         out.update(call.extra)
         out.update(call.vital)
         out.update(call.verbatim)
-    tools = [written for tool in call.tools if (written := _tool(tool, losses, own=own)) is not None]
+    choice, wanted = call.choice, call.tools
+    if choice is not None and choice.mode != "tool" and choice.names and not own and "openai_own" not in facts.quirks:
+        # `allowed_tools` is OpenAI's own: elsewhere those that are not allowed are not there.
+        wanted = [tool for tool in wanted if tool.name in choice.names]
+        choice = Choice(choice.mode)
+    tools = [written for tool in wanted if (written := _tool(tool, losses, own=own)) is not None]
     if tools:
         out["tools"] = tools
-        if call.choice is not None:
-            out["tool_choice"] = _choice(call, call.choice)
+        if choice is not None:
+            out["tool_choice"] = _choice(call, choice)
         if call.parallel is not None:
             out["parallel_tool_calls"] = call.parallel
     if call.max_tokens is not None and not own:
-        out["max_completion_tokens" if "max_completion_tokens" in facts.quirks else "max_tokens"] = call.max_tokens
+        most = openai_family.fit_max_tokens(call.max_tokens, facts.model)
+        out["max_completion_tokens" if "max_completion_tokens" in facts.quirks else "max_tokens"] = most
     simple = {
         "temperature": call.temperature, "top_p": call.top_p, "seed": call.seed, "frequency_penalty": call.frequency_penalty,
         "presence_penalty": call.presence_penalty, "logprobs": call.logprobs, "top_logprobs": call.top_logprobs,
@@ -71,6 +77,8 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
     if call.format is not None:
         out["response_format"] = _format(call.format)
     effort = effort_of(call.reasoning)
+    if effort and not own:
+        effort = _fit_effort(effort, facts, losses)
     if effort:
         out["reasoning_effort"] = effort
     if call.cache is not None:
@@ -109,6 +117,13 @@ def effort_of(reasoning: Reasoning | None) -> str:
         return ""
     budget = reasoning.budget
     return "high" if budget >= 4096 else "medium" if budget >= 2048 else "low" if budget >= 1024 else "minimal" if budget else "none"
+
+
+def _fit_effort(effort: str, facts: Facts, losses: Losses) -> str:
+    fit = openai_family.fit_effort(effort, facts.model)
+    if fit != effort and (effort != "none" or not openai_family.UNTHINKING.search(facts.model)):
+        losses.drop("reasoning_effort")
+    return fit
 
 
 def _messages(call: Call, facts: Facts, losses: Losses) -> list[Table]:
@@ -231,7 +246,7 @@ def _assistant(message: Message, facts: Facts, losses: Losses, *, own: bool) -> 
             if part.cache is not None:
                 losses.drop("cache_control")
         elif isinstance(part, Opaque):
-            continue  # of another dialect those were left out before, and an assistant's message of this one has none
+            losses.drop(f"messages.{part.kind}")  # of this dialect; those of others were left out before
         elif isinstance(part, Media):
             raise inexpressible("messages.content", "an assistant's message cannot hold pictures.")
     # Which providers want old thoughts back differs: some refuse them, some need them next to tool calls, most ignore them.

@@ -5,6 +5,7 @@ Sources: the package `openai` (3.54: types/shared/error_object, types/model) and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -28,6 +29,26 @@ RESPONSE_HEADERS: Final = frozenset({
     "x-ratelimit-", "ratelimit-", "retry-after", "retry-after-ms", "x-should-retry",  # "Rate limits"; the packages obey them
 })  # fmt: skip
 
+# Models that think not at all, and refuse to be told how much. Others of the family take an effort; of servers that only speak the
+# dialect nothing is known.
+UNTHINKING: Final = re.compile(r"(?:^|/)(?:gpt-3|gpt-4|chatgpt-)")
+_SCALE: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_EFFORTS: Final[tuple[tuple[re.Pattern[str], frozenset[str]], ...]] = (
+    (re.compile(r"(?:^|/)o[134](?:-|$)"), frozenset({"low", "medium", "high"})),
+    (re.compile(r"(?:^|/)gpt-5(?![.\d])"), frozenset({"minimal", "low", "medium", "high"})),
+    (re.compile(r"(?:^|/)gpt-5\.1(?!-codex-max)"), frozenset({"none", "low", "medium", "high"})),
+    (re.compile(r"(?:^|/)gpt-(?:5\.[1-9]|[6-9]|\d\d)"), frozenset(_SCALE) - {"minimal"}),
+)
+# The most that a model gives out (platform.openai.com/docs/models); more is refused.
+_MOST_TOKENS: Final[tuple[tuple[re.Pattern[str], int], ...]] = (
+    (re.compile(r"(?:^|/)gpt-4\.1"), 32_768),
+    (re.compile(r"(?:^|/)(?:gpt-4o|chatgpt-4o)"), 16_384),
+    (re.compile(r"(?:^|/)(?:gpt-3\.5|gpt-4-turbo)"), 4_096),
+    (re.compile(r"(?:^|/)gpt-4(?![.o\d])"), 8_192),
+    (re.compile(r"(?:^|/)o[134](?:-|$)"), 100_000),
+    (re.compile(r"(?:^|/)gpt-5"), 128_000),
+)
+
 # What an OpenAI client sees when only a status is known.
 _TYPES: Final[Mapping[int, str]] = {
     401: "auth_error",
@@ -35,6 +56,24 @@ _TYPES: Final[Mapping[int, str]] = {
     408: "timeout_error",
     429: "rate_limit_error",
 }
+
+
+def fit_effort(effort: str, model: str) -> str:
+    """The nearest effort that `model` takes, at least as much if there is one; "" when it is not to be told. Of unknown models every
+    effort is taken to be known, but not that thinking can be switched off."""
+    if UNTHINKING.search(model) or effort not in _SCALE:
+        return "" if UNTHINKING.search(model) else effort
+    takes = next((takes for pattern, takes in _EFFORTS if pattern.search(model)), None)
+    if takes is None:
+        return "" if effort == "none" else effort
+    at = _SCALE.index(effort)
+    return next((one for one in (*_SCALE[at:], *reversed(_SCALE[:at])) if one in takes), "")
+
+
+def fit_max_tokens(wanted: int | None, model: str) -> int | None:
+    """`wanted`, or what the model can give out where that is known to be less: it could not have given out more."""
+    most = next((most for pattern, most in _MOST_TOKENS if pattern.search(model)), None)
+    return wanted if wanted is None or most is None else min(wanted, most)
 
 
 def error_type(error: AppError) -> str:

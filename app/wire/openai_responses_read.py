@@ -24,6 +24,7 @@ from app.wire.chat import (
     Tool,
     ToolCall,
     ToolResult,
+    told,
 )
 from app.wire.shape import Table
 
@@ -38,7 +39,12 @@ _KNOWN: Final = frozenset({
 # What is kept at the provider, or runs there: without it the answer would be another one.
 _VITAL: Final = frozenset({"previous_response_id", "conversation", "prompt", "background", "context_management"})
 # As if it had not been said.
+_INCLUDED: Final = frozenset({"message.output_text.logprobs", "reasoning.encrypted_content"})
 _USUAL: Final[Table] = {"truncation": "disabled", "background": False}
+
+# What the model did with tools of the provider's; without it the conversation still says what was said. Everything else that is no
+# message decides what the model knows or may do.
+_DOINGS: Final = frozenset({"mcp_list_tools", "mcp_approval_request", "program"})
 
 _ECHOED: Final = (
     "instructions", "tools", "tool_choice", "parallel_tool_calls", "max_output_tokens", "temperature", "top_p", "top_logprobs", "text",
@@ -70,6 +76,7 @@ def read(body: Table) -> Call:
     include = [] if body.get("include") is None else shape.texts(body["include"], "include")
     if "message.output_text.logprobs" in include:
         call.logprobs = True
+    call.extra.update({f"include.{name}": True for name in include if name not in _INCLUDED})
     form = {} if body.get("text") is None else shape.table(body["text"], "text")
     call.format = _format(form.get("format"))
     call.verbosity = shape.text_or_none(form.get("verbosity"), "text.verbosity")
@@ -78,6 +85,8 @@ def read(body: Table) -> Call:
         summary = shape.text_or_none(thinking.get("summary") or thinking.get("generate_summary"), "reasoning.summary")
         effort = shape.text_or_none(thinking.get("effort"), "reasoning.effort")
         call.reasoning = Reasoning(effort=effort, summary=summary, shown=bool(summary)) if effort or summary else None
+        beside = shape.without(thinking, "effort", "summary", "generate_summary")
+        call.extra.update({f"reasoning.{name}": value for name, value in beside.items() if value is not None})
     call.user = shape.text_or_none(body.get("safety_identifier") or body.get("user"), "user")
     metadata = body.get("metadata")
     call.metadata = None if metadata is None else shape.table(metadata, "metadata")
@@ -125,7 +134,7 @@ def _item(out: list[Message], item: Table, where: str) -> None:
     elif kind in ("function_call_output", "custom_tool_call_output"):
         result = ToolResult(
             id=carry.unmark(shape.text(item.get("call_id"), f"{where}.call_id"))[0],
-            parts=[part for part in _content(item.get("output"), f"{where}.output") if isinstance(part, Text | Media)],
+            parts=told(_content(item.get("output"), f"{where}.output"), f"{where}.output"),
             custom=kind == "custom_tool_call_output",
         )
         last = out[-1] if out else None
@@ -135,10 +144,10 @@ def _item(out: list[Message], item: Table, where: str) -> None:
             out.append(Message("user", [result]))
     else:
         opaque = Opaque(NAME, shape.text(kind, f"{where}.type"), item)
-        if opaque.kind.endswith("_output") or opaque.kind == "item_reference":
-            out.append(Message("user", [opaque]))
-        else:
+        if opaque.kind.endswith("_call") or opaque.kind in _DOINGS:
             _assistant(out).append(opaque)
+        else:
+            out.append(Message("user", [opaque]))
 
 
 def _assistant(out: list[Message]) -> list[Part]:

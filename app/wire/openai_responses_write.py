@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.wire import carry
+from app.wire import carry, openai_family
 from app.wire.chat import (
     Call,
     Choice,
@@ -44,7 +44,8 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
     own = call.origin == NAME
     out: Table = {"model": facts.model}
     messages = call.messages
-    if messages and messages[0].role == "system" and all(isinstance(part, Text) for part in messages[0].parts):
+    # A prompt of the system alone is the input: without one the request is refused.
+    if len(messages) > 1 and messages[0].role == "system" and all(isinstance(part, Text) for part in messages[0].parts):
         out["instructions"] = plain(messages[0].parts)
         _note_cache(messages[0].parts, losses)
         messages = messages[1:]
@@ -60,10 +61,11 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
         if call.parallel is not None:
             out["parallel_tool_calls"] = call.parallel
     include = []
+    most = call.max_tokens if own else openai_family.fit_max_tokens(call.max_tokens, facts.model)
     if call.logprobs:
         include.append(_LOGPROBS)
     given = {
-        "max_output_tokens": None if call.max_tokens is None else max(call.max_tokens, 16),  # its least
+        "max_output_tokens": None if most is None else max(most, 16),  # its least
         "temperature": call.temperature, "top_p": call.top_p, "top_logprobs": call.top_logprobs if call.logprobs else None,
         "metadata": call.metadata, "prompt_cache_key": call.cache_key or None,
         "service_tier": call.service_tier if call.origin in ("openai", NAME) and call.service_tier else None,
@@ -79,6 +81,8 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
     if text:
         out["text"] = text
     thinking = _reasoning(call.reasoning)
+    if thinking and not own:
+        thinking = _fit_reasoning(thinking, facts.model, losses)
     if thinking:
         out["reasoning"] = thinking
     if call.user:
@@ -91,7 +95,7 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
     if include:
         out["include"] = include
     if own:
-        out.update(call.extra)
+        out.update({name: value for name, value in call.extra.items() if "." not in name})
         out.update(call.vital)
         out.update(call.verbatim)
     if call.stream:
@@ -127,6 +131,18 @@ def _reasoning(wanted: Reasoning | None) -> Table:
     return out
 
 
+def _fit_reasoning(given: Table, model: str, losses: Losses) -> Table:
+    effort = given.get("effort", "")
+    fit = openai_family.fit_effort(effort, model)
+    if openai_family.UNTHINKING.search(model):
+        if effort != "none":
+            losses.drop("reasoning_effort")
+        return {}
+    if effort != fit:
+        losses.drop("reasoning_effort")
+    return {**{name: value for name, value in given.items() if name != "effort"}, **({"effort": fit} if fit else {})}
+
+
 def _note_cache(parts: list[Part], losses: Losses) -> None:
     if any(isinstance(part, Text | Media) and part.cache is not None for part in parts):
         losses.drop("cache_control")
@@ -150,7 +166,7 @@ def _items(out: list[Table], message: Message, losses: Losses, *, own: bool) -> 
         elif isinstance(part, Media):
             content.append(_media(part, losses))
         elif isinstance(part, Opaque):
-            if part.kind.endswith("_output") or part.kind == "item_reference":
+            if message.role == "user" and not part.kind.startswith("input_"):
                 out.append(part.value)
             else:
                 content.append(part.value)
@@ -228,10 +244,7 @@ def _media(part: Media, losses: Losses) -> Table:
         kind = part.media_type or "application/pdf"
         name = part.name or f"document.{kind.rpartition('/')[2]}"
         return {"type": "input_file", "filename": name, "file_data": f"data:{kind};base64,{part.data}"}
-    sounds = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
-    if part.kind == "audio" and part.data and part.media_type in sounds:
-        return {"type": "input_audio", "input_audio": {"data": part.data, "format": sounds[part.media_type]}}
-    raise inexpressible(f"content.{part.kind}", "it takes sound as WAV or MP3 bytes only, and no film.")
+    raise inexpressible(f"content.{part.kind}", "the Responses API takes neither sound nor film.")
 
 
 def _tool(tool: Tool, losses: Losses, *, own: bool) -> Table:

@@ -67,9 +67,36 @@ def _leave_out(call: Call, losses: Losses) -> None:
             raise inexpressible(f"tools.{hosted[0].name}", "the tool runs at the provider that the client's dialect belongs to.")
         losses.drop_all([tool.name for tool in hosted], "tools.")
         call.tools = kept
+        if call.choice is not None and call.choice.mode != "tool" and call.choice.names:
+            allowed = tuple(name for name in call.choice.names if name not in {tool.name for tool in hosted})
+            if not allowed:
+                raise inexpressible("tool_choice", "the tools it allows run at the provider that the client's dialect belongs to.")
+            call.choice.names = allowed
+    last = call.messages[-1] if call.messages else None
+    if call.origin == "anthropic" and last is not None and last.role == "assistant":
+        losses.drop("messages.prefill")  # elsewhere the answer begins anew instead of going on from it
+    _tell_apart(call.messages)
     for message in call.messages:
+        for part in message.parts:
+            for one in (part, *(part.parts if isinstance(part, ToolResult) else ())):
+                if isinstance(one, Text | ToolCall | ToolResult):
+                    losses.drop_all(one.extra, "content.")
         if any(isinstance(part, Opaque) for part in message.parts):
             message.parts = _in_words(message, losses)
+
+
+def _tell_apart(messages: list[Message]) -> None:
+    """Ids of calls that no earlier turn used: some servers begin anew in every turn, and some providers refuse what comes twice."""
+    taken: set[str] = set()
+    present: dict[str, str] = {}
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                present[part.id] = part.id if part.id not in taken else f"{part.id}_{len(taken)}"
+                part.id = present[part.id]
+                taken.add(part.id)
+            elif isinstance(part, ToolResult):
+                part.id = present.get(part.id, part.id)
 
 
 def _in_words(message: Message, losses: Losses) -> list[Part]:

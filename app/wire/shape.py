@@ -119,7 +119,12 @@ def pictured(url: str) -> tuple[str, str] | None:
     kind, *words = head.split(";")
     if not comma or "base64" not in words:
         return None
-    return kind or "text/plain", data
+    return picture_type(kind) or "text/plain", data
+
+
+def picture_type(media_type: str) -> str:
+    """JPEG by its registered name: many programs say image/jpg, which providers refuse."""
+    return "image/jpeg" if media_type.lower() == "image/jpg" else media_type
 
 
 def as_json(value: object) -> str:

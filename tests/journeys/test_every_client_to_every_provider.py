@@ -45,7 +45,7 @@ class Target:
 TARGETS = {
     target.name: target
     for target in (
-        Target("OpenAI Chat", "openai", "chat", "openai-compatible", "/v1", "gpt-4.1"),
+        Target("OpenAI Chat", "openai", "chat", "openai-compatible", "/v1", "gpt-5.1"),
         Target("OpenAI Responses", "responses", "responses", "responses-compatible", "/v1", "gpt-5"),
         Target("Anthropic", "anthropic", "claude", "anthropic-compatible", "/v1", "claude-sonnet-4-5"),
         Target("Gemini", "gemini", "gemini", "gemini", "/v1beta", "gemini-3-pro"),

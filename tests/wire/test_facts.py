@@ -127,8 +127,9 @@ def test_tool_choice_auto_any_none_tool_is_auto_required_none_function(choice: A
 )
 def test_a_thinking_budget_becomes_an_effort(budget: int, effort: str) -> None:
     body = {"max_tokens": 99_000, "thinking": {"type": "enabled", "budget_tokens": budget}, "messages": [{"role": "user", "content": "x"}]}
-    assert sent(crossing("anthropic", "openai", body))["reasoning_effort"] == effort
-    assert sent(crossing("anthropic", "responses", body))["reasoning"]["effort"] == effort
+    assert sent(crossing("anthropic", "openai", body, model="gpt-5"))["reasoning_effort"] == effort
+    assert sent(crossing("anthropic", "openai", body, model="deepseek-chat"))["reasoning_effort"] == effort
+    assert sent(crossing("anthropic", "responses", body, model="gpt-5"))["reasoning"]["effort"] == effort
     assert sent(crossing("anthropic", "gemini", body))["generationConfig"]["thinkingConfig"]["thinkingBudget"] == budget
 
 
