@@ -17,6 +17,7 @@ from app.providers.provider import Provider, Speech
 BUILT_IN: Final = "gatehouse"
 
 _READ: Final = "2026-11-23"
+_READ_LATER: Final = "2026-11-28"
 
 
 def _local(identifier: str, label: str, port: int, docs_url: str) -> Provider:
@@ -33,7 +34,9 @@ def _local(identifier: str, label: str, port: int, docs_url: str) -> Provider:
     )
 
 
-def _chat(identifier: str, label: str, base_url: str, docs_url: str, key_url: str, *, prices: str = "", region: str = "") -> Provider:
+def _chat(
+    identifier: str, label: str, base_url: str, docs_url: str, key_url: str, *, prices: str = "", region: str = "", read: str = ""
+) -> Provider:
     """One that speaks OpenAI's chat dialect alone, with nothing that has to be known beside its address."""
     return Provider(
         id=identifier,
@@ -43,6 +46,7 @@ def _chat(identifier: str, label: str, base_url: str, docs_url: str, key_url: st
         key_url=key_url,
         prices=prices,
         region=region,
+        read=read,
     )
 
 
@@ -99,6 +103,7 @@ _ROWS: Final = (
         path="/v1beta",
         models_path="models?pageSize=1000",
         prices="google",
+        read=_READ_LATER,
     ),
     Provider(
         id="azure",
@@ -111,6 +116,7 @@ _ROWS: Final = (
         key_path="models",
         quirks=frozenset({"max_completion_tokens", "openai_own", "deployments"}),
         prices="azure",
+        read=_READ_LATER,
     ),
     Provider(
         id="openrouter",
@@ -149,6 +155,7 @@ _ROWS: Final = (
         key_url="https://console.groq.com/keys",
         key_example="gsk_…",
         prices="groq",
+        read=_READ_LATER,
     ),
     Provider(
         id="xai",
@@ -213,6 +220,7 @@ _ROWS: Final = (
         key_url="https://cloud.cerebras.ai",
         key_example="csk-…",
         prices="cerebras",
+        read=_READ_LATER,
     ),
     Provider(
         id="moonshot",
@@ -253,6 +261,7 @@ _ROWS: Final = (
         docs_url="https://deepinfra.com/docs/openai_api",
         key_url="https://deepinfra.com/dash/api_keys",
         quirks=frozenset({"public_models"}),
+        read=_READ_LATER,
     ),
     Provider(
         id="nvidia",
@@ -291,6 +300,7 @@ _ROWS: Final = (
         docs_url="https://platform.minimax.io/docs",
         key_url="https://platform.minimax.io/user-center/basic-information/interface-key",
         prices="minimax",
+        read=_READ_LATER,
     ),
     _chat(
         "cohere",
@@ -299,6 +309,7 @@ _ROWS: Final = (
         "https://docs.cohere.com/docs/compatibility-api",
         "https://dashboard.cohere.com/api-keys",
         prices="cohere",
+        read=_READ_LATER,
     ),
     _chat(
         "nebius",
@@ -326,6 +337,7 @@ _ROWS: Final = (
         "https://docs.baseten.co/development/model-apis/overview",
         "https://app.baseten.co/settings/api_keys",
         prices="baseten",
+        read=_READ_LATER,
     ),
     _chat(
         "siliconflow",
@@ -342,6 +354,7 @@ _ROWS: Final = (
         "https://www.scaleway.com/en/docs/generative-apis/",
         "https://console.scaleway.com/iam/api-keys",
         region="fr",
+        read=_READ_LATER,
     ),
     _chat(
         "ovhcloud",
@@ -362,14 +375,23 @@ _ROWS: Final = (
         "https://featherless.ai/docs",
         "https://featherless.ai/account/api-keys",
     ),
-    _chat("venice", "Venice", "https://api.venice.ai/api/v1", "https://docs.venice.ai", "https://venice.ai/settings/api"),
-    _chat("wandb", "W&B Inference", "https://api.inference.wandb.ai/v1", "https://docs.wandb.ai/inference", "https://wandb.ai/authorize"),
     _chat(
-        "vercel",
-        "Vercel AI Gateway",
-        "https://ai-gateway.vercel.sh/v1",
-        "https://vercel.com/docs/ai-gateway",
-        "https://vercel.com/dashboard",
+        "venice",
+        "Venice",
+        "https://api.venice.ai/api/v1",
+        "https://docs.venice.ai",
+        "https://venice.ai/settings/api",
+        read=_READ_LATER,
+    ),
+    _chat("wandb", "W&B Inference", "https://api.inference.wandb.ai/v1", "https://docs.wandb.ai/inference", "https://wandb.ai/authorize"),
+    Provider(
+        id="vercel",
+        label="Vercel AI Gateway",
+        # Either key header is taken (vercel.com/docs/ai-gateway/anthropic-compat).
+        speaks=(Speech("openai", "https://ai-gateway.vercel.sh/v1"), Speech("anthropic", "https://ai-gateway.vercel.sh/v1")),
+        docs_url="https://vercel.com/docs/ai-gateway",
+        key_url="https://vercel.com/dashboard",
+        read=_READ_LATER,
     ),
     _chat("upstage", "Upstage", "https://api.upstage.ai/v1", "https://console.upstage.ai/docs", "https://console.upstage.ai/api-keys"),
     _chat(
