@@ -242,7 +242,7 @@ class Auditor:
 
     async def verify(self, who: Who) -> contract.AuditVerdict:
         """Read everything and judge it; written down. One at a time: a second asker waits, then reads anew."""
-        if self._signer is None and self._held is None:
+        if self._signer is None and self._held is None and not self._turning.locked():
             await self._guarded(self._open)  # asked in the first second of a start: nothing would be signed yet
         said = await self._judge(pause_s=0.0005)
         self._recorder.note(AuditVerified(state=said.state, seq=said.seq, finding=said.finding), who)

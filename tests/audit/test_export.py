@@ -216,6 +216,16 @@ def test_a_thousand_changed_exports_are_never_intact_and_never_a_crash(export: P
     mutate(export, 1_000, seed=1)
 
 
+def test_changed_exports_of_a_log_that_was_restored_are_never_intact_and_never_a_crash(data_dir: Path) -> None:
+    with book(data_dir / "g.db") as made:
+        made.filled().sql("UPDATE audit SET body = x'ff' WHERE seq = 150")
+        made.restore()
+        made.append(3)
+        made.seal()
+        folder = exported(made, data_dir / "restored")
+    mutate(folder, 200, seed=3)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_hundred_thousand_changed_exports_are_never_intact_and_never_a_crash(export: Path) -> None:
