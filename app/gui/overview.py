@@ -201,6 +201,13 @@ def _clients(snapshot: Snapshot | None, now_us: int, zone: tzinfo | None) -> str
     return tr("Seen: {list}.", list=", ".join(parts))
 
 
+def _gateway(state: State, snapshot: Snapshot | None, running: bool) -> tuple[str, str]:
+    if snapshot is not None and snapshot.state == "failing":
+        return tr("Gateway cannot record requests"), snapshot.problem
+    where = tr("On {address}, reachable from this machine only.", address=state.address)
+    return (tr("Gateway is running") if running else tr("Gateway is starting")), where
+
+
 def _steps(state: State, snapshot: Snapshot | None) -> tuple[Step, ...]:
     providers = snapshot.providers if snapshot is not None else ()
     clients = snapshot.clients if snapshot is not None else ()
@@ -208,12 +215,7 @@ def _steps(state: State, snapshot: Snapshot | None) -> tuple[Step, ...]:
     names = ", ".join(view.account.name for view in providers[:3])
     client_names = ", ".join(client.name for client in clients[:3])
     return (
-        Step(
-            tr("Gateway is running") if running else tr("Gateway is starting"),
-            tr("On {address}, reachable from this machine only.", address=state.address),
-            running,
-            0,
-        ),
+        Step(*_gateway(state, snapshot, running), running, 0),
         Step(
             tr("Add a provider, or use a local server"),
             tr("Added: {names}.", names=names) if providers else tr("Paste a key, or give the address of a model server on this machine."),

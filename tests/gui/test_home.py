@@ -89,6 +89,11 @@ def test_the_way_to_the_first_request_is_shown_only_when_there_was_none() -> Non
     assert present(replace(UP, snapshot=snapshot(state="locked"), recent=(exchange(),)), NOW_US).body == "closed"
 
 
+def test_a_gateway_that_cannot_record_is_not_called_starting() -> None:
+    step = present(replace(UP, snapshot=snapshot(state="failing", problem="The disk is full.")), NOW_US).steps[0]
+    assert (step.fact, step.detail, step.done) == ("Gateway cannot record requests", "The disk is full.", False)
+
+
 def test_steps_are_ticked_as_they_are_done() -> None:
     steps = present(UP, NOW_US).steps
     assert [(step.done, step.number) for step in steps] == [(True, 0), (False, 1), (False, 2)]
