@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from app import verifier
 from app.core import chain
-from app.store import audit, exporting, sealing
+from app.store import audit, exporting, ledger, sealing
 from app.store.sealing import Signer
 from tests.audit.book import Book, book, kinds, rehash
 
@@ -180,7 +180,8 @@ def test_a_log_signed_anew_and_pruned_beyond_what_the_vault_remembers_is_found(d
         with made.store.write() as connection:
             sealing.checkpoint(connection, theirs, made.now())
             sealing.checkpoint(connection, theirs, made.now())
-            sealing.prune(connection, theirs, audit.newest(connection), "person", made.now())
+            upto = audit.newest(connection)
+            sealing.prune(connection, theirs, upto, ledger.digest_upto(connection, upto), "person", made.now())
         assert [(finding.kind, finding.seq) for finding in made.verify().findings] == [("no key", 311)]
 
 

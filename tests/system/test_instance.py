@@ -132,6 +132,7 @@ def test_children_of_a_killed_one_are_gone_before_the_next_begins(
 def test_one_that_is_alive_but_deaf_is_replaced(paths: Paths, holders: list[subprocess.Popen[str]]) -> None:
     first = hold(paths, holders)
     first.send_signal(signal.SIGSTOP)
+    os.waitpid(first.pid, os.WUNTRACED)  # until it stands still
     reaper = threading.Thread(target=first.wait)
     reaper.start()
     instance = won(acquire(paths, {"op": "show"}, patience_s=0.5))
