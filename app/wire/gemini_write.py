@@ -142,7 +142,7 @@ def _thinking(wanted: Reasoning, model: str, losses: Losses) -> Table:
 
 
 def _fit_budget(budget: int, model: str) -> int:
-    """Within what the model takes (ai.google.dev/gemini-api/docs/thinking, "Thinking budgets"); others are refused."""
+    """Within what the model takes; others are refused. The bounds are ai.google.dev/gemini-api/docs/thinking's from memory."""
     for name, least, most, may_be_off in _BOUNDS:
         if name in model:
             return budget if budget == 0 and may_be_off else min(max(budget, least), most)
@@ -150,7 +150,10 @@ def _fit_budget(budget: int, model: str) -> int:
 
 
 def _most_tokens(model: str) -> int:
-    """What a model of that generation gives out (ai.google.dev/gemini-api/docs/models); 0: unknown. To ask for more is refused."""
+    """What a model of that generation gives out; 0: unknown. To ask for more is refused.
+
+    65,536: docs.cloud.google.com, "Gemini 2.5 Flash-Lite" (2026-11-28); the others are taken to be alike.
+    """
     return 8_192 if _UNTHINKING.search(model) else 65_536 if _LATER.search(model) else 0
 
 

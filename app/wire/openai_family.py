@@ -30,19 +30,23 @@ RESPONSE_HEADERS: Final = frozenset({
 })  # fmt: skip
 
 # Models that think not at all, and refuse to be told how much. Others of the family take an effort; of servers that only speak the
-# dialect nothing is known.
-UNTHINKING: Final = re.compile(r"(?:^|/)(?:gpt-3|gpt-4|chatgpt-)")
+# dialect nothing is known. Sources: the package (types/shared/reasoning_effort, reasoning), developers.openai.com/api/docs/guides/reasoning
+# and what the API says when it refuses a value, as public reports quote it (looked up 2026-11-28).
+UNTHINKING: Final = re.compile(r"(?:^|/)(?:gpt-3|gpt-4|chatgpt-|gpt-5-chat)")
 _SCALE: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _EFFORTS: Final[tuple[tuple[re.Pattern[str], frozenset[str]], ...]] = (
     (re.compile(r"(?:^|/)o[134](?:-|$)"), frozenset({"low", "medium", "high"})),
+    (re.compile(r"(?:^|/)gpt-5-pro"), frozenset({"high"})),
+    (re.compile(r"(?:^|/)gpt-5(?:\.1)?-codex(?!-max)"), frozenset({"low", "medium", "high"})),
+    (re.compile(r"(?:^|/)gpt-5\.\d+-codex"), frozenset({"low", "medium", "high", "xhigh"})),
     (re.compile(r"(?:^|/)gpt-5(?![.\d])"), frozenset({"minimal", "low", "medium", "high"})),
-    (re.compile(r"(?:^|/)gpt-5\.1(?!-codex-max)"), frozenset({"none", "low", "medium", "high"})),
+    (re.compile(r"(?:^|/)gpt-5\.1"), frozenset({"none", "low", "medium", "high"})),
     (re.compile(r"(?:^|/)gpt-(?:5\.[1-9]|[6-9]|\d\d)"), frozenset(_SCALE) - {"minimal"}),
 )
-# The most that a model gives out (platform.openai.com/docs/models); more is refused.
+# The most that a model gives out; more is refused. Sources: platform.openai.com/docs/models, as pages that quote it have it (2026-11-28).
 _MOST_TOKENS: Final[tuple[tuple[re.Pattern[str], int], ...]] = (
     (re.compile(r"(?:^|/)gpt-4\.1"), 32_768),
-    (re.compile(r"(?:^|/)(?:gpt-4o|chatgpt-4o)"), 16_384),
+    (re.compile(r"(?:^|/)(?:gpt-4o|chatgpt-4o|gpt-5-chat)"), 16_384),
     (re.compile(r"(?:^|/)(?:gpt-3\.5|gpt-4-turbo)"), 4_096),
     (re.compile(r"(?:^|/)gpt-4(?![.o\d])"), 8_192),
     (re.compile(r"(?:^|/)o[134](?:-|$)"), 100_000),
