@@ -26,11 +26,13 @@ def fitted(schema: Table) -> Table:
             out[name] = {key: fitted(inner) if isinstance(inner, dict) else inner for key, inner in value.items()}
         elif name in _LISTS and isinstance(value, list):
             out[name] = [fitted(inner) if isinstance(inner, dict) else inner for inner in value]
-        elif name == "oneOf" and isinstance(value, list):
+        elif name == "oneOf" and isinstance(value, list) and "anyOf" not in schema:
             out["anyOf"] = [fitted(inner) if isinstance(inner, dict) else inner for inner in value]
         elif name == "items" and isinstance(value, dict):
             out[name] = fitted(value)
-        elif name in _KEPT or (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1)):
+        elif (
+            name in _KEPT or (name == "format" and isinstance(value, str) and value in _FORMATS) or (name == "minItems" and value in (0, 1))
+        ):
             out[name] = value
         elif name not in ("additionalProperties", "$schema", "$id"):
             said[name] = value
@@ -53,6 +55,6 @@ def lost(schema: Any, within: Any) -> bool:
     if within.get("description") != schema.get("description"):
         return True
     inner = [(schema[name], within[name]) for name in ("items", *_LISTS) if name in schema and name in within]
-    inner += [(schema["oneOf"], within["anyOf"])] if "oneOf" in schema else []
+    inner += [(schema["oneOf"], within["anyOf"])] if "oneOf" in schema and "anyOf" not in schema else []
     inner += [(value, within[name][key]) for name in _MAPS if isinstance(schema.get(name), dict) for key, value in schema[name].items()]
     return any(lost(*pair) for pair in inner)

@@ -342,6 +342,19 @@ def test_a_schema_says_in_words_what_anthropic_does_not_enforce() -> None:
     assert crossing("openai", "anthropic", {**ASKED["openai"], "response_format": form}).dropped == ()
 
 
+@pytest.mark.parametrize(
+    ("schema", "fitted"),
+    [
+        ({"type": "string", "format": {}}, {"type": "string", "description": "{format: {}}"}),
+        ({"anyOf": [{}], "oneOf": [{"type": "string"}, {}]}, {"anyOf": [{}], "description": '{oneOf: [{"type":"string"},{}]}'}),
+        ({"oneOf": {}, "items": True}, {"description": "{oneOf: {}, items: true}"}),
+    ],
+)  # fmt: skip
+def test_a_schema_that_is_none_or_says_two_things_at_once_is_passed_on_in_words(schema: dict[str, Any], fitted: dict[str, Any]) -> None:
+    assert anthropic_schema.fitted(schema) == fitted
+    assert anthropic_schema.lost(schema, fitted)
+
+
 def test_a_strict_tool_whose_schema_anthropic_does_not_enforce_is_not_strict_there() -> None:
     def asked(**beside: Any) -> dict[str, Any]:
         schema = {"type": "object", "properties": {"n": {"type": "integer", **beside}}, "required": ["n"], "additionalProperties": False}
