@@ -20,6 +20,7 @@ first-chunk   streams, one at a time, until the first piece of the body.
 large         the same as requests with 200 KB of body, as agents send them.
 streams       a thousand at once, 20 chunks a second each. CPU per chunk is taken between the moments when the last stream has begun and
               the first one ends. `between chunks`: at the client; the direct one is the timer of the provider and the generator's own.
+translation   CPU of a chunk of text in `app.wire` alone, relayed and between any two dialects.
 leaving       from the client's `close()` until the provider sees its connection end.
 start         from the command to the first 200 of /health/liveness, to the line `ready`, and to the first reply of the built-in model,
               with an existing data folder and compiled modules. The vault is one with a passphrase, whose key is stretched on purpose.

@@ -26,6 +26,7 @@ from tests.bench import (
     scrolling,
     start,
     streams,
+    translation,
     window,
 )
 from tests.bench.figures import FULL, QUICK, Figure, Measure, Scale, collect
@@ -38,6 +39,7 @@ PARTS: dict[str, Measure] = {
     "first-chunk": exchanges.first_chunk,
     "large": exchanges.large,
     "streams": streams.slow_streams,
+    "translation": translation.translation,
     "leaving": leaving.leaving,
     "start": start.start,
     "memory": memory.memory,
