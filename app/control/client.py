@@ -6,6 +6,7 @@ worker thread; importing this module is cheap.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -322,10 +323,8 @@ class ControlClient:
         http = self._client()
         import httpx2  # noqa: PLC0415  see the module's docstring
 
-        with self._lock:
-            self._following += 1
         try:
-            with http.stream(method, path, timeout=httpx2.Timeout(self._timeout_s, read=silence_s)) as response:
+            with self._follows(), http.stream(method, path, timeout=httpx2.Timeout(self._timeout_s, read=silence_s)) as response:
                 if response.status_code != 200:
                     raise _problem(response.status_code, response.read())
                 rest = b""
@@ -338,6 +337,14 @@ class ControlClient:
             if self._closed:
                 return
             raise self._explain(error) from error
+
+    @contextlib.contextmanager
+    def _follows(self) -> Iterator[None]:
+        """While somebody follows, a question that fails does not end their connection."""
+        with self._lock:
+            self._following += 1
+        try:
+            yield
         finally:
             with self._lock:
                 self._following -= 1

@@ -364,6 +364,32 @@ def test_a_control_file_leads_to_loopback_with_its_token(tmp_path: Path) -> None
     assert f"host: 127.0.0.1:{listener_port(control)}\r\n".encode() in head
 
 
+def test_a_follower_finds_a_gateway_that_was_started_again_on_another_port(tmp_path: Path) -> None:
+    control = tmp_path / "control.json"
+    line = msgspec.json.encode(c.EventLine(seq=7)) + b"\n"
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(line) + line
+
+    def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            control.write_text(json.dumps({"host": "127.0.0.1", "port": listener.getsockname()[1], "token": "t"}))
+            ready.set()
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    with ControlClient(control, timeout_s=5) as client:
+        for _ in range(2):
+            ready = threading.Event()
+            gateway = threading.Thread(target=run)
+            gateway.start()
+            assert ready.wait(5)
+            assert next(client.events()).seq == 7
+            gateway.join()
+            with pytest.raises(AppError, match="engine_absent"):  # while nobody listens
+                next(client.events())
+
+
 def listener_port(control: Path) -> int:
     return int(json.loads(control.read_text())["port"])
 
