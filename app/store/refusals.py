@@ -26,6 +26,7 @@ class _Detail(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct):
+    at_us: int
     detail: _Detail
 
 
@@ -37,13 +38,15 @@ def entry_of(connection: Connection, row: Exchange) -> int | None:
     for kind in (KeyRefused.KIND, AccessRefused.KIND):
         for seq, body in connection.exec_driver_sql(_ENTRIES, (kind, _MOST)):
             try:
-                said = msgspec.json.decode(body, type=_Entry).detail
+                entry = msgspec.json.decode(body, type=_Entry)
             except msgspec.DecodeError:
                 continue
-            if said.last_us < row.opened_us:
-                break  # entries follow the order of time
-            fits = said.reason == row.error and said.client in ("", row.client) and said.first_us <= row.opened_us + _LATER_US
-            found = seq if fits else found
+            if entry.at_us < row.opened_us:
+                break  # entries follow the order of their writing; a flood's is written up to a minute after its last refusal
+            said = entry.detail
+            fits = said.reason == row.error and said.client in ("", row.client)
+            if fits and said.first_us - _LATER_US <= row.opened_us <= said.last_us:
+                found = seq
         if found is not None:
             return found
     return None

@@ -70,7 +70,7 @@ def test_a_row_names_the_entry_of_its_batch_and_of_its_refusal(data_dir: Path) -
             first = KeyRefused(reason="key_unknown", client="", count=1, first_us=unknown.opened_us + 9, last_us=unknown.opened_us + 9)
             flood = KeyRefused(reason="key_unknown", client="", count=9, first_us=late - 1000, last_us=late + MINUTE_US // 2)
             away = AccessRefused(where="gateway", reason="origin_not_allowed", count=1, first_us=late + 5000, last_us=late + 5000)
-            numbers = [audit.append(connection, event, "gateway", late) for event in (first, flood, away)]
+            numbers = [audit.append(connection, event, "gateway", event.last_us) for event in (first, flood, away)]
             ledger.record(connection, [answered, unknown, flooded, barred, unwritten])
             batch = audit.newest_link(connection)[0]
         with store.read() as connection:
@@ -78,6 +78,20 @@ def test_a_row_names_the_entry_of_its_batch_and_of_its_refusal(data_dir: Path) -
             assert ledger.batch_of(connection, row(99).id) is None
             found = [refusals.entry_of(connection, one) for one in (answered, unknown, flooded, barred, unwritten)]
             assert found == [None, *numbers, None]
+
+
+def test_a_flood_that_ended_earlier_and_was_written_later_hides_no_refusal(data_dir: Path) -> None:
+    known = row(1, outcome="refused", error="key_blocked", client="Zed")
+    before, after = known.opened_us - 40 * 1_000_000, known.opened_us + 10 * 1_000_000
+    with opened(data_dir / "g.db") as store:
+        with store.write() as connection:
+            ledger.record(connection, [known])
+            first = KeyRefused(reason="key_blocked", client="Zed", count=1, first_us=known.opened_us + 9, last_us=known.opened_us + 9)
+            flood = KeyRefused(reason="key_unknown", client="", count=9, first_us=before - 1000, last_us=before)
+            number = audit.append(connection, first, "gateway", known.opened_us + 9)
+            audit.append(connection, flood, "gateway", after)
+        with store.read() as connection:
+            assert refusals.entry_of(connection, known) == number
 
 
 @pytest.mark.parametrize("form", rows_out.FORMS)
