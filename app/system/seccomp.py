@@ -32,7 +32,8 @@ MSG_FASTOPEN: Final = 0x20000000
 _UNIX, _NETLINK, _STREAM = 1, 16, 1
 _SOCK_TYPE_MASK: Final = 0xF
 _SOL_SOCKET, _SOL_TCP = 1, 6
-_SO_BINDTODEVICE, _TCP_ULP = 25, 31  # another interface; another protocol in TCP's place
+_OTHER_INTERFACE: Final = (25, 62)  # SO_BINDTODEVICE, SO_BINDTOIFINDEX
+_TCP_ULP: Final = 31  # another protocol in TCP's place
 _DEVICES: Final = (0x400454CA, 0x5412, 0x541C)  # TUNSETIFF: packets of one's own making; TIOCSTI, TIOCLINUX: keys typed into a terminal
 _NEW_NAMESPACES: Final = 0x7E020000  # CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET
 
@@ -218,7 +219,8 @@ def _engine(machine: Machine) -> bytes:
     a.jump(_JUMP_EQUAL, _SOL_TCP, "of TCP", "refuse")
     a.place("of sockets")
     a.load(_low(2))
-    a.jump(_JUMP_EQUAL, _SO_BINDTODEVICE, "refuse", "allow")
+    a.jump(_JUMP_EQUAL, _OTHER_INTERFACE[0], "refuse")
+    a.jump(_JUMP_EQUAL, _OTHER_INTERFACE[1], "refuse", "allow")
     a.place("of TCP")
     a.load(_low(2))
     a.jump(_JUMP_EQUAL, _TCP_ULP, "refuse", "allow")

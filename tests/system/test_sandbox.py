@@ -33,6 +33,7 @@ accepted, _ = listener.accept()
 handed = socket.create_connection(listener.getsockname())
 taken, _ = listener.accept()
 datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+LOOPBACK = socket.if_nametoindex("lo")
 listener6 = socket.create_server(("::1", 0), family=socket.AF_INET6)
 client6 = socket.create_connection(listener6.getsockname()[:2])
 SEGMENTS = bytes([0, 2, 4, 0, 0, 0, 0, 0]) + socket.inet_pton(socket.AF_INET6, "::1")
@@ -114,6 +115,7 @@ if role == "engine":
     attempt("source route, IPv4", lambda: client.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([1, 131, 7, 4, 127, 0, 0, 1])))
     attempt("source route, IPv6", lambda: client6.setsockopt(socket.IPPROTO_IPV6, 57, SEGMENTS))
     attempt("another interface", lambda: client.setsockopt(socket.SOL_SOCKET, 25, b"lo\0"))
+    attempt("another interface, by number", lambda: client.setsockopt(socket.SOL_SOCKET, 62, LOOPBACK))
     attempt("another protocol", lambda: client.setsockopt(socket.IPPROTO_TCP, 31, b"tls"))
     attempt("tunnel", lambda: fcntl.ioctl(os.open("/dev/null", os.O_RDWR), 0x400454CA, bytes(40)))
     attempt("typing into a terminal", lambda: fcntl.ioctl(0, 0x5412, b"x"))
@@ -326,7 +328,7 @@ def test_the_filter_decides_the_same_on_both_processors(machine: str) -> None:
         assert of_engine("clone", space | 17) == "refuse"
     assert of_engine("setsockopt", 5, 1, 9) == "allow"  # SO_KEEPALIVE
     assert of_engine("setsockopt", 5, 6, 1) == "allow"  # TCP_NODELAY
-    for level, option in ((0, 4), (41, 57), (41, 6), (1, 25), (6, 31), (17, 1), (58, 1), (263, 1), (284, 1)):
+    for level, option in ((0, 4), (41, 57), (41, 6), (1, 25), (1, 62), (6, 31), (17, 1), (58, 1), (263, 1), (284, 1)):
         assert of_engine("setsockopt", 5, level, option) == "refuse", (level, option)
     for request, verdict in ((0x400454CA, "refuse"), (0x5412, "refuse"), (0x541C, "refuse"), (0x5421, "allow"), (0x5401, "allow")):
         assert of_engine("ioctl", 5, request) == verdict
