@@ -136,6 +136,8 @@ class Auditor:
             _log.warning("audit log: %s", error)
             self._trouble = error.sentence() if self._signer is None else self._trouble
             self._again_s = AGAIN_S if error.code.startswith("vault_") else SOON_AGAIN_S
+        except Exception:  # noqa: BLE001 - the task's edge: a log that nobody signs any more looks like one with nothing to sign
+            _log.exception("audit log: a step failed")
 
     async def _choices(self) -> None:
         with contextlib.suppress(AppError):
@@ -225,7 +227,8 @@ class Auditor:
                 self._changed()
 
     async def _remember(self) -> None:
-        """Tell the vault, after the commit and never before."""
+        """Tell the vault, after the commit and never before. What it could not be told it is told later, or at the end."""
+        self._fresh_anchor = True
         anchor = await self._read(sealing.anchor_of)
         if anchor is not None:
             await self._keep("audit-anchor", anchor.text())
@@ -264,9 +267,9 @@ class Auditor:
     async def _judge(self, pause_s: float) -> contract.AuditVerdict:
         async with self._verifying:
             total = (await self._read(audit.span))[0]
-            self._progress = (0, total)
             async with self._turning:  # between a commit and what the vault is told of it, the log would seem to be unknown to the vault
                 anchor, key, began = self._anchor, self._public(), time.monotonic()
+            self._progress = (0, total)
 
             def progress(done: int) -> None:
                 self._progress = (min(done, total), total)

@@ -1,19 +1,25 @@
-"""What a person may ask for while the vault has not yet been told of what was signed: it waits, and is not mistaken for a finding."""
+"""A vault that is slow or shut: what a person asks for meanwhile waits and is no finding, and what it was not told is told later."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from app.control import contract
+from app.core.errors import AppError
 from app.core.events import Who
 from app.engine.auditing import Auditor
 from app.engine.clients import Clients
 from app.engine.recorder import Recorder, StoreThreads
-from app.store import audit
+from app.store import audit, checkpoints, settings
 from app.store.journal import Journal
+from app.verifier import Anchor
 from tests.audit.book import KEY, Book, book
 
 ME = Who(actor="person")
@@ -21,11 +27,13 @@ PATIENCE_S = 30.0
 
 
 class SlowVault:
-    """The keeper's side of the two items. Putting one of `slow` takes until `quick` is set; `asked`: an item that is being put so."""
+    """The keeper's side of the two items. Putting one of `slow` takes until `quick` is set; `asked`: an item that is being put so. While
+    it is `shut`, nothing is put."""
 
     def __init__(self, *slow: str, items: dict[str, str] | None = None) -> None:
         self.items = items or {}
         self.slow = slow
+        self.shut = False
         self.quick = asyncio.Event()
         self.asked: asyncio.Queue[str] = asyncio.Queue()
 
@@ -34,6 +42,8 @@ class SlowVault:
         if op == "audit_get":
             return {"text": self.items.get(item)}, []
         assert op == "audit_put"
+        if self.shut:
+            raise AppError("vault_locked", "The vault is locked.")
         if item in self.slow:
             self.asked.put_nowait(item)
             await self.quick.wait()
@@ -110,3 +120,56 @@ def test_exports_while_the_key_turns_are_signed_by_the_key_of_their_time(data_di
                 assert (verdict.state, verdict.findings) == ("intact", ())
 
     run(story())
+
+
+def test_a_verification_that_nobody_waits_for_any_more_is_not_under_way(data_dir: Path) -> None:
+    async def story() -> None:
+        vault = SlowVault("audit-anchor")
+        with book(data_dir / "g.db") as made:
+            async with auditor(made, data_dir, vault) as auditing:
+                await vault.asked.get()
+                verifying = asyncio.ensure_future(auditing.verify(ME))
+                await asyncio.wait((verifying,), timeout=0.5)
+                verifying.cancel()
+                await asyncio.gather(verifying, return_exceptions=True)
+                assert (await auditing.status("", "")).verifying is None
+                vault.quick.set()
+
+    run(story())
+
+
+def test_a_prune_that_the_vault_was_not_told_of_is_told_at_the_end(data_dir: Path) -> None:
+    async def story() -> None:
+        vault = SlowVault()
+        with book(data_dir / "g.db") as made:
+            async with auditor(made, data_dir, vault) as auditing:
+                while "audit-anchor" not in vault.items:
+                    await asyncio.sleep(0.01)
+                vault.shut = True
+                with pytest.raises(AppError, match="vault_locked"):
+                    await auditing.prune((await auditing.prunable(0)).upto, ME)
+                vault.shut = False
+                await auditing.stop()
+                assert Anchor.of(vault.items["audit-anchor"]).seq == newest(made) == 21
+
+    run(story())
+
+
+def test_a_step_that_fails_in_a_way_nobody_foresaw_does_not_end_the_signing(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        with book(data_dir / "g.db") as made:
+            with made.store.write() as connection:
+                settings.put(connection, "audit.keep_days", "many")
+            async with auditor(made, data_dir, SlowVault()) as auditing:
+                while not caplog.get_records("call"):
+                    await asyncio.sleep(0.01)
+                await auditing.choose(contract.AuditPolicy(on_failure="continue"), ME)
+                sealed = 0
+                while sealed < newest(made):
+                    await asyncio.sleep(0.05)
+                    with made.store.read() as connection:
+                        record = checkpoints.newest(connection)
+                    sealed = 0 if record is None else record.seq
+
+    with caplog.at_level(logging.ERROR, logger="app.engine.auditing"):
+        run(story())
