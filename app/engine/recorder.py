@@ -262,8 +262,9 @@ class Recorder:
             self._wake.clear()
             self._settle_floods()
             await self._sync()
-            while not await self._commit() and not self._stopping:  # noqa: ASYNC110 - only time can mend a full disk
-                await asyncio.sleep(RETRY_S)
+            while not await self._commit() and not self._stopping:
+                await asyncio.sleep(RETRY_S)  # only time can mend a full disk
+                await self._sync()  # meanwhile requests may go on, and what they wrote is all there is of them
 
     async def stop(self) -> None:
         """Commit what is left; what cannot be committed stays in the journal for the next start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from app.core.errors import AppError
 from app.engine.clients import Clients
 from app.engine.recorder import REFUSED_ROWS_BURST, Recorder, StoreThreads
-from app.store import ledger
+from app.store import cipher, ledger
 from app.store.database import Store
 from app.store.journal import Journal
 from tests.disks import fill
@@ -80,6 +80,36 @@ def test_rows_that_the_journal_could_not_take_are_in_the_ledger_all_the_same(tmp
             ("failed", 503, False),
         }
     store.close()
+
+
+def test_the_journal_is_kept_up_while_the_database_takes_nothing(tmp_path: Path, small_disk: Path) -> None:
+    """A person may have chosen that requests go on then: the journal alone has them."""
+    said: list[str] = []
+
+    async def story() -> None:
+        async with recording(tmp_path / "g.db", small_disk / "journal", said) as recorder:
+            with closing(cipher.connect(tmp_path / "g.db", KEY)) as another:
+                another.execute("BEGIN IMMEDIATE")
+                recorder.opened(row(1))
+                recorder.closed(row(1))
+                await until(lambda: recorder.problem)
+                recorder.stops_on_problem = False
+                filler = fill(small_disk)
+                with pytest.raises(AppError, match="The disk is full"):
+                    for number in range(2, 10_000):
+                        recorder.opened(row(number))
+                filler.unlink()
+                await until(lambda: recorder.problem.startswith("Another program holds the database."))
+                another.execute("ROLLBACK")
+            await until(lambda: not recorder.problem)
+
+    asyncio.run(story())
+    assert [problem.partition(".")[0] for problem in said] == [
+        "Another program holds the database",
+        "The disk is full, so nothing more can be recorded",
+        "Another program holds the database",
+        "",
+    ]
 
 
 def test_a_client_that_asks_again_and_again_meanwhile_does_not_fill_memory_or_disk(tmp_path: Path, small_disk: Path) -> None:
