@@ -56,8 +56,8 @@ class Pool:
         with _translated(), self._engine.connect() as connection:
             try:
                 yield connection
-            except DBAPIError as error:
-                if failures.breaks_connection(error.orig):
+            except BaseException as error:
+                if _broke(error):
                     connection.invalidate()
                 raise
 
@@ -80,7 +80,7 @@ class Pool:
                     yield writer
             except BaseException as error:
                 words.forget(writer)
-                if isinstance(error, DBAPIError) and failures.breaks_connection(error.orig):
+                if _broke(error):
                     self._writer = None
                     writer.invalidate()
                     writer.close()
@@ -98,6 +98,11 @@ def _begin(connection: Connection) -> None:
     # The driver is in autocommit mode and would begin nothing by itself. IMMEDIATE: a writer waits at the beginning, never half-way.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _broke(error: BaseException) -> bool:
+    """Whether the connection must not be used again; also after an error of the driver's own cursors, which comes as it is."""
+    return failures.breaks_connection(error.orig if isinstance(error, DBAPIError) else error)
 
 
 @contextmanager

@@ -10,18 +10,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import sqlcipher3
+from sqlalchemy.engine import Connection
 
 from app.core.errors import AppError
 from app.core.events import ClientAdded, ClientBlocked, Event, ExchangeClosed
 from app.core.records import Client
-from app.store import accounts, audit, clients, families, ledger, migrations, tables
+from app.store import accounts, audit, clients, families, ledger, migrations, rows_out, tables
 from app.store.database import Store
+from app.store.search import Filter
 from tests.store.rows import KEY, NOW_US, opened, row, rows
 
 CANARY = "canary-Schneewittchen-7"
@@ -218,7 +221,15 @@ def test_another_program_that_holds_the_database_is_waited_for_and_then_named(da
         other.close()
 
 
-def test_a_damaged_page_fails_what_needs_it_and_nothing_else(data_dir: Path) -> None:
+def _export(connection: Connection) -> None:
+    """Reads every row with the driver's own cursor."""
+    after: str | None = ""
+    while after is not None:
+        after = rows_out.part(connection, "csv", Filter(), after or None)[2]
+
+
+@pytest.mark.parametrize("read", [ledger.verify, _export])
+def test_a_damaged_page_fails_what_needs_it_and_nothing_else(data_dir: Path, read: Callable[[Connection], object]) -> None:
     path = data_dir / "g.db"
     many = rows(3000)
     with opened(path) as store, store.write() as connection:
@@ -228,7 +239,7 @@ def test_a_damaged_page_fails_what_needs_it_and_nothing_else(data_dir: Path) -> 
     path.write_bytes(damaged)
     with opened(path) as store:
         with pytest.raises(AppError) as caught, store.read() as connection:
-            ledger.verify(connection)
+            read(connection)
         assert caught.value.code == "store_unavailable"
         assert "damaged" in caught.value.message
         # The pool gives a connection that works: the newest rows are on other pages.
