@@ -17,7 +17,6 @@ from app.control import contract
 from app.core import chain
 from app.core.errors import AppError
 from app.core.events import EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested, Who
-from app.core.ids import call_id, call_id_bytes
 from app.core.records import AuditEntry, DestinationUse, EgressRecord, RefusedAttempt
 from app.egress import tripwire, witness
 from app.egress.door import Ended, Opened, Purpose
@@ -25,7 +24,7 @@ from app.egress.tripwire import Trip
 from app.engine.declared import COMMANDS, Declared
 from app.engine.lifeline import Lifeline
 from app.engine.status import Status
-from app.store import audit, egress
+from app.store import audit, egress, search
 from app.system import leaks, sandbox
 from app.system.sandbox import Locks
 
@@ -233,8 +232,8 @@ class Network:
 
     async def _stored(self, facts: dict[str, Any], from_us: int) -> _Stored:
         threads, since_us, first = self._status.need().threads, int(facts["started_us"]), int(facts["first"])
-        run_id = call_id_bytes(call_id(max(0, since_us - 3_600_000_000), 0))  # an hour for a clock that was set back
-        from_id = call_id_bytes(call_id(from_us, 0))
+        run_id = search.at(since_us - 3_600_000_000)  # an hour for a clock that was set back
+        from_id = search.at(from_us)
         commands_us = self._declared.wants(facts)
 
         def read() -> _Stored:

@@ -91,6 +91,12 @@ def test_with_an_administrators_eyes_three_books_agree(running: Gateway) -> None
     assert books.records == books.keeper >= books.seen > 0
 
 
+def test_a_time_that_never_comes_has_nothing_in_it(running: Gateway) -> None:
+    with running.control() as control:
+        view = control.network(10**18 - 1)
+    assert (view.connections, view.removed_from, view.names) == (0, 0, ())
+
+
 def test_a_long_log_does_not_make_a_provider_look_as_if_nobody_had_added_it(running: Gateway) -> None:
     """Its entry is far back then; and after a crash of the engine it must be found again."""
     running.client("blocked")
