@@ -33,6 +33,7 @@ _REMOTE_SCREEN: Final = re.compile(r"(?!unix:)[^:/]+:\d")
 _GET_DUMPABLE: Final = 3
 _FILTERED: Final = 2  # proc(5), "Seccomp"
 _LINUX: bool = sys.platform == "linux"
+_WINDOWS: bool = sys.platform == "win32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,9 @@ def _start_program() -> None:
 
 
 def _libc() -> ctypes.CDLL:
+    """OSError where a process has none (Windows; `CDLL(None)` is a TypeError there)."""
+    if _WINDOWS:
+        raise OSError(errno.EOPNOTSUPP, "not on this system")
     return ctypes.CDLL(None, use_errno=True)
 
 
