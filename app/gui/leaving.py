@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import tzinfo
 from typing import Final, Literal
 
 from app.control.contract import DestinationView, LeakAttempt, NetworkView
 from app.gui import format as fmt
+from app.gui import spans
 from app.gui.checks import Command, Platform, commands
 from app.gui.words import plural, tr
 
 CHECKED: Final = ("SSLKEYLOGFILE", "LD_PRELOAD", "HTTPS_PROXY")
 Period = Literal["start", "today", "days"]
 PERIODS: Final[tuple[Period, ...]] = ("start", "today", "days")
-_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,7 @@ def begins(period: Period, now_us: int, zone: tzinfo | None = None) -> int:
     """When a period began, in local days; 0 for the start of the gateway. zone: None for this machine's."""
     if period == "start":
         return 0
-    day = fmt.local(now_us, zone).date() - timedelta(days=_DAYS - 1 if period == "days" else 0)
-    at = datetime(day.year, day.month, day.day, tzinfo=zone)
-    return int((at.astimezone() if zone is None else at).timestamp()) * 1_000_000
+    return spans.span(period, now_us, zone).since_us or 0
 
 
 def present(view: NetworkView, now_us: int, period: Period = "start") -> Words:

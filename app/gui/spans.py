@@ -59,12 +59,12 @@ def span(chosen: Range, now_us: int, zone: tzinfo | None = None, dates: tuple[in
             since = (now_us // MINUTE_US - _MINUTES + 1) * MINUTE_US
             return Span(chosen, since, None, True, "minute", tr("Last hour"), tr("in the last hour"))
         case "today":
-            return Span(chosen, _midnight(today, zone), None, True, "hour", tr("Today"), tr("today"))
+            return Span(chosen, midnight(today, zone), None, True, "hour", tr("Today"), tr("today"))
         case "week":
-            since = _midnight(today - timedelta(days=6), zone)
+            since = midnight(today - timedelta(days=6), zone)
             return Span(chosen, since, None, True, "hour", tr("7 days"), tr("in 7 days"))
         case "days":
-            since = _midnight(today - timedelta(days=29), zone)
+            since = midnight(today - timedelta(days=29), zone)
             return Span(chosen, since, None, True, "day", tr("30 days"), tr("in 30 days"))
         case "all":
             return Span(chosen, None, None, True, "day", tr("Any time"), tr("in all"))
@@ -101,7 +101,7 @@ def bars(over: Span, counts: Mapping[str, tuple[int, int]], now_us: int, zone: t
     if over.since_us is None:
         if not counts:
             return ()
-        since_us = _midnight(date.fromisoformat(min(counts)), zone)
+        since_us = midnight(date.fromisoformat(min(counts)), zone)
     unit: Unit = over.unit
     if unit == "day" and until_us - since_us > _LONGEST["day"]:
         unit = "month"
@@ -173,12 +173,18 @@ def readout(bar: Bar) -> str:
     return tr("{text}, {n} failed", text=text, n=f"{bar.failed:,}") if bar.failed else text
 
 
+def midnight(day: date, zone: tzinfo | None) -> int:
+    """When a local day begins. zone: None for this machine's."""
+    at = datetime(day.year, day.month, day.day, tzinfo=zone)
+    return int((at.astimezone() if zone is None else at).timestamp()) * 1_000_000
+
+
 def day_of(text: str, zone: tzinfo | None = None, *, end: bool = False) -> int | None:
     """A typed day (2026-11-20) as its first moment, or the first one after it; None for nothing. ValueError."""
     if not text.strip():
         return None
     day = date.fromisoformat(text.strip())
-    return _midnight(day + timedelta(days=1) if end else day, zone)
+    return midnight(day + timedelta(days=1) if end else day, zone)
 
 
 def _unit(since_us: int | None, until_us: int | None, now_us: int) -> Unit:
@@ -202,9 +208,9 @@ def _stretches(unit: Unit, since_us: int, until_us: int, zone: tzinfo | None) ->
     day = fmt.local(since_us, zone).date()
     if unit == "month":
         day = day.replace(day=1)
-    while (start := _midnight(day, zone)) < until_us:
+    while (start := midnight(day, zone)) < until_us:
         day = (day.replace(day=1) + timedelta(days=32)).replace(day=1) if unit == "month" else day + timedelta(days=1)
-        yield start, _midnight(day, zone)
+        yield start, midnight(day, zone)
 
 
 def _key(unit: Unit, start_us: int, zone: tzinfo | None) -> str:
@@ -234,8 +240,3 @@ def _day(at_us: int, now_us: int, zone: tzinfo | None) -> str:
     at = fmt.local(at_us, zone)
     text = fmt.iso_day(at.date().isoformat())
     return text if at.year != fmt.local(now_us, zone).year else text.rpartition(" ")[0]
-
-
-def _midnight(day: date, zone: tzinfo | None) -> int:
-    at = datetime(day.year, day.month, day.day, tzinfo=zone)
-    return int((at.astimezone() if zone is None else at).timestamp()) * 1_000_000

@@ -100,7 +100,7 @@ def period(chosen: Range, now_us: int, zone: tzinfo | None = None, time: Time | 
         case "year":
             month = today.year * 12 + today.month - 12
             first, words = date(month // 12, month % 12 + 1, 1), tr("12 months")
-    since, until = _midnight(first, zone), _midnight(today + timedelta(days=1), zone)
+    since, until = spans.midnight(first, zone), spans.midnight(today + timedelta(days=1), zone)
     time = time if time in TIMES[chosen] else TIMES[chosen][0]
     if time == "hour":
         buckets = tuple(spans.hour_key(start, zone) for start, _ in spans.hours(since, until, zone))
@@ -255,8 +255,3 @@ def _labels(bucket: str, time: str) -> tuple[str, str]:
         return at.strftime("%b"), at.strftime("%B %Y")
     at = datetime.fromisoformat(f"{bucket}T12:00").replace(tzinfo=UTC)
     return str(at.day), f"{at.strftime('%a')} {at.day} {at.strftime('%B')}"
-
-
-def _midnight(day: date, zone: tzinfo | None) -> int:
-    at = datetime(day.year, day.month, day.day, tzinfo=zone)
-    return int((at.astimezone() if zone is None else at).timestamp()) * 1_000_000
