@@ -2,7 +2,8 @@
 
 It knows the engine only through `app.control` and the keeper only through the channel it inherits; never SQL, secrets or providers.
 Commands go down (`session`, in worker threads), a snapshot and then events come up; a page renders snapshots and never edits its own
-view after a command. Each page is one file: first a pure `present(state, ...) -> View`, then the widget that shows a `View`.
+view after a command. Each page is one file: first a pure `present(state, ...) -> View`, then the widget that shows a `View`; the large
+pages have some parts in files of their own, named below.
 
     main      boots: channel, theme, window, tray           session   follows the engine and the keeper; the one `State`
     sweeper   the cycle collector, on the right thread      notices   what the window says at the top of a page
@@ -12,6 +13,11 @@ view after a command. Each page is one file: first a pure `present(state, ...) -
     pages     one file each                                 sheets    forms and questions over a page; `forms` opens them
     overview, accounts, exchanges, inspector, format        what is shown of a value, in words
     labels, widgets, fields, cells, tables, charts, cards   the parts pages are made of
+    requests, finding, spans, tail, counting, filterbar     Activity: words, filter, times, rows that are loaded, counts, menus
+    strip, exporting, curl                                  Activity: its bars; requests as a file (Usage too) and as a command
+    spending, stacked                                       Usage: sums in words, and its bars
+    leaving, checks, lines                                  Network: words, commands for others' tools, cards of lines
+    audit_log, entries, entry_detail, integrity, promises   Audit: the timeline, an entry in words and in full, the verdict, privacy
 
 What must not live here: anything that opens a socket, reads the database or knows a provider; QtNetwork, QML, WebEngine. Text from a
 model, a provider or an error is shown as plain text only.

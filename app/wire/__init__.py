@@ -2,9 +2,11 @@
 
 What lives here: reading a request body (`body`), the four dialects, server-sent events (`sse`), the passage of one exchange (`bridge`),
 the neutral exchange between two dialects (`chat`), token counts (`usage`, `count`), and the removal of keys from providers' messages
-(`redact`). What must not: sockets, clocks, tasks, headers of a connection, names of accounts.
+(`redact`) and of what identifies a person from requests (`identifiers`). What must not: sockets, clocks, tasks, headers of a connection,
+names of accounts.
 
-A dialect is several files, none of which knows another dialect (`openai_family` holds what OpenAI's two share):
+A dialect is several files, none of which knows another dialect (`openai_family` holds what OpenAI's two share, `anthropic_schema` which
+JSON schemas Anthropic takes):
 
     openai_chat  openai_responses  anthropic  gemini      what is known without translating: usage, errors, the end, lists (`Dialect`)
     *_read     a request into the neutral call            refuses what has the wrong shape (`shape`)
