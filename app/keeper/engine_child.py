@@ -168,8 +168,8 @@ class EngineChild:
 
     def _ready(self, caller: Caller) -> None:
         if self.running is not None and self.running.caller is caller:
-            self._watched.engine_up()
             self._now("up")
+            self._watched.engine_up()  # after that: until then `tell` finds nobody
 
     def _on_message(self, caller: Caller, message: Message) -> None:
         """On the reading thread: quick answers at once, slow ones by a worker, the rest as events."""

@@ -282,6 +282,16 @@ def test_connections_of_a_dead_engine_end_for_the_provider(tmp_path: Path) -> No
         there.close()
 
 
+def test_what_happened_while_no_engine_heard_it_is_told_to_the_next(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data") as stage, socket.create_server(("127.0.0.1", 0)) as upstream:
+        engine, _ = up(stage)
+        engine.ask("declare", account="work", scheme="http", host="127.0.0.1", port=upstream.getsockname()[1], local=True)
+        lost = dial(engine, "work")["connection"]
+        engine.order(kill=signal.SIGKILL)
+        second, _ = up(stage)
+        assert [each["connection"] for each in second.message("lost")["connections"]] == [lost]
+
+
 def test_a_new_destination_is_announced_to_the_window_and_written_down(tmp_path: Path) -> None:
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("correct horse\n")
