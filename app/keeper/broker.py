@@ -139,8 +139,8 @@ class Broker:
         if before is not None:
             self._on_change("removed", str(account), before)
 
-    def dial(self, account: object, *, noted: bool = True) -> Dialled:
-        """A connection for `account`. noted: a refusal is written down and told.
+    def dial(self, account: object, *, purpose: object = "exchange", noted: bool = True) -> Dialled:
+        """A connection for `account`. purpose: what the engine says it is for. noted: a refusal is written down and told.
 
         AppError destination_refused, provider_unreachable, provider_timeout, too_many_connections."""
         with self._lock:
@@ -164,7 +164,7 @@ class Broker:
             raise
         except OSError as error:
             raise _failed(destination, error) from None
-        connected = time.monotonic()
+        resolve_ms, connect_ms = (resolved - started) * 1000, (time.monotonic() - resolved) * 1000
         # 5. a number, and our duplicate
         with self._lock:
             if engine != self._engine:
@@ -176,13 +176,14 @@ class Broker:
             self._kept[self._last] = sock
             number = self._last
             self._made[number] = {
-                "connection": number, "opened_us": time.time_ns() // 1000, "account": str(account), "host": destination.host,
-                "port": destination.port, "local": destination.local, "address": address,
+                "connection": number, "opened_us": time.time_ns() // 1000, "purpose": str(purpose)[:20], "account": str(account),
+                "host": destination.host, "port": destination.port, "local": destination.local, "address": address,
+                "resolve_us": round(resolve_ms * 1000), "connect_us": round(connect_ms * 1000),
             }  # fmt: skip
             self._making.inodes.discard(inode(sock))
             if destination.local and destination == self._declared.get(str(account)):
                 self._pinned.setdefault(str(account), frozenset(addresses))
-        return Dialled(number, sock, address, (resolved - started) * 1000, (connected - resolved) * 1000)
+        return Dialled(number, sock, address, resolve_ms, connect_ms)
 
     def closed(self, connection: object) -> tuple[int, int] | None:
         """The connection is no longer used: bytes out and in as the kernel counted, and our duplicate is dropped."""

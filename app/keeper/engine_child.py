@@ -212,7 +212,7 @@ class EngineChild:
     def _dial(self, caller: Caller, request: Message) -> None:
         """On a worker."""
         try:
-            dialled = self._broker.dial(request.get("account"))
+            dialled = self._broker.dial(request.get("account"), purpose=request.get("purpose", "exchange"))
         except AppError as error:
             caller.refuse(request, error)
             return

@@ -286,10 +286,13 @@ def test_what_happened_while_no_engine_heard_it_is_told_to_the_next(tmp_path: Pa
     with Stage(tmp_path / "data") as stage, socket.create_server(("127.0.0.1", 0)) as upstream:
         engine, _ = up(stage)
         engine.ask("declare", account="work", scheme="http", host="127.0.0.1", port=upstream.getsockname()[1], local=True)
-        lost = dial(engine, "work")["connection"]
+        lost = engine.ask("dial", account="work", purpose="test")
         engine.order(kill=signal.SIGKILL)
         second, _ = up(stage)
-        assert [each["connection"] for each in second.message("lost")["connections"]] == [lost]
+        (told,) = second.message("lost")["connections"]
+        # All that the engine knew of it, because this is written over what that one had written down.
+        assert (told["connection"], told["purpose"], told["address"]) == (lost["connection"], "test", lost["address"])
+        assert [round(lost[f"{step}_ms"] * 1000) for step in ("resolve", "connect")] == [told["resolve_us"], told["connect_us"]]
 
 
 def test_a_new_destination_is_announced_to_the_window_and_written_down(tmp_path: Path) -> None:
