@@ -17,16 +17,16 @@ from app.control import contract
 from app.core import chain
 from app.core.errors import AppError
 from app.core.events import EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested, Who
-from app.core.records import AuditEntry, DestinationUse, EgressRecord, RefusedAttempt
+from app.core.records import AuditEntry, EgressRecord, RefusedAttempt
 from app.egress import tripwire, witness
 from app.egress.door import Ended, Opened, Purpose
 from app.egress.tripwire import Trip
+from app.engine import network_answers as answers
 from app.engine.declared import COMMANDS, Declared
 from app.engine.lifeline import Lifeline
 from app.engine.status import Status
 from app.store import audit, egress, search
 from app.system import leaks, sandbox
-from app.system.sandbox import Locks
 
 _WAITING_MAX: Final = 200
 _SHOWN: Final = 50
@@ -99,7 +99,7 @@ class Network:
                 for told in message["connections"]:
                     recorder.connection(msgspec.convert(told, EgressRecord))
             else:
-                recorder.note(EgressUnexplained(what="socket", sentence=_stranger(message)), "keeper")
+                recorder.note(EgressUnexplained(what="socket", sentence=answers.stranger(message)), "keeper")
         except (KeyError, TypeError, ValueError, msgspec.ValidationError):
             return  # only the keeper speaks here; what it does not say right is not made up
 
@@ -165,17 +165,17 @@ class Network:
             await asyncio.sleep(_SETTLE_S)  # a batch may be on its way to the disk
             facts, _ = await self._lifeline.ask("network")
             stored = await self._stored(facts, from_us)
-        processes = tuple(_process(each) for each in facts["processes"])
-        level, reason = _level(processes)
+        processes = tuple(answers.process(each) for each in facts["processes"])
+        level, reason = answers.level_of(processes)
         if self._level is None:
             self._level = stored.level
         mismatches = stored.mismatches(set(self._open))
         if len(stored.records) != facts["opened"]:
             mismatches.append(f"The keeper made {facts['opened']} connections, {len(stored.records)} are recorded.")
-        strange = [_stranger(each) for each in facts["unexplained"]] + self._declared.silent(facts, stored.commands, self._now_us())
+        strange = [answers.stranger(each) for each in facts["unexplained"]] + self._declared.silent(facts, stored.commands, self._now_us())
         self._note(level, reason, mismatches, strange)
-        uses = {(use.host, use.port, use.local): use for use in _with_live(stored.uses, stored.records, facts["live"], from_us)}
-        destinations = _destinations(
+        uses = {(use.host, use.port, use.local): use for use in answers.with_live(stored.uses, stored.records, facts["live"], from_us)}
+        destinations = answers.destinations(
             facts, uses, {a.name: a.created_us for a in (v.account for v in opened.accounts.views(self._status.vault, {}))}
         )
         remote = {(use.host, use.port) for use in stored.uses if not use.local}
@@ -191,9 +191,9 @@ class Network:
             local_hosts=len(stored.uses) - len(remote),
             destinations=destinations,
             refused=tuple(stored.refused[:_SHOWN]),
-            refused_count=sum(_fresh(stored.refused)),
+            refused_count=sum(answers.fresh(stored.refused)),
             names=tuple(stored.names),
-            layers=_layers(processes, facts),
+            layers=answers.layers(processes, facts),
             processes=processes,
             listening=tuple(
                 contract.ListeningView(
@@ -247,7 +247,7 @@ class Network:
                     egress.names(connection, from_us),
                     commands,
                     egress.removed(connection, from_id),
-                    _level_before(audit.last(connection, [LevelMeasured.KIND])),
+                    answers.level_before(audit.last(connection, [LevelMeasured.KIND])),
                 )
 
         return await threads.read(read)
@@ -342,137 +342,6 @@ class _Stored:
         ]  # fmt: skip
         told = {number: witness.Told(*counts) for number, counts in self.ledger.items()}
         return [f"Connection {found.connection}: {found.sentence}" for found in witness.compare(connections, told)]
-
-
-def _process(each: dict[str, Any]) -> contract.ProcessView:
-    if each["locks"] is None:
-        return contract.ProcessView(role=each["role"], pid=each["pid"], measured=False, level="guarded")
-    locks = Locks.of(each["locks"])
-    return contract.ProcessView(
-        role=each["role"], pid=each["pid"], measured=True, level=locks.level, seccomp=locks.seccomp, landlock=locks.landlock,
-        landlock_version=locks.landlock_version, hidden=locks.hidden, open=locks.open,
-    )  # fmt: skip
-
-
-def _held(processes: tuple[contract.ProcessView, ...]) -> list[contract.ProcessView]:
-    """Those that the kernel is to hold: engine and window. The keeper dials; a vault child lives for seconds and is not asked."""
-    return [each for each in processes if each.role in ("engine", "window")]
-
-
-def _level_before(entry: AuditEntry | None) -> str:
-    """The level that was written down last, "" for none."""
-    detail = entry.body.get("detail") if entry is not None else None
-    return str(detail.get("after", "")) if isinstance(detail, dict) else ""
-
-
-def _level(processes: tuple[contract.ProcessView, ...]) -> tuple[str, str]:
-    """The lowest of what was measured, and why it is not higher."""
-    for each in _held(processes):
-        if not each.measured:
-            return "guarded", f"The {each.role} has not said how it is locked."
-        if each.level != "kernel":
-            left = f"the system did not refuse {', '.join(each.open)}" if each.open else "its lock is not there"
-            return "guarded", f"The {each.role} is not locked: {each.seccomp or left}."
-    return ("kernel", "") if any(each.role == "engine" for each in processes) else ("guarded", "No engine is running.")
-
-
-def _layers(processes: tuple[contract.ProcessView, ...], facts: dict[str, Any]) -> tuple[contract.LayerView, ...]:
-    held = _held(processes)
-    level, reason = _level(processes)
-    belt = next((each.landlock or "" for each in held if each.landlock or not each.measured), "")
-    number = max((each.landlock_version for each in held), default=0)
-    watching = "watching" if facts["looks"] else "missing"
-    hidden = f"not shown by the system: {', '.join(facts['hidden'])}" if facts["hidden"] else ""
-    return (
-        contract.LayerView(
-            name="Kernel filter", does="seccomp: no internet sockets", state="active" if level == "kernel" else "missing", reason=reason
-        ),
-        contract.LayerView(name="Keeper", does="the only process that may connect", state="active"),
-        contract.LayerView(
-            name="Landlock",
-            does=f"no TCP, version {number}" if number else "no TCP",
-            state="missing" if belt or not held else "active",
-            reason=belt,
-        ),
-        contract.LayerView(
-            name="Python tripwire", does="refuses and names the module", state="active" if tripwire.armed() is not None else "missing"
-        ),
-        contract.LayerView(
-            name="Socket table",
-            does="the system's, one look a second",
-            state="partial" if hidden and watching == "watching" else watching,
-            reason=hidden,
-        ),
-        contract.LayerView(name="Packet filter", does="needs an administrator", state="unused"),
-    )
-
-
-def _destinations(
-    facts: dict[str, Any], uses: dict[tuple[str, int, bool], Any], added: dict[str, int]
-) -> tuple[contract.DestinationView, ...]:
-    places: dict[tuple[str, str, int, bool], list[str]] = {}
-    for each in facts["declared"]:
-        scheme, _, rest = str(each["destination"]).partition("://")
-        name, _, number = rest.rpartition(":")
-        places.setdefault((scheme, name.strip("[]"), int(number), bool(each["local"])), []).append(str(each["account"]))
-    shown = []
-    for (scheme, host, port, local), accounts in places.items():
-        use = uses.pop((host, port, local), None)
-        first = contract.DestinationView(
-            host=host, port=port, scheme=scheme, local=local, accounts=tuple(accounts),
-            purpose="Given to a program on this machine or network" if local else "Requests you make",
-            added_us=min((added[name] for name in accounts if name in added), default=0),
-        )  # fmt: skip
-        shown.append(first if use is None else _used(first, use))
-    for (host, port, local), use in uses.items():
-        gone = contract.DestinationView(host=host, port=port, scheme="", local=local, purpose="Removed since", declared=False)
-        shown.append(_used(gone, use))
-    return tuple(sorted(shown, key=lambda view: (view.local, -view.connections, view.host)))
-
-
-def _with_live(uses: list[DestinationUse], records: list[EgressRecord], live: list[list[int]], from_us: int) -> list[DestinationUse]:
-    """The sums, with what open connections have carried so far."""
-    places = {
-        record.connection: (record.host, record.port, record.local)
-        for record in records
-        if record.closed_us is None and record.opened_us >= from_us
-    }
-    more: dict[tuple[str, int, bool], tuple[int, int]] = {}
-    for number, bytes_out, bytes_in in live:
-        if place := places.get(number):
-            before = more.get(place, (0, 0))
-            more[place] = (before[0] + bytes_out, before[1] + bytes_in)
-    return [
-        replace(use, bytes_out=use.bytes_out + added[0], bytes_in=use.bytes_in + added[1])
-        for use in uses
-        for added in [more.get((use.host, use.port, use.local), (0, 0))]
-    ]
-
-
-def _used(view: contract.DestinationView, use: Any) -> contract.DestinationView:
-    return msgspec.structs.replace(
-        view, connections=use.connections, bytes_out=use.bytes_out, bytes_in=use.bytes_in, last_us=use.last_us, tls=use.tls,
-        issuer=use.issuer, issuer_changed=use.issuer_changed,
-    )  # fmt: skip
-
-
-def _stranger(each: dict[str, Any]) -> str:
-    return (
-        f"The {each.get('process')} has a socket that nothing explains: {each.get('protocol')} {each.get('local')} to {each.get('remote')}."
-    )
-
-
-def _fresh(refused: list[RefusedAttempt]) -> list[int]:
-    """How often each was tried: reports of the same attempt carry growing counts."""
-    highest: dict[tuple[str, str, str], int] = {}
-    dials = 0
-    for each in refused:
-        if each.rule != "tripwire":
-            dials += 1
-            continue
-        key = (each.process, each.what, each.target)
-        highest[key] = max(highest.get(key, 0), each.count)
-    return [dials, *highest.values()]
 
 
 def _shown(attempt: Any) -> contract.LeakAttempt:
