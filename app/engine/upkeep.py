@@ -72,6 +72,8 @@ class Upkeep:
                 await self.trim("gateway")
             except AppError as error:
                 _log.warning("the ledger's upkeep waits: %s", error.code)
+            except Exception:  # noqa: BLE001 - the edge of the task: what fails today may be done tomorrow
+                _log.exception("the ledger's upkeep failed")
             await asyncio.sleep(EVERY_S)
 
     # -- retention
