@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QGraphicsDropShadowEffect, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractButton, QFrame, QGraphicsDropShadowEffect, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.gui import theme
 from app.gui.labels import Label
@@ -112,13 +112,18 @@ class Sheet(QWidget):
         """Called before the sheet goes: a sheet that holds a secret lets go of it here."""
 
     def submit(self) -> None:
-        """Enter was pressed in a field."""
+        """Enter was pressed, on no button."""
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
             self.dismiss()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.submit()
+            # A button that has the keyboard is what Enter is for: on Cancel it must not do what was asked about.
+            at = self.window().focusWidget()
+            if isinstance(at, QAbstractButton) and self.isAncestorOf(at):
+                at.click()
+            else:
+                self.submit()
         event.accept()  # nothing typed here reaches the page behind
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

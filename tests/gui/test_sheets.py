@@ -359,6 +359,23 @@ def test_the_keyboard_stays_inside_a_sheet(desk: Desk, wait: Wait) -> None:
     assert {sheet._name.line, sheet._url.line, sheet._key.line, sheet._add} <= seen
 
 
+def test_enter_on_a_button_presses_that_button_and_not_the_verb(server: Server, desk: Desk, wait: Wait) -> None:
+    sheet = open_add_provider(desk, wait, "Ollama")
+    cancel = next(button for button in sheet.findChildren(QPushButton) if button.text() == "Cancel")
+    desk.window.activateWindow()
+    cancel.setFocus()
+    QTest.keyClick(cancel, Qt.Key.Key_Return)
+    assert desk.window.sheet() is None
+    assert not any(method == "POST" for method, _path, _body in server.asked)
+
+
+def test_enter_copies_a_clients_key_where_its_button_has_the_keyboard(desk: Desk, wait: Wait) -> None:
+    sheet = added_client(desk, wait)
+    desk.window.activateWindow()
+    QTest.keyClick(desk.window.focusWidget() or sheet, Qt.Key.Key_Return)
+    assert QGuiApplication.clipboard().text() == sheet._key_line.text()
+
+
 def test_shortcuts_of_the_page_behind_do_nothing_under_a_sheet(desk: Desk, wait: Wait) -> None:
     open_add_provider(desk, wait)
     desk.window._unless_sheet(lambda: desk.window.open_page("activity"))
