@@ -117,6 +117,15 @@ def test_an_error_of_the_engine_stands_at_the_field_it_is_about(server: Server, 
     assert "paste the key again" in below(sheet._key) or field == "_key"
 
 
+def test_a_key_that_was_not_asked_for_is_said_to_be_gone_too(server: Server, desk: Desk, wait: Wait) -> None:
+    server.answer("/v0/providers", 400, msgspec.json.encode(c.Problem(code="url_invalid", message="It does not do.", hint="")))
+    sheet = open_add_provider(desk, wait, "Ollama")
+    QTest.keyClicks(sheet._key.line, SECRET)
+    sheet._on_add()
+    wait(sheet._url.is_wrong)
+    assert "paste the key again" in below(sheet._key)
+
+
 def test_an_error_about_no_field_is_told_in_the_form(server: Server, desk: Desk, wait: Wait) -> None:
     problem = c.Problem(code="vault_locked", message="The keyring is locked.", hint="Unlock it.")
     server.answer("/v0/providers", 503, msgspec.json.encode(problem))
@@ -152,6 +161,9 @@ def test_kinds_can_be_searched(desk: Desk, wait: Wait) -> None:
     sheet._search.line.setText("comp")
     assert sheet._found.rowCount() == 1
     assert sheet._kind is not None
+    assert not sheet._nothing.isVisible()
+    sheet._search.line.setText("no such kind")
+    assert sheet._nothing.isVisible()
 
 
 def test_an_engine_that_does_not_answer_is_told_instead_of_an_empty_form(server: Server, desk: Desk, wait: Wait) -> None:

@@ -97,6 +97,7 @@ class AddProviderSheet(Sheet):
         self._kind: Kind | None = None
         self._named = ""
         self._waits = False
+        self._gave_key = False
         body = self.fill()
         body.addWidget(hairline(self.frame))
         halves = QHBoxLayout()
@@ -127,7 +128,7 @@ class AddProviderSheet(Sheet):
     def _build_side(self) -> QFrame:
         side = QFrame(self.frame)
         side.setProperty("role", "sheetside")
-        side.setFixedWidth(theme.current().px(232))
+        side.setFixedWidth(theme.current().px(264))
         column = QVBoxLayout(side)
         column.setContentsMargins(8, 12, 8, 8)
         column.setSpacing(8)
@@ -145,6 +146,9 @@ class AddProviderSheet(Sheet):
         self._list.setAccessibleName(tr("Kind of provider"))
         self._list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._list.selectionModel().currentChanged.connect(self._on_kind)
+        self._nothing = Label(tr("No kind has this in its name. A server of your own is “compatible”."), "small", "tx3", side).wrapped()
+        self._nothing.hide()
+        column.addWidget(self._nothing)
         column.addWidget(self._list, 1)
         return side
 
@@ -212,6 +216,7 @@ class AddProviderSheet(Sheet):
     @Slot(str)
     def _on_search(self, text: str) -> None:
         self._found.setFilterFixedString(text.strip())
+        self._nothing.setVisible(not self._found.rowCount())
         if self._found.rowCount() and not self._list.currentIndex().isValid():
             self._list.setCurrentIndex(self._found.index(0, 0))
 
@@ -279,6 +284,7 @@ class AddProviderSheet(Sheet):
         draft = self._draft()
         # Taken out of the field before anything else happens to it; from here on only the command holds it.
         key: Secret | None = self._key.take() if draft.has_key else None
+        self._gave_key = draft.has_key
         self._wait(True)
         provider = NewProvider(name=draft.name, kind=self._kind.id, base_url=draft.base_url, local=draft.local)
         self._session.add_provider(provider, key, self._on_added, self._on_failed)
@@ -299,7 +305,7 @@ class AddProviderSheet(Sheet):
             self._failure.show()
             self._why.setText(error.hint)
             self._why.setVisible(bool(error.hint))
-        if self._kind is not None and self._kind.needs_key and field != "key":
+        if self._gave_key and field != "key":
             self._key.set_help(tr("The field was emptied when you pressed Add: paste the key again."))
 
     def _show_errors(self, errors: dict[str, str]) -> None:
