@@ -76,6 +76,14 @@ class Field(QWidget):
         self.edited.emit()
 
 
+def side_by_side(*fields: Field) -> QHBoxLayout:
+    """Fields in one row. Where what is below one of them takes more lines, the others stay level with it."""
+    row = row_of(*fields, spacing=16)
+    for field in fields:
+        row.setAlignment(field, Qt.AlignmentFlag.AlignTop)
+    return row
+
+
 class SecretField(Field):
     """A field for a key or passphrase: hidden unless the person looks, and emptied the moment its text is taken."""
 

@@ -57,6 +57,7 @@ class Sheet(QWidget):
         self.foot.addWidget(self.consequence, 1)
         whole.addWidget(self._foot)
         parent.installEventFilter(self)
+        self.frame.installEventFilter(self)
         self.hide()
 
     def add_button(self, text: str, kind: ButtonKind = "default") -> Button:
@@ -98,6 +99,7 @@ class Sheet(QWidget):
             return
         self._gone = True
         self.forget()
+        self.frame.removeEventFilter(self)
         parent = self.parentWidget()
         if parent is not None:
             parent.removeEventFilter(self)
@@ -151,6 +153,8 @@ class Sheet(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize and watched is self.parentWidget():
             self._place()
+        elif event.type() == QEvent.Type.LayoutRequest and watched is self.frame:
+            self.refit()  # what the body needs is known only now that its own parts have told it
         return super().eventFilter(watched, event)
 
     def refit(self) -> None:

@@ -158,6 +158,10 @@ def test_a_day_is_jumped_to_and_left_again(desk: Desk, wait: Wait) -> None:
     sheet.last_day.line.setText("2025-13-01")
     sheet.submit()
     assert sheet.last_day.is_wrong()
+    said = sheet.last_day._below
+    wait(lambda: said.height() >= said.heightForWidth(said.width()))
+    assert sheet.first_day.line.y() == sheet.last_day.line.y()
+    assert sheet.first_day.y() == sheet.last_day.y()
     day = fmt.local(long_ago[200].opened_us).date()
     sheet.last_day.line.setText(day.isoformat())
     sheet.submit()

@@ -9,9 +9,8 @@ from PySide6.QtWidgets import QWidget
 
 from app.gui import format as fmt
 from app.gui import spans
-from app.gui.fields import Field
+from app.gui.fields import Field, side_by_side
 from app.gui.sheet import Sheet
-from app.gui.widgets import row_of
 from app.gui.words import tr
 
 
@@ -33,7 +32,7 @@ class DatesSheet(Sheet):
             self.first_day.line.setText(fmt.local(since_us).date().isoformat())
         if until_us is not None:
             self.last_day.line.setText(fmt.local(until_us - 1).date().isoformat())
-        self.body.addLayout(row_of(self.first_day, self.last_day, spacing=16))
+        self.body.addLayout(side_by_side(self.first_day, self.last_day))
         self.consequence.setText(tr("To jump to a day, give it in the second field alone: its last request comes first."))
         self.add_cancel()
         self.show_button = self.add_button(tr("Show"), "primary")

@@ -15,7 +15,7 @@ from app.control.contract import Repriced
 from app.core.records import OwnPrice
 from app.gui import format as fmt
 from app.gui import spans
-from app.gui.fields import Field, Segmented
+from app.gui.fields import Field, Segmented, side_by_side
 from app.gui.labels import Label
 from app.gui.session import Session
 from app.gui.sheet import Sheet
@@ -73,8 +73,8 @@ class SetPriceSheet(Sheet):
         for name, field in self.fields.items():
             field.line.setPlaceholderText("2.50" if name == "input" else "10.00" if name == "output" else "")
         pairs = tuple(self.fields.values())
-        self.body.addLayout(row_of(*pairs[:2], spacing=16))
-        self.body.addLayout(row_of(*pairs[2:], spacing=16))
+        self.body.addLayout(side_by_side(*pairs[:2]))
+        self.body.addLayout(side_by_side(*pairs[2:]))
         free = Button(tr("It costs nothing: 0"), small=True, parent=self.frame)
         free.clicked.connect(self._on_free)
         self.body.addLayout(row_of(free, None))
