@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -40,13 +41,13 @@ def promises(status: Status, log: AuditStatus) -> list[Promise]:
             state=f"Database and journal are encrypted; their key is in {status.vault.place}."
             if encrypted
             else "The database file does not begin as an encrypted one does.",
-            check=f"file '{paths.database.name}'; head -c 16 '{paths.database.name}' | xxd   (in {boot.data_dir})",
+            check=f"file {shlex.quote(str(paths.database))}; head -c 16 {shlex.quote(str(paths.database))} | xxd",
         ),
         Promise(
             id="tls",
             title="TLS to every provider",
             kept=all(place.local for place in views if place.scheme != "https"),
-            state=f"{len(remote)} provider(s) over TLS"
+            state=f"{len(remote)} provider{'' if len(remote) == 1 else 's'} over TLS"
             + (f"; without TLS, on this machine or its network: {_list(plain)}." if plain else "; none without."),
             check="gatehouse provider list",
         ),

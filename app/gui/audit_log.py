@@ -54,6 +54,7 @@ class AuditLog(QWidget):
         self._detail: Final = detail
         self._now: Final = now_us
         self._verdict: AuditVerdict | None = None
+        self._open: tuple[AuditEntry, AuditDetail | None] | None = None
         self._mode: VaultMode = "keyring"
         self._next: int | None = None
         self._reading = False
@@ -104,7 +105,9 @@ class AuditLog(QWidget):
 
     def draw(self, shut: Closed | None, verdict: AuditVerdict | None, mode: VaultMode) -> None:
         """shut: why nothing can be read now. verdict: of the last verification. mode: of the vault."""
-        self._verdict, self._mode = verdict, mode
+        newer, self._verdict, self._mode = verdict != self._verdict, verdict, mode
+        if newer and self._open is not None and self._detail.isVisible():
+            self._show(*self._open)
         if self.rows.rowCount():
             self._stack.setCurrentIndex(0)
             return
@@ -229,6 +232,7 @@ class AuditLog(QWidget):
             self._show(detail.entry, detail)
 
     def _show(self, entry: AuditEntry, detail: AuditDetail | None) -> None:
+        self._open = entry, detail
         verdict = self._verdict
         sound: bool | None = None
         if verdict is not None and (entry.seq <= verdict.seq or verdict.findings):

@@ -12,7 +12,7 @@ from app.gui import entries
 from app.gui import format as fmt
 from app.gui.labels import Label
 from app.gui.widgets import Button, Card, Glyph
-from app.gui.words import tr
+from app.gui.words import plural, tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ def _rests_on(status: AuditStatus, now_us: int) -> str:
     if status.anchored_us:
         parts.append(tr("anchored {ago} in {place}", ago=fmt.ago(status.anchored_us, now_us), place=status.place))
     waiting = status.seq - status.anchored
-    parts.append(tr("{n} entries not anchored yet", n=f"{waiting:,}") if waiting > 0 else tr("every entry anchored"))
+    parts.append(
+        plural(waiting, "{n} entry not anchored yet", "{n} entries not anchored yet") if waiting > 0 else tr("every entry anchored")
+    )
     parts.append(tr("last signed checkpoint {n}", n=f"{status.sealed:,}"))
     return " · ".join(parts)
 

@@ -50,6 +50,7 @@ def test_it_is_green_only_after_a_verification_that_found_nothing() -> None:
     view = strip(status(), NOW_US)
     assert (view.glyph, view.fact) == ("check-circle-fill", "Verified to entry 12,408 · head 9f3c0000…00a1")
     assert "2 entries not anchored yet" in view.below
+    assert "1 entry not anchored yet" in strip(status(anchored=12_407), NOW_US).below
     assert "anchored 2 min ago in GNOME Keyring" in view.below
     missing = c.AuditFinding(kind="no anchor", seq=1, sentence="x", advice="y")
     incomplete = status(verdict=verdict(state="incomplete", intact=False, findings=(missing,)))
@@ -149,6 +150,17 @@ def test_an_entry_does_not_match_only_when_somebody_tampered_with_it(
     wait(lambda: page._status is not None and page._status.verdict == desk.server.audit_status.verdict)
     page._log.open_entry(entries.key(entry(2)))
     wait(lambda: word in {label.word() for label in page._detail.findChildren(Status)})
+
+
+def test_an_entry_that_is_open_follows_the_next_verification(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    desk.server.audit_status = status(verdict=verdict(seq=1), seq=3)
+    page._ask_status()
+    wait(lambda: page._status is not None and page._status.verdict == desk.server.audit_status.verdict)
+    page._log.open_entry(entries.key(entry(2)))
+    wait(lambda: "Not verified yet" in {label.word() for label in page._detail.findChildren(Status)})
+    desk.server.audit_status = status(verdict=verdict(seq=3), seq=3)
+    page._ask_status()
+    wait(lambda: "Matches" in {label.word() for label in page._detail.findChildren(Status)})
 
 
 def test_kinds_of_entries_are_a_menu_where_there_is_little_room(page: AuditPage, desk: Desk, wait: Wait) -> None:
