@@ -159,7 +159,7 @@ def edges(bars_: tuple[Bar, ...], over: Span, now_us: int, zone: tzinfo | None =
     first = fmt.local(bars_[0].since_us, zone)
     short = f"{first.hour:02}:{first.minute:02}"
     start = short if fmt.local(now_us, zone).date() == first.date() or over.unit == "minute" else _day(bars_[0].since_us, now_us, zone)
-    if over.live:
+    if over.live and bars_[-1].since_us <= now_us:
         return start, tr("now")
     end = fmt.local(bars_[-1].until_us, zone)
     if (end.hour, end.minute) != (0, 0):

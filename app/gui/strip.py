@@ -20,6 +20,7 @@ _TOP: Final = 3
 _BELOW: Final = 18
 _HEIGHT: Final = 36
 _WIDEST: Final = 40.0
+_APART: Final = 12
 _READ_ALOUD: Final = 24
 
 
@@ -98,14 +99,17 @@ class Strip(Bars):
                 painter.drawRoundedRect(QRectF(left, 1, slot, floor - 1), 2, 2)
         painter.setFont(look.font("tick"))
         painter.setPen(look.colour("tx3"))
-        below = QRectF(0, floor + 3, max(wide, 240.0), look.px(_BELOW) - 3)
+        words = (self._edges[0], self._title, self._edges[1])
+        side = max(painter.fontMetrics().horizontalAdvance(edge) for edge in self._edges) + _APART
+        room = painter.fontMetrics().horizontalAdvance(self._title) + 2.0 * side  # few bars are narrower than what is said of them
+        below = QRectF(0, floor + 3, max(wide, room), look.px(_BELOW) - 3)
         if mirrored:
             below.moveRight(self.width())
         begin, middle, end = (Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignHCenter, Qt.AlignmentFlag.AlignRight)
         if mirrored:
             begin, end = end, begin
-        for words, where in ((self._edges[0], begin), (self._title, middle), (self._edges[1], end)):
-            painter.drawText(below, int(where | Qt.AlignmentFlag.AlignTop), words)
+        for word, where in zip(words, (begin, middle, end), strict=True):
+            painter.drawText(below, int(where | Qt.AlignmentFlag.AlignTop), word)
 
     def _paint_bar(self, painter: QPainter, box: QRectF, bar: Bar, top: int) -> None:
         look = theme.current()

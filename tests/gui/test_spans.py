@@ -90,6 +90,15 @@ def test_picked_dates_are_said_in_words(since: tuple[int, ...] | None, until: tu
     assert spans.between(bounds[0], bounds[1], us(datetime(2026, 11, 28, tzinfo=UTC)), UTC) == words
 
 
+def test_now_stands_only_under_a_bar_that_holds_it() -> None:
+    start = us(datetime(2026, 11, 28, 3, tzinfo=UTC))
+    now_us = start + 18 * spans.MINUTE_US
+    for dates, edges in (((start, start + spans.HOUR_US), ("03:00", "04:00")), ((start, None), ("03:00", "now"))):
+        over = spans.span("dates", now_us, UTC, dates)
+        assert over.live
+        assert spans.edges(spans.bars(over, {}, now_us, UTC), over, now_us, UTC) == edges
+
+
 def test_a_typed_day_is_whole() -> None:
     assert spans.day_of(" ", UTC) is None
     first, last = spans.day_of("2026-11-20", UTC), spans.day_of("2026-11-20", UTC, end=True)
