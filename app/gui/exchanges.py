@@ -61,6 +61,8 @@ def client_cell(row: Exchange) -> Cell:
 
 def asked_cell(row: Exchange) -> Cell:
     """What was asked for, muted, before what was served, where the two differ."""
+    if row.endpoint == "models" and not row.asked:
+        return Cell(tr("the list of models"), "tx3")
     if not row.model:
         return Cell(row.asked or fmt.ABSENT, "tx" if row.asked else "tx3")
     if row.asked == row.model or not row.asked:

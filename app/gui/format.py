@@ -82,7 +82,7 @@ def cost(row: Exchange) -> str:
         return tr("local")
     if row.cost_microusd is not None:
         return money_exact(row.cost_microusd)
-    bought = row.outcome == "completed" or (row.tokens.output or 0) > 0
+    bought = row.model != "" and (row.outcome == "completed" or (row.tokens.output or 0) > 0)
     return tr("Unpriced") if bought else ABSENT
 
 

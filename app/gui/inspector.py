@@ -75,12 +75,15 @@ def present(row: Exchange, zone: tzinfo | None = None, *, keeps: bool = False) -
 
 def _steps(row: Exchange, seen: exchanges.Verdict) -> tuple[Step, ...]:
     who = row.client or tr("Someone without a known key")
-    asked = row.asked or tr("no model")
+    asked = row.asked or (tr("the list of models") if row.endpoint == "models" else tr("no model"))
     steps = [
         Step("arrow-right", "tx3", (Run(f"{who} ", "tx"), Run(tr("asked for "), "tx"), Run(asked, "tx", strong=True)), _told_apart(row))
     ]
     inks = {"ok": "oki", "wa": "wai", "er": "eri"}
     ink = inks.get(seen.tone, "tx3")
+    if row.outcome == "completed" and not row.account:
+        steps.append(Step(seen.glyph, ink, (Run(tr("Answered by Gatehouse itself, no provider was asked"), "tx"),), _status(row)))
+        return tuple(steps)
     if row.outcome == "refused" or not row.account:
         steps.append(Step(seen.glyph, ink, (Run(tr("Turned away before any provider was asked"), "tx"),), _status(row)))
         return tuple(steps)

@@ -39,6 +39,7 @@ def test_small_sums_keep_their_figures(microusd: int, words: str) -> None:
 
 def test_what_has_no_price_is_never_shown_as_zero() -> None:
     assert fmt.cost(exchange(cost_microusd=None, price="")) == "Unpriced"
+    assert fmt.cost(exchange(cost_microusd=None, price="", endpoint="models", asked="", account="", model="")) == "–"
     assert fmt.cost(exchange(cost_microusd=None, price="", outcome="cancelled", tokens=Tokens(input=9, output=3))) == "Unpriced"
     assert fmt.cost(exchange(cost_microusd=None, price="", outcome="failed", tokens=Tokens(input=9, output=0))) == "–"
     assert fmt.cost(exchange(cost_microusd=0, price="2026-11-03")) == "$0"

@@ -356,6 +356,14 @@ def test_the_inspector_tells_a_request_in_full() -> None:
     }  # fmt: skip
 
 
+def test_a_list_of_models_is_told_as_one_and_not_as_a_refusal() -> None:
+    listed = exchange(endpoint="models", asked="", account="", kind="", model="", cost_microusd=None, price="", attempts=0)
+    view = inspector.present(listed)
+    said = ["".join(run.text for run in step.runs) for step in view.steps]
+    assert said == ["scripts asked for the list of models", "Answered by Gatehouse itself, no provider was asked"]
+    assert not view.can_price
+
+
 def test_the_inspector_does_not_invent_what_is_absent() -> None:
     row = exchange(
         1, outcome="refused", status=401, error="key_unknown", account="", model="", host="", client="", tokens=Tokens(),
