@@ -74,6 +74,10 @@ class Palette(Sheet):
         self._list.setItemDelegate(_Delegate(self._list))
         self._list.clicked.connect(self._on_clicked)
         body.addWidget(self._list)
+        self._nothing = Label(tr("No page, command, request or client has this in its name."), "body", "tx3", self.frame)
+        self._nothing.setContentsMargins(16, 16, 16, 16)
+        self._nothing.hide()
+        body.addWidget(self._nothing)
         self.foot.setContentsMargins(16, 7, 16, 7)
         self.foot.addWidget(Label(tr("Searches names on this machine only"), "small", "tx3", self.frame))
         self.foot.addStretch(1)
@@ -115,11 +119,13 @@ class Palette(Sheet):
     @Slot(str)
     def _on_text(self, text: str) -> None:
         self._model.show(matching(self._commands, text))
+        self._list.setVisible(bool(self._model.items))
+        self._nothing.setVisible(not self._model.items)
         if self._model.items:
             self._list.setCurrentIndex(self._model.index(1))
         look = theme.current()
         height = sum(look.px(34 if isinstance(item, Command) else 28) for item in self._model.items)
-        self._list.setFixedHeight(min(max(height + 12, look.px(60)), look.px(440)))
+        self._list.setFixedHeight(min(height + 12, look.px(440)))
         self.refit()
 
     @Slot(QModelIndex)

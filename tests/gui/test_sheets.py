@@ -252,6 +252,16 @@ def test_a_key_that_was_not_copied_is_asked_about_once(desk: Desk, wait: Wait) -
     assert desk.window.sheet() is None
 
 
+def test_what_is_copied_after_the_key_takes_its_place_in_the_words_too(desk: Desk, wait: Wait) -> None:
+    sheet = added_client(desk, wait)
+    sheet._on_copy_key()
+    assert "30 seconds" in sheet.consequence.text()
+    sheet._on_copy_snippet()
+    assert QGuiApplication.clipboard().text() == sheet._snippet.text()
+    assert sheet._copy_key.text() == "Copy key"
+    assert sheet.consequence.text() == "Copied. GATEHOUSE_KEY in it stands for the key."
+
+
 def test_a_clients_name_that_is_taken_is_told_at_the_field(server: Server, desk: Desk, wait: Wait) -> None:
     server.clients = {"scripts": client()}
     desk.window.do("add-client")

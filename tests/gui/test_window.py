@@ -141,6 +141,17 @@ def test_the_palette_finds_pages_commands_and_requests(server: Server, desk: Des
     assert desk.window.sheet() is None
 
 
+def test_the_palette_says_when_nothing_is_found(desk: Desk) -> None:
+    desk.show()
+    desk.window.open_palette()
+    sheet = desk.window.sheet()
+    assert isinstance(sheet, Palette)
+    assert not sheet._nothing.isVisible()
+    sheet._line.setText("no such thing")
+    assert sheet._nothing.isVisible()
+    assert not sheet._list.isVisible()
+
+
 def test_the_palette_offers_only_what_makes_sense_now(desk: Desk, wait: Wait) -> None:
     desk.hear(op="engine", state="stopped", log=[], at_us=1)
     wait(lambda: not desk.session.state.works)

@@ -124,14 +124,17 @@ class AddClientSheet(Sheet):
         column = QVBoxLayout(self._shown)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(14)
-        column.addWidget(Label(tr("Key"), "smallstrong", "tx", self._shown))
+        named = QVBoxLayout()
+        named.setSpacing(4)
+        named.addWidget(Label(tr("Key"), "smallstrong", "tx", self._shown))
         self._key_line = Label(key, "mono", "tx", self._shown).selectable()
         self._key_line.setAccessibleName(tr("Key of the client"))
         self._copy_key = Button(tr("Copy key"), "primary", glyph="copy", parent=self._shown)
         self._copy_key.clicked.connect(self._on_copy_key)
         row = row_of(_boxed(self._key_line, self._shown), self._copy_key)
         row.setStretch(0, 1)
-        column.addLayout(row)
+        named.addLayout(row)
+        column.addLayout(named)
 
         for dialect, label in (("openai", tr("Base URL for OpenAI clients")), ("anthropic", tr("Base URL for Anthropic clients"))):
             url = base_url(self._session.state, "openai" if dialect == "openai" else "anthropic")
@@ -178,11 +181,21 @@ class AddClientSheet(Sheet):
     def _on_copy_text(self) -> None:
         sender = self.sender()
         if sender is not None:
-            self._clipboard.copy(str(sender.property("text_to_copy")))
+            self._copy(str(sender.property("text_to_copy")))
 
     @Slot()
     def _on_copy_snippet(self) -> None:
-        self._clipboard.copy(self._snippet.text())
+        self._copy(self._snippet.text())
+
+    def _copy(self, text: str) -> None:
+        """Takes the key's place on the clipboard, so the words about the key and its button go back."""
+        self._clipboard.copy(text)
+        self._copy_key.setText(tr("Copy key"))
+        self._copy_key.set_glyph("copy")
+        self.consequence.setText(
+            tr("Copied. {variable} in it stands for the key.", variable=_VARIABLE) if _VARIABLE in text else tr("Copied.")
+        )
+        self.consequence.set_ink("tx3")
 
 
 def _boxed(widget: QWidget, parent: QWidget) -> QFrame:
