@@ -75,7 +75,7 @@ class Palette(Sheet):
         self._list.clicked.connect(self._on_clicked)
         body.addWidget(self._list)
         self._nothing = Label(tr("No page, command, request or client has this in its name."), "body", "tx3", self.frame)
-        self._nothing.setContentsMargins(16, 16, 16, 16)
+        self._nothing.setMargin(16)
         self._nothing.hide()
         body.addWidget(self._nothing)
         self.foot.setContentsMargins(16, 7, 16, 7)
