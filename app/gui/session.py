@@ -206,9 +206,12 @@ class Session(QObject):
             state = replace(state, recent=_newest(state.recent, rows))
         if state.snapshot is not self.state.snapshot and state.snapshot is not None:
             state = replace(state, fresh=state.snapshot.vault.state in ("locked", "absent") and self._is_fresh())
+        tested = _tested(self.state.snapshot, state.snapshot)
         if state != self.state:
             self.state = state
             self.changed.emit()
+        for view in tested:
+            self._on_tested(view)
         if rows:
             self.arrived.emit(tuple(rows))
         self._read_recent()
@@ -387,6 +390,14 @@ class _Ending:
                 self._session.complain(value)
             return
         tell(value)
+
+
+def _tested(before: Snapshot | None, now: Snapshot | None) -> list[ProviderView]:
+    """The accounts tested between the two, whoever asked: the engine tests a new key by itself."""
+    if before is None or now is None or before.state not in ("running", "failing"):
+        return []
+    known = {view.account.name: view.account.tested_us for view in before.providers}
+    return [view for view in now.providers if view.account.tested_us not in (None, known.get(view.account.name))]
 
 
 def _carried(before: Snapshot | None, now: Snapshot) -> Snapshot:

@@ -89,6 +89,22 @@ def test_a_passed_test_takes_away_the_word_of_the_failed_one(server: Server, des
     wait(lambda: desk.session.state.notice is None)
 
 
+def test_a_test_that_the_engine_made_by_itself_is_told_but_not_one_of_an_earlier_run(server: Server, desk: Desk, wait: Wait) -> None:
+    old, new = (provider(name, tested_us=1, test_ok=False) for name in ("old", "new"))
+    server.state = "starting"
+    server.push()
+    wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.state == "starting")
+    server.state, server.providers = "running", {"old": old}
+    server.push()
+    wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.providers)
+    assert desk.session.state.notice is None
+    server.providers["new"] = new
+    server.push()
+    wait(lambda: desk.session.state.notice is not None)
+    assert desk.session.state.notice is not None
+    assert desk.session.state.notice.about == "new"
+
+
 def test_the_keepers_word_that_the_engine_is_up_reconnects_at_once(
     server: Server, desk: Desk, wait: Wait, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,7 +146,9 @@ class AddProviderSheet(Sheet):
         self._list.setAccessibleName(tr("Kind of provider"))
         self._list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._list.selectionModel().currentChanged.connect(self._on_kind)
-        self._nothing = Label(tr("No kind has this in its name. A server of your own is “compatible”."), "small", "tx3", side).wrapped()
+        self._nothing = Label(
+            tr("No kind has this in its name. For a server of your own, look for “compatible”."), "small", "tx3", side
+        ).wrapped()
         self._nothing.hide()
         column.addWidget(self._nothing)
         column.addWidget(self._list, 1)
@@ -264,7 +266,7 @@ class AddProviderSheet(Sheet):
             self._url.set_help(tr("Adding this declares one destination: {place}", place=found.destination))
         else:
             self._url.set_help(tr("Where its API is. Nothing else will be contacted."))
-        self.consequence.setText(tr("Writes 1 audit entry: provider added."))
+        self.consequence.setText(tr("Writes 2 audit entries: provider added, key tested."))
         self._failure.hide()
         self._why.hide()
 
@@ -289,11 +291,8 @@ class AddProviderSheet(Sheet):
         provider = NewProvider(name=draft.name, kind=self._kind.id, base_url=draft.base_url, local=draft.local)
         self._session.add_provider(provider, key, self._on_added, self._on_failed)
 
-    def _on_added(self, view: ProviderView) -> None:
-        session = self._session
-        self.close_now()
-        if view.account.tested_us is None:
-            session.test_provider(view.account.name)
+    def _on_added(self, _view: ProviderView) -> None:
+        self.close_now()  # the engine tests the key by itself, and the session tells what comes of it
 
     def _on_failed(self, error: AppError) -> None:
         self._wait(False)

@@ -26,7 +26,7 @@ class ReplaceKeySheet(Sheet):
         help_ = tr("The present one is {hint}. It is forgotten.", hint=hint) if hint else tr("Shown only while you look.")
         self._field = SecretField(tr("API key"), help_=help_, parent=self.frame)
         self.body.addWidget(self._field)
-        self.consequence.setText(tr("Writes 1 audit entry: key changed."))
+        self.consequence.setText(tr("Writes 2 audit entries: key changed, key tested."))
         self.add_cancel()
         self._words = tr("Add key") if adding else tr("Replace key")
         self._replace = self.add_button(self._words, "primary")
@@ -55,10 +55,8 @@ class ReplaceKeySheet(Sheet):
         self._replace.setText(tr("Saving…"))
         self._session.replace_key(self._name, key, self._on_done, self._on_failed)
 
-    def _on_done(self, view: ProviderView) -> None:
-        session, name = self._session, self._name
-        self.close_now()
-        session.test_provider(name)
+    def _on_done(self, _view: ProviderView) -> None:
+        self.close_now()  # the engine tests the new key by itself, and the session tells what comes of it
 
     def _on_failed(self, error: AppError) -> None:
         self._replace.setEnabled(True)
