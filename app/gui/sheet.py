@@ -22,7 +22,7 @@ class Sheet(QWidget):
         self._width, self._height = width, height
         self._returns_to: QWidget | None = None
         self._gone = False
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # not by a click: what is typed next would go nowhere
         self.setAccessibleName(title)
         self.frame = QFrame(self)
         self.frame.setProperty("role", "sheet")

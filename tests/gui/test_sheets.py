@@ -6,7 +6,7 @@ import time
 
 import msgspec
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QPlainTextEdit, QPushButton, QWidget
@@ -404,6 +404,15 @@ def test_enter_copies_a_clients_key_where_its_button_has_the_keyboard(desk: Desk
     desk.window.activateWindow()
     QTest.keyClick(desk.window.focusWidget() or sheet, Qt.Key.Key_Return)
     assert QGuiApplication.clipboard().text() == sheet._key_line.text()
+
+
+def test_a_click_beside_a_field_leaves_the_keyboard_where_it_was(desk: Desk, wait: Wait) -> None:
+    sheet = open_add_provider(desk, wait)
+    desk.window.activateWindow()
+    sheet._name.line.setFocus()
+    for place in (sheet, sheet.title):
+        QTest.mouseClick(place, Qt.MouseButton.LeftButton, pos=QPoint(3, 3))
+        assert desk.window.focusWidget() is sheet._name.line
 
 
 def test_shortcuts_of_the_page_behind_do_nothing_under_a_sheet(desk: Desk, wait: Wait) -> None:
