@@ -173,6 +173,8 @@ def change(entry: AuditEntry) -> tuple[str, str]:
         case "price.set":
             model = entry.subject + (f", {get('model')}" if get("model") else "")
             return get("before") or tr("none"), tr("{after} for {model}", after=get("after") or tr("none"), model=model)
+        case "ledger.repriced" if said.get("finished") is False:
+            return "", tr("begun")
         case "ledger.repriced":
             sums = [fmt.money(value) if isinstance(value := said.get(f"{side}_microusd"), int) else "" for side in ("before", "after")]
             return sums[0], tr("{sum}, {n} requests changed", sum=sums[1], n=get("changed"))

@@ -105,6 +105,9 @@ def test_refusals_levels_and_times_are_in_words() -> None:
     kept_now = entry(1, "client.content_changed", name="codex", before=False, after=True)
     assert entries.change(kept_now) == ("not kept", "kept for codex")
     assert entries.difference(kept_now) == ((" ", "name  codex"), ("-", "keeps answers  false"), ("+", "keeps answers  true"))
+    sums = {"before_microusd": 0, "after_microusd": 1_250_000, "changed": 4}
+    assert entries.change(entry(1, "ledger.repriced", finished=False, **dict.fromkeys(sums, 0))) == ("", "begun")
+    assert entries.change(entry(2, "ledger.repriced", finished=True, **sums)) == ("$0", "$1.25, 4 requests changed")
     locked = entry(1, "vault.changed", before="locked", state="ready", place="GNOME Keyring")
     assert entries.difference(locked)[:2] == (("-", "state  locked"), ("+", "state  ready"))
 

@@ -9,9 +9,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 
+from app.control.contract import Repriced
 from app.core.records import OwnPrice
 from app.gui.pages.activity import ActivityPage
-from app.gui.sheets.set_price import SetPriceSheet, wrong
+from app.gui.sheets.set_price import Saved, SetPriceSheet, notice, wrong
 from tests.gui.conftest import Wait
 from tests.gui.desk import Desk, exchange
 
@@ -53,9 +54,9 @@ def test_an_unpriced_request_gets_a_price_and_is_worked_out_again(desk: Desk, wa
     sheet.submit()
     wait(lambda: desk.server.prices and desk.session.state.notice is not None)
     assert desk.server.prices == [OwnPrice(account="work", model="mistral/medium", input="0.4", output="2")]
-    notice = desk.session.state.notice
-    assert notice is not None
-    assert notice.consequence == "4 requests were worked out again: $1.25."
+    said = desk.session.state.notice
+    assert said is not None
+    assert said.consequence == "4 requests were worked out again: $1.25."
     again = next(json.loads(body) for method, path, body in desk.server.asked[asked:] if path == "/v0/reprice")
     assert not again.get("all")
     assert again["until_us"] > again["since_us"] > 0
@@ -78,3 +79,9 @@ def test_a_price_set_before_stands_in_the_fields(desk: Desk, wait: Wait) -> None
     sheet = opened(desk, wait)
     wait(lambda: sheet.fields["cached"].text() == "0.3")
     assert (sheet.fields["input"].text(), sheet.fields["cache_write"].text()) == ("3", "")
+
+
+def test_a_price_that_nothing_waited_for_says_so() -> None:
+    price = OwnPrice(account="lab", model="m", input="1", output="2")
+    none = Repriced(looked_at=8, changed=0, before_microusd=0, after_microusd=0)
+    assert notice(Saved(price, none)).consequence == "No recorded request was without one."

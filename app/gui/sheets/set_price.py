@@ -49,6 +49,8 @@ def notice(saved: Saved) -> Notice:
     fact = tr("{what} has a price from now on.", what=what)
     if done is None:
         return Notice(tone="ok", fact=fact, consequence=tr("What was recorded before stays as it is."))
+    if not done.changed:
+        return Notice(tone="ok", fact=fact, consequence=tr("No recorded request was without one."))
     changed = plural(done.changed, "{n} request was worked out again", "{n} requests were worked out again")
     return Notice(tone="ok", fact=fact, consequence=tr("{changed}: {cost}.", changed=changed, cost=fmt.money(done.after_microusd)))
 
