@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.control.contract import AuditStatus
@@ -89,6 +89,7 @@ class IntegrityStrip(Card):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(pad=14, parent=parent)
         self._strip: Strip | None = None
+        self._busy = False
         self._mark = Glyph("minus-circle", 18, "tx3", self)
         self._fact = Label("", "heading", "tx", self).wrapped()
         self._below = Label("", "small", "tx2", self).wrapped()
@@ -101,7 +102,7 @@ class IntegrityStrip(Card):
         self.copying = Button(tr("Copy head"), "ghost", glyph="copy", small=True, parent=self)
         self.copying.clicked.connect(self.copy)
         self.verifying = Button(tr("Verify now"), small=True, parent=self)
-        self.verifying.clicked.connect(self.verify)
+        self.verifying.clicked.connect(self._on_verify)
         row = QHBoxLayout()
         row.setSpacing(12)
         row.addWidget(self._mark)
@@ -113,7 +114,10 @@ class IntegrityStrip(Card):
     def show_strip(self, view: Strip, *, able: bool, busy: bool) -> None:
         """able: the engine can be asked. busy: it was asked to verify already."""
         self.copying.setEnabled(able)
-        self.verifying.setEnabled(able and not view.busy and not busy)
+        self.verifying.setEnabled(able)
+        # Not disabled meanwhile: the keyboard would jump to whatever comes next.
+        self._busy = view.busy or busy
+        self.verifying.setText(tr("Verifying…") if self._busy else tr("Verify now"))
         if view != self._strip:
             self._strip = view
             self._mark.set_glyph(view.glyph, view.ink)
@@ -121,3 +125,8 @@ class IntegrityStrip(Card):
             self._below.setText(view.below)
             self.accepting.setVisible(view.held)
             self.setAccessibleName(f"{view.fact}. {view.below}")
+
+    @Slot()
+    def _on_verify(self) -> None:
+        if not self._busy:
+            self.verify.emit()

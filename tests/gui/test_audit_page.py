@@ -180,6 +180,19 @@ def test_kinds_of_entries_are_a_menu_where_there_is_little_room(page: AuditPage,
     menu.close()
 
 
+def test_verifying_keeps_the_keyboard_and_asks_once(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    desk.server.delays_s["/v0/audit/verify"] = 0.5
+    button = page._strip.verifying
+    button.setFocus()
+    button.click()
+    wait(lambda: button.text() == "Verifying…")
+    button.click()
+    assert button.hasFocus()
+    wait(lambda: button.text() == "Verify now")
+    assert button.hasFocus()
+    assert [asked[:2] for asked in desk.server.asked].count(("POST", "/v0/audit/verify")) == 1
+
+
 def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: Desk, wait: Wait, tmp_path: Path) -> None:
     page._strip.verifying.click()
     wait(lambda: ("POST", "/v0/audit/verify") in [asked[:2] for asked in desk.server.asked])
