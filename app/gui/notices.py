@@ -11,7 +11,7 @@ from app.gui.state import EngineReport, Notice, State
 from app.gui.theme import Tone
 from app.gui.words import plural, tr
 
-Act = Literal["unlock", "passphrase", "start-engine", "show-log", "close", "note-read"]
+Act = Literal["unlock", "passphrase", "start-engine", "show-log", "close", "note-read", "test-again", "replace-key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,9 @@ def _vault_banner(snapshot: Snapshot, *, fresh: bool) -> Banner:
 
 
 def _notice_banner(notice: Notice) -> Banner:
-    return Banner(notice.tone, _GLYPHS[notice.tone], notice.fact, notice.consequence, choices=(_close("close"),))
+    ways = [Choice("replace-key", tr("Replace key…"))] if notice.keyed else []
+    ways += [Choice("test-again", tr("Test again"))] if notice.about else []
+    return Banner(notice.tone, _GLYPHS[notice.tone], notice.fact, notice.consequence, choices=(*ways, _close("close")))
 
 
 def _close(act: Act) -> Choice:
@@ -145,9 +147,8 @@ def tested(view: ProviderView) -> Notice | None:
     account = view.account
     if account.test_ok is not False:
         return None
-    return Notice(
-        tone="wa", fact=tr("{name} did not pass its test.", name=account.name), consequence=account.test_message, about=account.name
-    )
+    fact = tr("{name} did not pass its test.", name=account.name)
+    return Notice(tone="wa", fact=fact, consequence=account.test_message, about=account.name, keyed=account.keyed)
 
 
 def declared(message: dict[str, Any]) -> Notice:

@@ -85,12 +85,13 @@ class ProofReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something that was just done or went wrong. about: the account it is about, or ""."""
+    """Something that was just done or went wrong. about: the account whose test failed, or ""; keyed: it has a key."""
 
     tone: Tone
     fact: str
     consequence: str = ""
     about: str = ""
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

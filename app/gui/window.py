@@ -9,9 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from PySide6.QtCore import QTimer, Signal, Slot
-from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import QRect, QTimer, Signal, Slot
+from PySide6.QtGui import (
+    QAccessible,
+    QAccessibleAnnouncementEvent,
+    QCloseEvent,
+    QCursor,
+    QGuiApplication,
+    QKeySequence,
+    QResizeEvent,
+    QShortcut,
+)
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QToolTip, QVBoxLayout, QWidget
 
 from app.gui import notices, preferences, theme
 from app.gui.clipboard import Clipboard
@@ -22,11 +31,12 @@ from app.gui.pages import PAGES, entries, make_page
 from app.gui.session import Session
 from app.gui.sheet import Sheet
 from app.gui.sidebar import Sidebar
-from app.gui.state import Dialect, Notice, base_url
+from app.gui.state import Dialect, base_url
 from app.gui.words import tr
 
 NARROW_BELOW: Final = 1100
 LEAST: Final = (960, 640)
+SAID_MS: Final = 4_000
 
 
 class Window(QFrame):
@@ -153,13 +163,22 @@ class Window(QFrame):
 
     def copy(self, text: str) -> None:
         self.clipboard.copy(text)
-        self._session.notify(Notice(tone="ok", fact=tr("Copied.")))
+        self._say_copied(tr("Copied."))
 
     @Slot()
     def copy_url(self) -> None:
         url = base_url(self._session.state, self.header.dialect)
         self.clipboard.copy(url)
-        self._session.notify(Notice(tone="ok", fact=tr("Copied {url}.", url=url), consequence=_url_words(self.header.dialect)))
+        self._say_copied(tr("Copied {url}.", url=url) + "\n" + _url_words(self.header.dialect))
+
+    def _say_copied(self, words: str) -> None:
+        """Where the person is looking, and gone by itself: a banner would move the page away under the pointer."""
+        place = QCursor.pos()
+        focused = self.focusWidget()
+        if not self.frameGeometry().contains(place) and focused is not None:
+            place = focused.mapToGlobal(focused.rect().bottomLeft())
+        QToolTip.showText(place, words, self, QRect(), SAID_MS)
+        QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, words))
 
     @Slot(str)
     def _on_banner(self, act: str) -> None:
@@ -175,6 +194,12 @@ class Window(QFrame):
             case "note-read":
                 self._note_read = True
                 self.refresh()
+            case "replace-key" | "test-again":
+                notice = self._session.state.notice
+                if notice is not None and act == "test-again":
+                    self._session.test_provider(notice.about)
+                elif notice is not None:
+                    self.forms.replace_key(notice.about)
             case _:
                 self._session.notify(None)
 

@@ -44,6 +44,14 @@ def test_the_port_is_remarked_once() -> None:
     assert acts(found) == ["note-read"]
 
 
+@pytest.mark.parametrize(("keyed", "offered"), [(True, ["replace-key", "test-again", "close"]), (False, ["test-again", "close"])])
+def test_a_failed_test_offers_the_way_on(keyed: bool, offered: list[str]) -> None:
+    notice = notices.tested(provider(name="lab", test_ok=False, test_message="It refused the key.", keyed=keyed))
+    found = shown(replace(UP, notice=notice))
+    assert (found.fact, found.consequence) == ("lab did not pass its test.", "It refused the key.")
+    assert acts(found) == offered
+
+
 def test_the_worst_comes_first() -> None:
     locked = snapshot(state="locked", vault=VaultView(mode="keyring", state="locked", place="GNOME Keyring"))
     state = replace(UP, notice=Notice(tone="ok", fact="Copied."), engine=EngineReport(state="stopped"), snapshot=locked)

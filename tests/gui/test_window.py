@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton, QToolTip
 
 from app.gui import preferences, theme
 from app.gui.pages import PAGES
@@ -115,6 +115,13 @@ def test_pages_are_drawn_anew_for_another_theme(desk: Desk, application: QApplic
         theme.current().set_scheme("light")
     picture = desk.window.grab().toImage()
     assert picture.pixelColor(212, 500).name().upper() == theme.LIGHT.window
+
+
+def test_what_was_copied_is_said_without_moving_the_page(desk: Desk) -> None:
+    desk.window.copy("abc")
+    assert QApplication.clipboard().text() == "abc"
+    assert QToolTip.text() == "Copied."
+    assert desk.session.state.notice is None
 
 
 def test_the_base_url_is_copied_for_the_chosen_kind_of_client(desk: Desk) -> None:
