@@ -15,7 +15,7 @@ from app.core.errors import AppError
 from app.core.events import GROUPS
 from app.gui import entries, theme
 from app.gui.cells import Column
-from app.gui.choice import Choice
+from app.gui.choices import ChoiceButton, Entry
 from app.gui.entry_detail import EntryDetail
 from app.gui.fields import SearchField, Segmented
 from app.gui.session import Session
@@ -78,10 +78,16 @@ class AuditLog(QWidget):
         groups = (tr("Changes"), tr("Access"), tr("Network"), tr("Gateway"), tr("Audit"), tr("Ledger"))
         self.group = Segmented((tr("All"), *groups), tr("What kind of entry"), self)
         self.group.chosen.connect(self._on_group)
-        self._tight_group = Choice((tr("All kinds"), *groups), tr("What kind of entry"), self)
-        self._tight_group.chosen.connect(self._on_group)
-        self._who = Choice((tr("Anyone"), tr("You"), tr("Gatehouse"), tr("Gatehouse, keeper")), tr("Who"), self)
-        self._who.chosen.connect(self._on_filter)
+        self._kinds: dict[str, str] = {"": tr("all"), **dict(zip(GROUPS, groups, strict=True))}
+        self._tight_group = ChoiceButton(tr("Kind"), self._kind_entries, tr("What kind of entry"), self)
+        self._tight_group.chosen.connect(self._on_kind)
+        self._people: dict[str, str] = {
+            "": tr("anyone"), "person": tr("You"), "gateway": tr("Gatehouse"), "keeper": tr("Gatehouse, keeper"),
+        }  # fmt: skip
+        self._actor = ""
+        self._who = ChoiceButton(tr("Who"), self._people_entries, parent=self)
+        self._who.chosen.connect(self._on_who)
+        self._show_choices()
         self._bar = row_of(self.filter, self.group, self._tight_group, self._who)
         self._bar.setContentsMargins(24, 0, 24, 12)
         column.addLayout(self._bar)
@@ -139,12 +145,29 @@ class AuditLog(QWidget):
     def _on_group(self, index: int) -> None:
         """Both ways to choose say the same, whichever is seen."""
         self.group.choose(index)
-        self._tight_group.choose(index)
+        self._show_choices()
         self._read_anew()
 
-    @Slot(int)
-    def _on_filter(self, _index: int) -> None:
+    @Slot(str)
+    def _on_kind(self, kind: str) -> None:
+        self._on_group(list(self._kinds).index(kind))
+
+    @Slot(str)
+    def _on_who(self, actor: str) -> None:
+        self._actor = actor
+        self._show_choices()
         self._read_anew()
+
+    def _kind_entries(self) -> list[Entry | None]:
+        return list(self._kinds.items())
+
+    def _people_entries(self) -> list[Entry | None]:
+        return list(self._people.items())
+
+    def _show_choices(self) -> None:
+        kind, words = list(self._kinds.items())[self.group.index()]
+        self._tight_group.show_choice(kind, words, marked=bool(kind))
+        self._who.show_choice(self._actor, self._people[self._actor], marked=bool(self._actor))
 
     @Slot()
     def _read_anew(self) -> None:
@@ -156,7 +179,7 @@ class AuditLog(QWidget):
         self._asked += 1
         self._reading = True
         group = ("", *GROUPS)[self.group.index()]
-        actor = ("", "person", "gateway", "keeper")[self._who.index()]
+        actor = self._actor
         text = self.filter.text().strip()
         self.session.look(
             "audit",
