@@ -18,6 +18,7 @@ from app.gui.cells import Column
 from app.gui.choices import ChoiceButton, Entry
 from app.gui.entry_detail import EntryDetail
 from app.gui.fields import SearchField, Segmented
+from app.gui.labels import set_look
 from app.gui.session import Session
 from app.gui.state import Closed
 from app.gui.tables import SortedRows, Table
@@ -74,6 +75,7 @@ class AuditLog(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         self.filter = SearchField(tr("who, what, host, key, entry number"), self)
+        set_look(self.filter.line, "small", "false")  # as high as the menus beside it
         self.filter.changed.connect(self._on_typed)
         groups = (tr("Changes"), tr("Access"), tr("Network"), tr("Gateway"), tr("Audit"), tr("Ledger"))
         self.group = Segmented((tr("All"), *groups), tr("What kind of entry"), self)
