@@ -23,7 +23,7 @@ class ReplaceKeySheet(Sheet):
         self._name = name
         self._session = session
         hint = view.account.key_hint
-        help_ = tr("The present one is {hint}. It is forgotten.", hint=hint) if hint else tr("Shown only while you look.")
+        help_ = tr("The present one is {hint}. It will be forgotten.", hint=hint) if hint else tr("Shown only while you look.")
         self._field = SecretField(tr("API key"), help_=help_, parent=self.frame)
         self.body.addWidget(self._field)
         self.consequence.setText(tr("Writes 2 audit entries: key changed, key tested."))
