@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from app.core.names import climbs
+
 Pairs = Sequence[tuple[str, str]]
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -52,6 +54,8 @@ def request_head(method: str, target: str, host: str, headers: Pairs, body_bytes
         raise ValueError("The method cannot be sent.")
     if not _TARGET.fullmatch(target):
         raise ValueError("The path cannot be sent: it must start with / and be plain ASCII.")
+    if climbs(target.partition("?")[0]):  # whoever built it: a segment .. would ask for something else than was decided
+        raise ValueError("The path cannot be sent: one of its segments is a dot or two.")
     length = "" if body_bytes is None else f"\r\ncontent-length: {body_bytes}"
     lines = "".join([_name(name) + value for name, value in headers])
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers) or "\0" in lines:

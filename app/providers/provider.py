@@ -8,6 +8,7 @@ from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
 from app.core.errors import AppError
+from app.core.names import climbs
 from app.core.records import Account, Destination
 from app.core.secret import Secret
 from app.wire.dialect import Dialect, Name
@@ -167,7 +168,7 @@ def base_url(row: Provider, given: str) -> str:
             url = url.removesuffix(endpoint).rstrip("/")
             break
     parts = urlsplit(url)
-    if any(part in ("..", ".") for part in parts.path.split("/")):
+    if climbs(parts.path):
         raise AppError("url_invalid", "The address must not contain . or .. as a part of its path.")
     if not parts.path:
         same = row.base_url and _origin(url) == _origin(row.base_url)
@@ -202,7 +203,7 @@ def request(
     """The request line and headers of one exchange. Nothing of the client's headers passes but what the allowlists name.
 
     endpoint: what a passage says (`endpoint`), with its query. model: at the provider, for those that have it in the path. AppError
-    dialect_mismatch, provider_key_missing (absent, or not fit for a header).
+    dialect_mismatch, provider_key_missing (absent, or not fit for a header), model_unknown (a path that would lead elsewhere).
     """
     said = speech(row, account, dialect.name, endpoint.partition("?")[0])
     if said is None:
@@ -223,7 +224,13 @@ def request(
             out.append((lower, value))
         else:
             removed += 1
-    return Outgoing(_path(said.base_url, endpoint), tuple(out), removed)
+    target = _path(said.base_url, endpoint)
+    if climbs(target.partition("?")[0]):
+        hint = "Name the model as the provider lists it: GET /v1/models."
+        raise AppError(
+            "model_unknown", "A part of the model's name, or of the address, is . or .., which leads elsewhere.", hint, param="model"
+        )
+    return Outgoing(target, tuple(out), removed)
 
 
 def check(row: Provider, account: Account, secret: Secret | None) -> Check:
