@@ -6,11 +6,13 @@ A reply owns the bytes that have arrived, so its connection can serve the next r
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Protocol, cast
 
 from app.core.errors import AppError
+from app.core.pieces import Pieces
 from app.egress.door import Opened
 from app.egress.http1 import BrokenReplyError, Limits
 from app.egress.unpack import Unpacker
@@ -152,17 +154,18 @@ class Reply:
             raise self._error
         return b""
 
-    async def read(self, cap_bytes: int) -> bytes:
-        """The whole body. AppError as `chunk`, and provider_broken when it is larger than `cap_bytes`."""
-        pieces: list[bytes] = []
-        size = 0
+    async def read(self, cap_bytes: int, hold: Callable[[int], None] | None = None) -> bytes:
+        """The whole body. AppError as `chunk`, and provider_broken when it is larger than `cap_bytes`. hold: told of the bytes as they
+        come; what it raises ends the reading."""
+        whole = Pieces()
         while piece := await self.chunk():
-            pieces.append(piece)
-            size += len(piece)
-            if size > cap_bytes:
+            if hold is not None:
+                hold(len(piece))
+            whole.add(piece)
+            if whole.size > cap_bytes:
                 self._give_up(f"sent an answer larger than {cap_bytes} bytes.")
                 raise cast(AppError, self._error)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return whole.take()
 
     def abort(self) -> None:
         """The reply is not wanted any more. Unless it has come whole, its connection is ended at once, and whoever waits is told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from http import HTTPStatus
@@ -22,6 +23,8 @@ _log: Final = logging.getLogger(__name__)
 _HIGH_WATER: Final = 512 * 1024
 _PIPELINED: Final = 8
 _LINGER_S: Final = 1.5
+_LINGER_BYTES: Final = 32 * 1_048_576
+_LINGER_BROKEN_BYTES: Final = 1_048_576
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -34,23 +37,31 @@ class _RefusedError(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """One client. Requests on it are answered in their order, one at a time."""
+    """One client. Requests on it are answered in their order, one at a time.
+
+    Bytes that are no body (request line, headers, chunk sizes, trailers) are counted as they arrive, because the parser shows a header
+    only once it is whole: `_head_bytes` since a head began, `_dry_bytes` since a body last grew. trusted: a request on it carried a key.
+    """
 
     __slots__ = (
-        "_arriving", "_done", "_fresh", "_head_bytes", "_heads", "_loop", "_parser", "_paused", "_queue", "_server", "_since", "_url",
-        "_writable", "current", "task", "transport",
+        "_arriving", "_done", "_drainable", "_dry_bytes", "_fresh", "_head_bytes", "_heads", "_in_body", "_loop", "_parser", "_paused",
+        "_queue", "_server", "_since", "_url", "_writable", "current", "room", "task", "transport", "trusted",
     )  # fmt: skip
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self._server: Final = server
         self._loop: Final = loop
-        self._parser = httptools.HttpRequestParser(self)
+        self.room: Final = server.room
+        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._arriving: Incoming | None = None
         self._queue: deque[Incoming] = deque()
         self._url = b""
-        self._head_bytes = self._heads = 0
+        self._head_bytes = self._heads = self._dry_bytes = 0
+        self._in_body = False
         self._fresh = True
         self._done = False
+        self.trusted = False
+        self._drainable = _LINGER_BYTES
         self._paused = False
         self._since = loop.time()
         self._writable: asyncio.Future[None] | None = None
@@ -63,25 +74,30 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its class
         server = self._server
-        if len(server.open) >= server.limits.connections:
-            self._refuse(AppError("too_many_connections", "Too many connections are open.", retry_after_s=1))
-        elif server.admits is not None and not server.admits(transport.get_extra_info("socket")):
+        if server.admits is not None and not server.admits(transport.get_extra_info("socket")):
             self._refuse(AppError("peer_not_allowed", "Another user of this machine may not steer the gateway."))
         elif server.closing:
             self.transport.close()
+        elif not server.seat(self):
+            self._refuse(AppError("too_many_connections", "Too many connections are open.", retry_after_s=1))
         else:
-            server.open.add(self)
             self.transport.set_write_buffer_limits(high=_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
-        if self._done:
+        parser = self._parser
+        if self._done or parser is None:
+            self._drain(len(data))
             return
-        if self._arriving is None and not self._head_bytes:
-            self._since = self._loop.time()
-        if self._arriving is None:
+        arriving = self._arriving if self._in_body else None
+        if arriving is None:
+            if not self._head_bytes:
+                self._since = self._loop.time()
             self._head_bytes += len(data)
+            before = 0
+        else:
+            before = arriving.received
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except _RefusedError as refused:  # raised in a callback
             self._refuse(refused.error)
         except httptools.HttpParserCallbackError as error:
@@ -92,13 +108,27 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._refuse(AppError("body_invalid", "This is not a well-formed HTTP request."))
         else:
-            if self._arriving is None and self._head_bytes > self._server.limits.head_bytes:
+            self._bound(arriving, before, len(data))
+
+    def _bound(self, arriving: Incoming | None, before: int, size: int) -> None:
+        """What arrived and is no body: refused past the size of a head, however it is cut."""
+        limit = self._server.limits.head_bytes
+        if not self._in_body:
+            if self._head_bytes > limit:
                 self._refuse(_large_head())
+        elif arriving is not None and arriving is self._arriving and arriving.received == before:
+            self._dry_bytes += size
+            if self._dry_bytes > limit:
+                self._refuse(_large_head())
+        else:
+            self._dry_bytes = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._done = True
-        self._server.open.discard(self)
-        self._queue.clear()
+        self._server.leave(self)
+        self._forget()
+        # The parser and this object hold each other: undone here, neither waits for a collection of the whole heap.
+        self._parser = None
         if self.current is not None:
             self.current.gone()
         if self.task is not None:
@@ -122,12 +152,17 @@ class Connection(asyncio.Protocol):
             raise _RefusedError(_large_head())
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        limits = self._server.limits
+        self._heads += len(name) + len(value)
+        if self._heads > limits.head_bytes:
+            raise _RefusedError(_large_head())
+        if self._in_body:
+            return  # a trailer: counted, and never a header (RFC 9110 6.5.1)
         if self._arriving is None:
             self._arriving = Incoming(self)
         pairs = self._arriving.raw
         pairs.append((name.decode("latin-1").lower(), value.decode("latin-1")))
-        self._heads += len(name) + len(value)
-        if len(pairs) > self._server.limits.headers or self._heads > self._server.limits.head_bytes:
+        if len(pairs) > limits.headers:
             raise _RefusedError(_large_head())
 
     def on_headers_complete(self) -> None:
@@ -135,13 +170,18 @@ class Connection(asyncio.Protocol):
         if request is None:
             request = self._arriving = Incoming(self)
         parser = self._parser
-        self._head_bytes = self._heads = 0
+        assert parser is not None
+        self._head_bytes = self._heads = self._dry_bytes = 0
+        self._in_body = True
         method = parser.get_method().decode("latin-1")
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise _RefusedError(AppError("body_invalid", "Gatehouse speaks HTTP/1.1 and 1.0."))
         url, self._url = self._url.decode("latin-1"), b""
-        request.begin(method, url, version == "1.1")
+        try:
+            request.begin(method, url, version == "1.1")
+        except AppError as error:
+            raise _RefusedError(error) from None
         if self.current is None:
             self._start(request)
         elif len(self._queue) >= _PIPELINED:
@@ -155,13 +195,21 @@ class Connection(asyncio.Protocol):
         self._arriving.feed(data)
 
     def on_message_complete(self) -> None:
-        request, self._arriving = self._arriving, None
-        assert request is not None
-        request.keep = self._parser.should_keep_alive()
+        request, self._arriving, parser = self._arriving, None, self._parser
+        assert request is not None and parser is not None
+        self._in_body = False
+        self._heads = 0
+        request.keep = parser.should_keep_alive()
         request.end_of_body()
         self._since = self._loop.time()
 
     # What a request asks of its connection.
+
+    def trust(self) -> None:
+        """A request on it carried a key."""
+        if not self.trusted:
+            self.trusted = True
+            self._server.strangers.pop(self, None)
 
     def want_more(self, *, more: bool) -> None:
         """Backpressure on a body that nobody reads yet."""
@@ -212,6 +260,11 @@ class Connection(asyncio.Protocol):
         self._done = True
         self.transport.close()
 
+    def evict(self) -> None:
+        """Its place is needed; nothing is sent any more."""
+        self._done = True
+        self.transport.abort()
+
     def _start(self, request: Incoming) -> None:
         self.current = request
         self._fresh = False
@@ -244,11 +297,12 @@ class Connection(asyncio.Protocol):
     def _next(self, answered: Incoming) -> None:
         """The connection is free again, or at its end."""
         self.current = None
+        answered.release()
         self._since = self._loop.time()
         if self._done:
             return
         if not answered.complete:
-            self._linger()
+            self._linger(_LINGER_BYTES if self._parser is not None else _LINGER_BROKEN_BYTES)
             return
         if not answered.keep or self._server.closing:
             self.drop()
@@ -260,24 +314,49 @@ class Connection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def _refuse(self, error: AppError) -> None:
-        """Answer and close: what follows on this connection is not to be trusted."""
-        if self.task is None:
+        """Answer and close: what follows on this connection is not to be trusted, and is not read any more."""
+        self._parser = None
+        self._forget()
+        current = self.current
+        if current is None:
             body = self._server.error_body(error)
             self.transport.write(self.head(error.status, (), "application/json", f"\r\nContent-Length: {len(body)}", keep=False) + body)
-            self._linger()
+            self._linger(_LINGER_BROKEN_BYTES)
+        elif current.complete:
+            current.keep = False  # it came whole before this, and is answered
+            self._drainable = _LINGER_BROKEN_BYTES
         else:
-            self._done = True
-            self.task.cancel()
-            self.transport.abort()
+            current.fail(error)
 
-    def _linger(self) -> None:
+    def _drain(self, size: int) -> None:
+        self._drainable -= size
+        if self._drainable < 0 and not self.transport.is_closing():
+            if self._done:
+                self.transport.abort()
+            else:
+                self.transport.pause_reading()
+
+    def _forget(self) -> None:
+        """What has not begun to be answered will not be."""
+        waiting = list(self._queue)
+        self._queue.clear()
+        arriving, self._arriving = self._arriving, None
+        if arriving is not None:
+            waiting.append(arriving)
+        for request in waiting:
+            if request is not self.current:
+                request.release()
+
+    def _linger(self, most: int) -> None:
         """The answer is written and the rest of what the client sends is not wanted. Closing at once would reset the connection, and
-        the client would lose the answer with it; so its bytes are dropped for a moment (RFC 9112 9.6)."""
+        the client would lose the answer with it; so its bytes are dropped for a moment, and not without end (RFC 9112 9.6)."""
         self._done = True
+        self._drainable = most
         if self.transport.is_closing():
             return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        with contextlib.suppress(OSError):  # the client has reset the connection: there is nobody to tell
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
         self.transport.resume_reading()
         self._loop.call_later(_LINGER_S, self.transport.abort)
 

@@ -24,11 +24,11 @@ _NO_TOKENS: Final = Tokens()
 
 
 class Draft:
-    """journaled: "opened" was written. closed: "closed" was written, nothing may change any more. held: bytes of body in memory.
+    """journaled: "opened" was written. closed: "closed" was written, nothing may change any more.
     spoken: the provider's dialect."""
 
     __slots__ = (
-        "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us", "held",
+        "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us",
         "hidden", "id", "journaled", "keeping", "last", "message", "model", "opened_us", "removed", "reply", "spoken", "stream", "usage",
     )  # fmt: skip
 
@@ -41,7 +41,7 @@ class Draft:
         self.stream = self.journaled = self.closed = False
         self.first_byte_us: int | None = None
         self.usage: Usage | None = None
-        self.removed = self.held = 0
+        self.removed = 0
         self.dropped: tuple[str, ...] = ()
         self.hidden: tuple[str, ...] = ()
         self.reply: Reply | EchoReply | None = None

@@ -6,7 +6,7 @@ words. It answers chat/completions, completions, messages and messages/count_tok
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -47,7 +47,7 @@ class EchoReply:
     def header(self, name: str) -> str:
         return dict(self.headers).get(name, "")
 
-    async def read(self, limit: int) -> bytes:
+    async def read(self, limit: int, hold: Callable[[int], None] | None = None) -> bytes:
         parts = []
         while data := await self.chunk():
             parts.append(data)

@@ -1,8 +1,8 @@
 """The life of one request, from the first header to the last byte, as numbered steps.
 
      1 who asks                 6 translate (same dialect: bytes untouched)     11 relay chunk by chunk
-     2 what is asked            7 method, target, headers for the provider      12 journal "closed", before the last byte
-     3 is there room            8 journal "opened", before a byte goes out      13 ledger, in batches off the loop
+     2 is there room            7 method, target, headers for the provider      12 journal "closed", before the last byte
+     3 what is asked            8 journal "opened", before a byte goes out      13 ledger, in batches off the loop
      4 where it goes            9 send through the door                         14 bus, so that windows see it
      5 the key for there       10 an error before the first byte is a status
 
@@ -17,6 +17,7 @@ import asyncio
 import hmac
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from app.control.contract import EchoResult
@@ -25,16 +26,17 @@ from app.core.records import Client, Outcome
 from app.egress.upstream import Reply as ProviderReply
 from app.egress.upstream import Upstream
 from app.engine import echo, responses, routing, safety, tasks
+from app.engine.apart import Apart
 from app.engine.clients import KeyBlockedError
 from app.engine.draft import Draft
 from app.engine.status import Opened, Status
 from app.engine.web import Incoming, Pairs, Reply, Stream
 from app.wire import count
-from app.wire.body import understand
+from app.wire.body import LARGE, Understood, understand
 from app.wire.bridge import Bridge, Relay, passage
 from app.wire.dialect import Dialect
 from app.wire.dialects import DIALECTS, Place, place, speaker
-from app.wire.identifiers import hide
+from app.wire.identifiers import Choice, Pseudonyms, hide
 from app.wire.redact import redact
 
 HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness", "/health/readiness"})
@@ -44,14 +46,13 @@ Passage = Relay | Bridge
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may take. Times in seconds, sizes in bytes. held: all bodies in memory together."""
+    """What one request may take. Times in seconds, sizes in bytes."""
 
     body: int = 32 * 1_048_576
     body_idle_s: float = 30.0
     body_rate: int = 1_000
     reply: int = 64 * 1_048_576
     error_reply: int = 1_048_576
-    held: int = 256 * 1_048_576
     first_chunk_s: float = 10.0
     ping_s: float = 15.0
     start_s: float = 5.0
@@ -67,7 +68,7 @@ class Gateway:
         self._settled: Final = settled
         self._hosts: Final = safety.allowed_hosts(status.boot.port)
         self._now_us: Final[Callable[[], int]] = status.now_us
-        self._held = 0
+        self._apart: Final = Apart()
 
     async def handle(self, request: Incoming) -> Reply | Stream:
         if request.path.startswith("/health/"):
@@ -83,6 +84,7 @@ class Gateway:
             opened = await self._opened()
             client = opened.clients.identify(request, draft.opened_us)
             draft.client = client.name
+            request.belongs_to(client.name)
             if spot is None:
                 raise AppError("not_found", "Gatehouse does not answer this address.", "See the README for the addresses it answers.")
             if request.method not in spot.methods:
@@ -96,16 +98,14 @@ class Gateway:
             return await self._exchange(request, spot, draft, opened, client)
         except AppError as error:
             return self._refuse(draft, dialect, error)
-        finally:
-            self._held -= draft.held
 
     async def _exchange(self, request: Incoming, spot: Place, draft: Draft, opened: Opened, client: Client | None) -> Reply | Stream:
-        limits, dialect = self._limits, spot.dialect
-        # 2 What is asked: only the fields that decide where it goes.
+        limits, dialect, apart = self._limits, spot.dialect, self._apart.run
+        # 2 Is there room: each piece of the body is counted as it comes.
         body = await request.body(limits.body, limits.body_idle_s, limits.body_rate)
-        # 3 Is there room in memory for one more body.
-        self._hold(draft, len(body))
-        call = understand(body, spot.endpoint, model=spot.model, stream=spot.stream)
+        # 3 What is asked: only the fields that decide where it goes.
+        size = len(body)
+        call = await apart(size, lambda: understand(body, spot.endpoint, model=spot.model, stream=spot.stream))
         draft.asked, draft.stream = call.model, call.stream
         # 4 Where it goes.
         target = routing.choose(call.model, opened.accounts.offers())
@@ -113,23 +113,21 @@ class Gateway:
         draft.aim(entry, target.model)
         provider = draft.spoken = entry.dialect_for(dialect, spot.endpoint)
         if spot.endpoint in count.COUNTS and provider.name != dialect.name:
-            return self._estimated(spot, draft, opened, body)
+            said = await apart(size, lambda: count.estimate(spot.endpoint, body))
+            return self._estimated(draft, opened, said)
         if spot.endpoint == responses.ENDPOINT and client is not None:
-            draft.keeping = await responses.begin(opened, client, entry, provider, body, call)
+            draft.keeping = await responses.begin(opened, client, entry, provider, body, call, self._apart)
             body, call = draft.keeping.body, draft.keeping.call
         # What identifies the person or the machine stays here, as chosen for this client.
         choice = client.identifiers if client is not None else "pseudonym"
-        hidden = hide(body, call.members, choice, opened.clients.pseudonyms, draft.client)
-        if hidden.names:
-            body, draft.hidden = hidden.body, hidden.names
-            call = understand(body, spot.endpoint, model=spot.model, stream=spot.stream)
+        draft.hidden, body, call = await apart(size, lambda: _hidden(body, call, choice, opened.clients.pseudonyms, draft.client, spot))
         # 5 The key for there, bound to that account's host.
         key = await opened.accounts.secret(entry)
         # 6 Same dialect: the body as it came, but for the model's name and the wish for usage. Otherwise it is translated.
-        relay = passage(
+        relay = await apart(size, lambda: passage(
             dialect, provider, spot.endpoint, body, call, target.model, ask_usage=entry.asks_usage, quirks=entry.quirks,
             secrets=(key,) if key else (), call_id=draft.id, now_s=draft.opened_us // 1_000_000, array=spot.array,
-        )  # fmt: skip
+        ))  # fmt: skip
         draft.dropped = relay.dropped
         # 7 What the provider is sent: built from an allowlist, so that nothing rides along.
         outgoing = entry.outgoing(relay.endpoint, key, request.pairs(), provider, target.model)
@@ -151,7 +149,7 @@ class Gateway:
             if call.stream:
                 return await self._streamed(request, draft, opened, relay, sending)
             draft.reply = await sending
-            return await self._whole(draft, opened, relay, draft.reply)
+            return await self._whole(request, draft, opened, relay, draft.reply)
         except asyncio.CancelledError:
             # The client left: the provider stops within the same turn of the loop, and what came is priced.
             self._close(draft, opened, relay, 499, "cancelled")
@@ -169,23 +167,24 @@ class Gateway:
             if draft.reply is not None:
                 draft.reply.abort()
 
-    async def _whole(self, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply) -> Reply:
+    async def _whole(self, request: Incoming, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply) -> Reply:
         """Step 10 and the answer in one piece."""
         if not 200 <= reply.status < 300:
-            return await self._provider_error(draft, opened, relay, reply)
-        body = relay.reply(await reply.read(self._limits.reply))
+            return await self._provider_error(request, draft, opened, relay, reply)
+        said = await reply.read(self._limits.reply, request.hold)
+        body = await self._apart.run(len(said), lambda: relay.reply(said))
         draft.first_byte()
         if relay.error is not None:
             draft.fail(relay.error)
         elif draft.keeping is not None:
-            draft.keeping.whole(body)
+            await self._apart.run(len(body), partial(draft.keeping.whole, body))
             await draft.keeping.keep(draft.opened_us)
         kind = reply.header("content-type") or "application/json"
         self._close(draft, opened, relay, reply.status, "failed" if relay.error is not None else "completed")
         return Reply(reply.status, body, self._headers(draft, reply), kind)
 
-    async def _provider_error(self, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply) -> Reply:
-        body = await reply.read(self._limits.error_reply)
+    async def _provider_error(self, request: Incoming, draft: Draft, opened: Opened, relay: Passage, reply: AnyReply) -> Reply:
+        body = await reply.read(self._limits.error_reply, request.hold)
         refusal = relay.refusal(reply.status, body, draft.id)
         draft.fail(refusal.error)
         self._close(draft, opened, relay, refusal.status, "failed")
@@ -204,7 +203,7 @@ class Gateway:
             if sent.done():
                 reply = draft.reply = sent.result()
                 if not 200 <= reply.status < 300 or "text/event-stream" not in reply.header("content-type"):
-                    return await self._whole(draft, opened, relay, reply)
+                    return await self._whole(request, draft, opened, relay, reply)
                 while not relay.started and loop.time() < patience:
                     piece = await reply.chunk_within(max(0.0, patience - loop.time()))
                     if not piece:
@@ -246,7 +245,7 @@ class Gateway:
                 if draft.first_byte_us is None:
                     draft.first_byte()
                 if draft.keeping is not None:
-                    draft.keeping.hear(data)
+                    await self._apart.run(len(data), partial(draft.keeping.hear, data))
                 if relay.complete and not draft.closed:
                     if draft.keeping is not None:
                         await draft.keeping.keep(draft.opened_us)
@@ -259,10 +258,11 @@ class Gateway:
                 continue
             if not piece:
                 break
-            data = feed(piece)
+            # An event that is not whole yet may be large once it is.
+            data = feed(piece) if relay.waiting < LARGE else await self._apart.run(LARGE + 1, partial(feed, piece))
         data = relay.finish()
         if draft.keeping is not None and relay.complete:
-            draft.keeping.hear(data)
+            await self._apart.run(len(data), partial(draft.keeping.hear, data))
             await draft.keeping.keep(draft.opened_us)
         if not relay.complete and relay.error is None:
             if data and relay.content_type.startswith("text/event-stream"):
@@ -340,7 +340,8 @@ class Gateway:
             found = draft.reply = await self._upstream.send(
                 entry.target, request.method, path, outgoing.headers, body, timeouts=entry.timeouts, went=draft.went
             )
-            said = redact(await found.read(self._limits.reply), (key,) if key else ())
+            told = await found.read(self._limits.reply, request.hold)
+            said = await self._apart.run(len(told), lambda: redact(told, (key,) if key else ()))
             status = found.status
         except AppError as error:
             draft.fail(error)
@@ -373,9 +374,8 @@ class Gateway:
         opened.recorder.closed(draft.closing(200, "completed", self._now_us()))
         return Reply(200, body, _call_headers(draft.id))
 
-    def _estimated(self, spot: Place, draft: Draft, opened: Opened, body: bytes) -> Reply:
+    def _estimated(self, draft: Draft, opened: Opened, said: bytes) -> Reply:
         """A count of tokens that the provider cannot make: ours, from the bytes, and marked as an estimate. Nothing leaves."""
-        said = count.estimate(spot.endpoint, body)
         draft.closed = True
         opened.recorder.closed(draft.closing(200, "completed", self._now_us()))
         return Reply(200, said, (*_call_headers(draft.id), count.HEADER))
@@ -390,12 +390,6 @@ class Gateway:
         if draft.dropped:
             ours += (("x-gatehouse-dropped", ", ".join(draft.dropped)),)
         return ours if reply is None else ours + draft.passed_headers(reply)
-
-    def _hold(self, draft: Draft, size: int) -> None:
-        if self._held + size > self._limits.held:
-            raise AppError("memory_full", "Too many large requests are open at once.", "Try again in a few seconds.", retry_after_s=2)
-        draft.held = size
-        self._held += size
 
     async def _opened(self) -> Opened:
         """What is open. A request that comes while Gatehouse starts waits for it rather than failing."""
@@ -430,10 +424,7 @@ class Gateway:
         assert spot is not None
         draft = Draft(self._now_us(), spot.endpoint, spot.dialect.name)
         draft.client = "Gatehouse"
-        try:
-            reply = await self._exchange(request, spot, draft, opened, None)
-        finally:
-            self._held -= draft.held
+        reply = await self._exchange(request, spot, draft, opened, None)
         assert isinstance(reply, Reply)
         assert draft.last is not None
         return EchoResult(row=draft.last, text=echo.text_of(reply.body))
@@ -456,11 +447,25 @@ class EchoRequest:
     def pairs(self) -> tuple[tuple[str, str], ...]:
         return ()
 
+    def belongs_to(self, client: str) -> None: ...
+
+    def hold(self, size: int) -> None: ...
+
     async def body(self, limit: int, idle_s: float, least_rate: int) -> bytes:
         return b'{"model":"gatehouse/echo","messages":[{"role":"user","content":"The gate is open."}]}'
 
     async def stream(self, status: int, headers: Pairs, content_type: str) -> Stream:
         raise AppError("internal", "The test request is not streamed.")
+
+
+def _hidden(
+    body: bytes, call: Understood, choice: Choice, pseudonyms: Pseudonyms, client: str, spot: Place
+) -> tuple[tuple[str, ...], bytes, Understood]:
+    """What was hidden, and the request as it goes on."""
+    hidden = hide(body, call.members, choice, pseudonyms, client)
+    if not hidden.names:
+        return (), body, call
+    return hidden.names, hidden.body, understand(hidden.body, spot.endpoint, model=spot.model, stream=spot.stream)
 
 
 def _abort_late(sent: asyncio.Task[AnyReply]) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from app.core.errors import AppError
 from app.core.records import Client
+from app.engine.apart import Apart
 from app.engine.entry import Entry
 from app.engine.status import Opened
 from app.engine.web import Reply
@@ -72,48 +73,57 @@ class Keeping:
         if not self._wanted or not self._id or not (self._relayed or self._answer):
             return
         self._wanted = False
-        stored = Stored(
-            id=self._id.decode(),
-            client=self._client.name,
-            created_us=now_us,
-            account=self._account,
-            input=b"" if self._relayed else _encode(_items(_decode(self.body).get("input"))),
-            body=self._answer,
-        )
         threads = self._opened.threads
 
         def write() -> None:
+            stored = Stored(
+                id=self._id.decode(),
+                client=self._client.name,
+                created_us=now_us,
+                account=self._account,
+                input=b"" if self._relayed else _encode(_items(_decode(self.body).get("input"))),
+                body=self._answer,
+            )
             with threads.store.write() as connection:
                 responses.put(connection, stored)
 
         await threads.write(write)
 
 
-async def begin(opened: Opened, client: Client, entry: Entry, provider: Dialect, body: bytes, call: Understood) -> Keeping:
-    """Before a Responses request goes out. AppError content_not_kept or response_unknown when it needs an answer that is not there."""
-    relayed, as_sent = provider.name == ENDPOINT, body
+async def begin(opened: Opened, client: Client, entry: Entry, provider: Dialect, body: bytes, call: Understood, apart: Apart) -> Keeping:
+    """Before a Responses request goes out; apart: for what takes long. AppError content_not_kept or response_unknown when it needs an
+    answer that is not there."""
+    relayed = provider.name == ENDPOINT
     store = _flag(call.members.get("store"))
     named = call.members.get("previous_response_id")
     previous = _decode(bytes(named)) if named is not None else None
+    earlier: Stored | None = None
     if previous is not None:
-        stored = await find(opened, client, str(previous), here=not relayed)
-        if not stored.elsewhere:
-            body = _continued(body, stored)
-        elif not relayed or stored.account != entry.account.name:
+        earlier = await find(opened, client, str(previous), here=not relayed)
+        if earlier.elsewhere and (not relayed or earlier.account != entry.account.name):
             raise AppError(
                 "content_not_kept",
-                f"The answer {stored.id[:80]} is kept by {stored.account}, so only a model of {stored.account} can continue from it.",
+                f"The answer {earlier.id[:80]} is kept by {earlier.account}, so only a model of {earlier.account} can continue from it.",
                 "Ask a model of that account, or send the whole conversation.",
                 param="previous_response_id",
             )
-    if not relayed:
-        if store and not client.keeps_content:
-            raise _not_allowed(client, "store")
-        if not client.keeps_content:
-            body = _with(body, store=False)
-    if body is not as_sent:
-        call = understand(body, ENDPOINT, model=call.model)
+    if not relayed and store and not client.keeps_content:
+        raise _not_allowed(client, "store")
+    here = earlier if earlier is not None and not earlier.elsewhere else None
+    forgets = not relayed and not client.keeps_content
+    if here is not None or forgets:
+        size = len(body) + (len(here.input) + len(here.body) if here is not None else 0)
+        body, call = await apart.run(size, lambda: _prepared(body, call.model, here, forgets=forgets))
     return Keeping(opened, client, entry, body, call, relayed=relayed, wanted=store is not False and (relayed or client.keeps_content))
+
+
+def _prepared(body: bytes, model: str, earlier: Stored | None, *, forgets: bool) -> tuple[bytes, Understood]:
+    """The request with what it continues from, and without asking for what is not allowed."""
+    if earlier is not None:
+        body = _continued(body, earlier)
+    if forgets:
+        body = _with(body, store=False)
+    return body, understand(body, ENDPOINT, model=model)
 
 
 async def find(opened: Opened, client: Client, identifier: str, *, here: bool = False) -> Stored:

@@ -59,9 +59,18 @@ class Incoming(Protocol):
 
     def pairs(self) -> Iterable[tuple[str, str]]: ...
 
+    def belongs_to(self, client: str) -> None:
+        """It carried this client's key: what it holds counts as that client's, and its connection is one of those room is kept for.
+        AppError memory_full."""
+        ...
+
+    def hold(self, size: int) -> None:
+        """Count so many more bytes in memory until the request is over. AppError memory_full."""
+        ...
+
     async def body(self, limit: int, idle_s: float, least_rate: int) -> bytes:
-        """The whole body. AppError body_too_large over `limit` bytes (at once if content-length says so), body_too_slow when
-        nothing comes for `idle_s` seconds or less than `least_rate` bytes a second over the last stretch."""
+        """The whole body, once. AppError body_too_large over `limit` bytes (at once if content-length says so), body_too_slow when
+        nothing comes for `idle_s` seconds or less than `least_rate` bytes a second over the last stretch, memory_full."""
         ...
 
     async def stream(self, status: int, headers: Pairs, content_type: str) -> Stream: ...

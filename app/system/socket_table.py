@@ -61,6 +61,23 @@ def look(pids: Iterable[int], place: Path = _PLACE) -> Table:
     return _look_on_linux(list(pids), place) if sys.platform == "linux" else _look_elsewhere(list(pids))
 
 
+def clients_of(port: int, place: Path = _PLACE) -> dict[tuple[str, int], int]:
+    """Which user of this machine has the other end of each connection to `port`, by that end's address and port. Empty where the system
+    does not say, as elsewhere than on Linux."""
+    found: dict[tuple[str, int], int] = {}
+    if sys.platform == "linux":
+        wanted = f":{port:04X} "
+        for table in ("tcp", "tcp6"):
+            with contextlib.suppress(OSError, ValueError, IndexError, struct.error):
+                for line in (place / table).read_text(encoding="ascii").splitlines()[1:]:
+                    if wanted in line:
+                        _, local, remote, _, _, _, _, user, *_ = line.split(None, 8)
+                        if remote.endswith(wanted[:-1]):
+                            host, _, number = _place(local).rpartition(":")
+                            found[host.strip("[]"), int(number)] = int(user)
+    return found
+
+
 def children(pid: int) -> list[int]:
     """What this process started and has not outlived, at every depth; [] where that cannot be asked cheaply."""
     found: list[int] = []

@@ -15,6 +15,9 @@ from typing import Final
 import msgspec
 
 from app.core.errors import AppError
+from app.wire.outline import MAX_MEMBERS, MAX_VALUES, outline
+
+LARGE: Final = 1_048_576  # beyond, a body is looked over before it is decoded, and both happen off the event loop
 
 MAX_MODEL_LENGTH: Final = 256
 MAX_DEPTH: Final = 5_000
@@ -43,14 +46,14 @@ _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 _anything: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.encode
 
-_OPEN: Final = re.compile(rb"[ \t\r\n]*\{")
-_NAME: Final = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
-_COLON: Final = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
-_NEXT: Final = re.compile(rb"[ \t\r\n]*([,}])")
+_OPEN: Final = re.compile(rb"[ \t\r\n]*+\{")
+_NAME: Final = re.compile(rb'[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+')
+_COLON: Final = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+")
+_NEXT: Final = re.compile(rb"[ \t\r\n]*+([,}])")
 _ESCAPED_LETTER: Final = b"\\u00"
 _SHORT: Final = 16_384  # beyond, counting costs more than walking over the members
 _BRACKETS: Final = bytes(set(range(256)) - set(b'[]{}"\\'))
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,11 @@ class Understood:
 def understand(body: bytes, endpoint: str, *, model: str = "", stream: bool | None = None) -> Understood:
     """Read what is needed of `body`, a JSON object sent to `endpoint`. model, stream: what the path already says of them.
 
-    AppError: body_not_json; body_too_deep; body_invalid (not an object, `stream` not true or false, the model named twice under
-    different spellings); body_names_host; model_missing (absent, empty, not a text, over 256 characters, unprintable characters).
+    AppError: body_not_json; body_too_deep; body_invalid (not an object, `stream` not true or false, a member named twice, too many of
+    them); body_names_host; model_missing (absent, empty, not a text, over 256 characters, unprintable characters).
     """
     members = _decode(body)
-    _refuse_hosts(members)
+    _check_names(body, members)
     model = _fit_model(model) if model else _model(members)
     raw_stream = members.get("stream")
     streams = bool(stream)
@@ -135,6 +138,8 @@ def too_deep(body: bytes, limit: int = MAX_DEPTH) -> bool:
 
 
 def _decode(body: bytes) -> dict[str, msgspec.Raw]:
+    if len(body) > LARGE:
+        _refuse_crowds(body)
     try:
         members = _members(body)
         if not body.isascii():
@@ -150,19 +155,34 @@ def _decode(body: bytes) -> dict[str, msgspec.Raw]:
     # Up to 3.12.1 the recursion limit (1,000) stops the decoder; later versions count C frames apart: 3.13 lets 9,000 levels through.
     if sys.version_info >= (3, 12) and too_deep(body):
         raise _too_deep()
+    if len(members) > MAX_MEMBERS:
+        raise _too_many()
     return members
 
 
+def _refuse_crowds(body: bytes) -> None:
+    """What would take long to decode, or much memory. A short body cannot hold so much."""
+    seen = outline(body)
+    if seen.members > MAX_MEMBERS or seen.values > MAX_VALUES:
+        raise _too_many()
+    if seen.depth > MAX_DEPTH:
+        raise _too_deep()
+
+
+def _too_many() -> AppError:
+    return AppError(
+        "body_invalid",
+        "The request body has too many members.",
+        f"Send at most {MAX_MEMBERS:,} at the top and {MAX_VALUES:,} values in all.",
+    )
+
+
 def _too_deep() -> AppError:
-    return AppError("body_too_deep", "The request body is nested too deeply.", "Nest arrays and objects less than 500 levels deep.")
+    return AppError("body_too_deep", "The request body is nested too deeply.", "Up to 500 levels of arrays and objects are accepted.")
 
 
 def _model(members: Mapping[str, msgspec.Raw]) -> str:
     raw = members.get("model")
-    for name in members:
-        # Go's and .NET's usual JSON readers match names without case: "Model" would win over "model" there.
-        if name != "model" and name.lower() == "model":
-            raise AppError("body_invalid", f"`{name}` stands beside or instead of `model`.", "Send `model` once.", param="model")
     if raw is None:
         raise AppError("model_missing", "The request names no model.", "Send `model`, for example `account/model`.", param="model")
     try:
@@ -192,17 +212,55 @@ def _asks_usage(raw: msgspec.Raw | None) -> bool:
         return False
 
 
-def _refuse_hosts(members: Mapping[str, msgspec.Raw]) -> None:
+def _check_names(body: bytes, members: Mapping[str, msgspec.Raw]) -> None:
+    """Each name once, and none by which a request could choose where it goes.
+
+    Of a name that stands twice one reader takes the first value and another the last; Go's and .NET's usual readers match names without
+    case, so that "Model" would win over "model" there.
+    """
+    seen: set[str] = set()
+    explained = 1
     for name, raw in members.items():
         lower = name.lower()
         if lower in HOST_NAMES:
             raise _names_host(name)
-        if lower in OWN_DATA:
-            continue
-        if memoryview(raw)[0] in b"{[":
+        if lower in seen or (lower != name and lower == "model"):
+            raise _twice("model" if lower == "model" else name)
+        seen.add(lower)
+        value = memoryview(raw)
+        explained += len(name) + value.nbytes + 4
+        if value[0] in b"{[" and lower not in OWN_DATA:
             found = _host_inside(raw)
             if found:
                 raise _names_host(found)
+    # Two quotes, a colon and a comma or brace for each member, and a brace: all that a compact body has. What is left over is blanks,
+    # escapes in names, or a member that the decoder dropped in favour of a later one.
+    if explained != len(body) and members and (name := _named_again(body, members)):
+        raise _twice(name)
+
+
+def _named_again(body: bytes, members: Mapping[str, msgspec.Raw]) -> str:
+    """The first name that stands twice in `body`, or "". `members` has each once, where it first stood, with its last value."""
+    opened = _OPEN.match(body)
+    at, last = opened.end() if opened is not None else 0, b","
+    for name, raw in members.items():
+        found = _NAME.match(body, at)
+        if found is None or last != b",":
+            return name
+        if found[1] != b'"%b"' % name.encode() and (stands := str(_text(found[1]))) != name:
+            return stands
+        value = bytes(raw)
+        after = _NEXT.match(body, found.end() + len(value))
+        if after is None or not body.startswith(value, found.end()):
+            return name
+        last, at = after[1], after.end()
+    found = _NAME.match(body, at) if last == b"," else None
+    return str(_text(found[1])) if found is not None else ""
+
+
+def _twice(name: str) -> AppError:
+    shown = name[:64]
+    return AppError("body_invalid", f"`{shown}` stands twice in the request, or in two spellings.", "Send each member once.", param=shown)
 
 
 def _host_inside(raw: msgspec.Raw) -> str:
@@ -273,7 +331,7 @@ def places(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str,
         value = bytes(raw)
         end = start + len(value)
         after = _NEXT.match(body, end)
-        if after is None or body[start:end] != value:
+        if after is None or not body.startswith(value, start):
             return None
         if name in values:
             spans[name] = (start, end)

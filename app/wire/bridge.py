@@ -14,11 +14,12 @@ from app.core.errors import AppError
 from app.core.records import Tokens
 from app.core.secret import Secret
 from app.wire import replies, shape
-from app.wire.body import Understood, rewrite
+from app.wire.body import LARGE, Understood, rewrite
 from app.wire.carry import carried
 from app.wire.chat import Delta, Facts, Losses
 from app.wire.dialect import NOTHING, Dialect, Heard
 from app.wire.dialogues import DIALOGUES
+from app.wire.outline import MAX_VALUES, outline
 from app.wire.prepare import Restorer, prepare, restore
 from app.wire.redact import redact
 from app.wire.sse import Splitter, events, fields
@@ -79,6 +80,11 @@ class _Passage:
         said = 0 if self._settled else max(self._pieces, -(-self._said_bytes // _BYTES_A_TOKEN))
         asked = -(-text_bytes(self.request_body) // _BYTES_A_TOKEN) if reported.input is None else None
         return reported.merged(Usage(input=asked, output=said, estimated=True))
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of an event that is not whole yet."""
+        return self._splitter.waiting
 
     @property
     def tokens(self) -> Tokens:
@@ -256,6 +262,8 @@ class Bridge(_Passage):
 
     def reply(self, body: bytes) -> bytes:
         """A whole 2xx reply in the client's dialect. AppError provider_not_json, provider_broken, and what it reports as an error."""
+        if len(body) > LARGE and outline(body).values > MAX_VALUES:
+            raise AppError("provider_broken", f"The provider's answer has more than {MAX_VALUES:,} values.", "Ask for less at once.")
         heard = self._provider.hear_reply(self._theirs.endpoint(False), body)
         if heard.error is not None:
             raise self._fail(heard.error)

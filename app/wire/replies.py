@@ -7,9 +7,11 @@ from typing import Final
 import msgspec
 
 from app.core.errors import AppError
+from app.wire.outline import outline
 
 PORTAL: Final = "Check the base URL; a network that asks for a sign-in also answers like this."
 _LONGEST: Final = 2000
+_MOST_LISTED: Final = 300_000  # values; the longest lists known have a tenth of that
 
 _anything: Final = msgspec.json.Decoder().decode
 
@@ -46,6 +48,8 @@ def error(value: object, status: int) -> AppError:
 
 def model_names(body: bytes) -> tuple[str, ...]:
     """The ids in a list of models: {"data": [{"id"}]}, or a bare list (Together, GitHub Models). AppError provider_not_json."""
+    if outline(body, _MOST_LISTED).values > _MOST_LISTED:
+        raise AppError("provider_not_json", "The provider's list of models is too long to read.", PORTAL)
     listed = decoded(body)
     if isinstance(listed, dict):
         listed = listed.get("data")

@@ -48,6 +48,11 @@ class Splitter:
         self._searched = max(0, len(tail) - 2)
         return whole
 
+    @property
+    def waiting(self) -> int:
+        """The size of the tail."""
+        return len(self._tail)
+
     def rest(self) -> bytes:
         """The tail that never became an event; it is forgotten here."""
         rest = bytes(self._tail)

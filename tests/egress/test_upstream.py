@@ -52,6 +52,30 @@ def test_a_stream_comes_back_byte_for_byte(up: Provider, loop: str) -> None:
     play(up, story, loop)
 
 
+@LOOPS
+def test_what_a_reply_holds_is_counted_as_it_comes_and_ends_where_there_is_no_room(up: Provider, loop: str) -> None:
+    async def story(world: World) -> None:
+        taken: list[int] = []
+
+        def room(size: int) -> None:
+            taken.append(size)
+            if sum(taken) > 1_000:
+                raise AppError("memory_full", "Too many large requests are open at once.")
+
+        whole = replies.chat("gpt-4o-mini").body
+        reply = await world.chat("gpt-4o-mini")
+        assert await reply.read(100_000, room) == whole
+        assert sum(taken) == len(whole) < 1_000
+        taken.clear()
+        reply = await world.chat("any?chunks=30&every_ms=5", stream=True)
+        with pytest.raises(AppError, match="memory_full"):
+            await reply.read(100_000, room)
+        reply.abort()
+        assert 1_000 < sum(taken) < len(replies.chat_stream("any?chunks=30&every_ms=5", include_usage=False).body)
+
+    play(up, story, loop)
+
+
 def test_exactly_the_given_bytes_go_out_and_nothing_of_the_clients_own_but_framing(up: Provider) -> None:
     body = b'{"model":"gpt-4o-mini",  "odd": "\\u00e9\xc3\xa9 \\ud83d\\udc4b", "n": 1.0}'
 

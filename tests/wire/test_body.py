@@ -366,7 +366,7 @@ def test_nothing_to_change_means_the_very_same_bytes() -> None:
 
 
 def test_an_object_written_anew_keeps_each_values_bytes() -> None:
-    raw = b'{"a": [ 1.50,  2e3 ], "model":"x", "model" : "y" }'
+    raw = b'{"a": [ 1.50,  2e3 ], "mod\\u0065l" : "y" }'
     call = understand(raw, CHAT)
     assert call.model == "y"
     assert rewrite(raw, call.members, {"model": b'"m"'}) == b'{"a":[ 1.50,  2e3 ],"model":"m"}'

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.wire.body import understand
 from app.wire.identifiers import Hidden, Pseudonyms, hide
 
 NAMES = Pseudonyms(b"k" * 32)
@@ -33,7 +32,7 @@ SDK = b'{ "user" : "ann@example.org" , "model":"gpt-4o-mini","messages":[{"role"
 
 
 def hidden(body: bytes, choice: Any = "pseudonym", client: str = "agent") -> Hidden:
-    return hide(body, understand(body, "messages").members, choice, NAMES, client)
+    return hide(body, msgspec.json.decode(body, type=dict[str, msgspec.Raw]), choice, NAMES, client)
 
 
 def test_an_agents_device_and_session_become_one_pseudonym_and_nothing_else_changes() -> None:

@@ -1,0 +1,29 @@
+"""Work on large texts off the event loop, so that one client's body does not hold up everybody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from app.wire.body import LARGE
+
+T = TypeVar("T")
+_WORKERS: Final = 2  # what several decode at once is in memory at once
+
+
+class Apart:
+    """Threads that are made when the first large text comes."""
+
+    def __init__(self) -> None:
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def run(self, size: int, work: Callable[[], T]) -> T:
+        """What `work` returns: done here when it is about `size` bytes of text or fewer than `LARGE`, else on a thread. Cancelled while
+        it waits, the work goes on to its end and its result is dropped."""
+        if size <= LARGE:
+            return work()
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_WORKERS, "large bodies")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
