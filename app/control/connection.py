@@ -1,5 +1,8 @@
 """How a `ControlClient` reaches the engine: an HTTP client on a unix socket, or on loopback where the system has none.
 
+Keys and passphrases go this way. So the folder of the socket is looked at before anything is opened, and on every connection the system
+is asked who is at the other end before a byte is written: only a process of the same user is told anything.
+
 httpx2's own unix transport is not used for connecting: it leaves the socket open when nobody listens (httpcore2 2.16,
 `_backends/sync.py`), and it gives up at once when the listener's queue is full. Nor does its pool know a connection that another thread is
 just making when it is closed; so the sockets are remembered here. Everything here is imported by the first question only.
@@ -23,21 +26,26 @@ import httpcore2
 import httpx2
 
 from app.core.errors import AppError
+from app.system import access_list, owners
+from app.system.files import read_own
+from app.system.peers import same_user
 
 START_HINT: Final = "Open the Gatehouse window, or run: gatehouse serve"
 _POOL: Final = 16
+_CONTROL_FILE_MAX: Final = 4096
+_REMOVE: Final = "Quit Gatehouse, take that folder away, then start Gatehouse again."
 
 
 def connect(control: Path) -> httpx2.Client:
     """A client for the engine behind `control`; it opens nothing yet. AppError when there is nothing, or when it is not this person's."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    _refuse_strangers(control)
+    _refuse_planted(control)
     # A context without any authority: nothing here speaks TLS, and the default one would read the system's whole store.
     bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if control.suffix != ".json":
         return httpx2.Client(base_url="http://gatehouse", transport=_Transport(bare, str(control)), trust_env=False)
     try:
-        place = json.loads(control.read_bytes())
+        place = json.loads(read_own(control, _CONTROL_FILE_MAX))
         host, port, token = str(place["host"]), int(place["port"]), str(place["token"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise nothing_there() from error
@@ -75,7 +83,9 @@ def nothing_there() -> AppError:
 
 
 def explain(error: httpx2.HTTPError) -> AppError:
-    """What a failed question means: nobody listens, nobody answers, or the engine went away while it answered."""
+    """What a failed question means: nobody listens, a stranger does, nobody answers, or the engine went away while it answered."""
+    if isinstance(error.__cause__, StrangerError):
+        return AppError("peer_not_allowed", "Another user of this machine listens there. Nothing was sent.", START_HINT)
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return nothing_there()
     if isinstance(error, httpx2.TimeoutException):
@@ -83,17 +93,25 @@ def explain(error: httpx2.HTTPError) -> AppError:
     return AppError("engine_absent", "The gateway closed the connection.", START_HINT)
 
 
-def _refuse_strangers(control: Path) -> None:
-    """Keys travel on this channel: it must lie in a folder of ours, not in one that another user made first under the same name."""
-    uid = getattr(os, "getuid", None)
-    if uid is None:
-        return  # Windows: the folder's access list belongs to the person
+class StrangerError(httpcore2.ConnectError):
+    """A connection was made, but not to a process of this user. It is closed again, and nothing was written."""
+
+
+def _refuse_planted(control: Path) -> None:
+    """The channel must lie in a folder of ours that nobody else can have put there, or can exchange. AppError."""
+    folder = control.parent
     try:
-        owner = control.parent.stat().st_uid
-    except OSError as error:
+        facts = control.lstat()
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise nothing_there() from error
-    if owner not in (uid(), 0):
-        raise AppError("peer_not_allowed", "The control folder belongs to another user.", "Remove it, then start Gatehouse again.")
+    except OSError as error:
+        raise AppError("peer_not_allowed", f"The control folder cannot be looked at ({error.strerror}).", _REMOVE) from error
+    if os.name == "nt":
+        reason = access_list.exposed(folder) or access_list.exposed(control)
+    else:
+        reason = owners.exposed(folder) or ("" if facts.st_uid == owners.own_uid() else "the channel in it belongs to another user")
+    if reason:
+        raise AppError("peer_not_allowed", f"The control folder is not used: {reason}. Nothing was sent.", _REMOVE)
 
 
 class _Transport(httpx2.HTTPTransport):
@@ -159,6 +177,10 @@ class Sockets(httpcore2.NetworkBackend):
                 return self._keep(sock)
 
     def _keep(self, sock: socket.socket) -> httpcore2.NetworkStream:
+        """The connection, once it is known whom it is to. On POSIX a loopback one, which only a control file names, has no such mark."""
+        if (os.name == "nt" or sock.family == socket.AddressFamily["AF_UNIX"]) and not same_user(sock):
+            sock.close()
+            raise StrangerError("Another user of this machine listens there.")
         with self._lock:
             if not self._closed:
                 stream = _Stream(sock, self._forget)

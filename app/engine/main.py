@@ -42,7 +42,8 @@ from app.engine.opening import open_store
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.status import Boot, Opened, Status
 from app.engine.upkeep import Upkeep
-from app.system.channel import Channel, inherited, peer_uid
+from app.system.channel import Channel, inherited
+from app.system.peers import same_user
 
 _log: Final = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class _Engine:
         self._gateway = Gateway(self._status, self._upstream, Limits(), self._settled)
         control = Control(self._status, self._bus, self._lifeline, self._gateway.test_request, self._gateway.proof, self._network)
         front = server.Server(self._gateway.handle, error_body, server.Limits())
-        back = server.Server(control.handle, problem, server.Limits(connections=64), _same_user if os.name == "posix" else None)
+        back = server.Server(control.handle, problem, server.Limits(connections=64), same_user if os.name == "posix" else None)
         await front.listen(gateway_sockets)
         await back.listen(control_sockets)
         self._lifeline.start()
@@ -271,9 +272,3 @@ class _Engine:
                     await opened.auditor.stop()
             await asyncio.get_running_loop().run_in_executor(None, opened.threads.close)
         await back.close(0.1)
-
-
-def _same_user(sock: socket.socket) -> bool:
-    """Whether the other end of a control connection is the person whose gateway this is."""
-    own_user = getattr(os, "getuid", None)  # Windows has none, and no control connection that is checked so
-    return own_user is not None and peer_uid(sock) == own_user()

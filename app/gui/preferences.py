@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from app.gui.state import Dialect
 from app.gui.theme import SCALES
+from app.system.files import open_own
 
 OnClose = Literal["ask", "tray", "quit"]
 _NAME: Final = "window.json"
@@ -56,7 +57,7 @@ def save(data_dir: Path, preferences: Preferences) -> None:
     path = data_dir / _NAME
     fresh = path.with_suffix(".json.new")
     with contextlib.suppress(OSError):
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        descriptor = open_own(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(preferences), file)
         fresh.replace(path)

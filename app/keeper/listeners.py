@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.errors import AppError
-from app.system.paths import Paths, unusable, write_private
+from app.system.folders import unusable
+from app.system.paths import Paths, write_private
 from app.system.processes import port_holder
 from app.system.sockets import HAS_UNIX, PortTakenError, listen, listen_unix
 

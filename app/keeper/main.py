@@ -33,9 +33,10 @@ from app.keeper.window_child import WindowChild
 from app.keeper.workers import Workers
 from app.system import environment, sandbox
 from app.system.children import Child, own_command
+from app.system.folders import unusable
 from app.system.instance import Instance, Running, acquire
 from app.system.logs import CAN_ROTATE_WHILE_WRITTEN, Log, rotate
-from app.system.paths import Paths, temporary_folder, unusable
+from app.system.paths import Paths, temporary_folder
 from app.system.processes import allow_many_descriptors
 
 EXIT_OK: Final = 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.records import Destination
+from app.system.files import read_own
 from app.system.paths import write_private
 
 
@@ -42,7 +43,7 @@ class Remembered:
 
     def _read(self) -> set[str]:
         try:
-            marks = json.loads(self._path.read_bytes())
+            marks = json.loads(read_own(self._path))
         except (OSError, ValueError, RecursionError):
             return set()
         return {mark for mark in marks if isinstance(mark, str)} if isinstance(marks, list) else set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import selectors
 import socket
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.keeper.workers import Workers
+from app.system.peers import same_user
 
 _SENTENCE: Final = "Gatehouse's engine has stopped after failing several times in a row."
 _HINT: Final = "Open Gatehouse and start it again; its log says why it failed."
@@ -50,6 +52,8 @@ class StandIn:
 def _answering(client: socket.socket, *, control: bool) -> Callable[[], None]:
     def answer() -> None:
         with client, contextlib.suppress(OSError):
+            if control and os.name == "posix" and not same_user(client):
+                return  # as the engine would: what a stranger says there is not read
             client.settimeout(1)
             client.recv(_READ_MAX)
             client.sendall(_reply(control=control))

@@ -14,6 +14,7 @@ import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
 
 from app.core.errors import AppError
 from app.store import disk, keycheck
+from app.system.files import open_own, read_own
 
 MARK: Final = b"GHDB"
 KEY_BYTES: Final = 32
@@ -42,10 +43,9 @@ def prepare(path: Path, key: bytes) -> bool:
     if len(key) != KEY_BYTES:
         raise ValueError("a database key has 32 bytes")
     try:
-        if not path.exists():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        with path.open("rb") as file:
-            head = file.read(keycheck.BYTES)
+        if not os.path.lexists(path):
+            os.close(open_own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        head = read_own(path, keycheck.BYTES)
     except OSError as error:
         raise disk.refused(path, error) from error
     if not head:

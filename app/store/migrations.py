@@ -19,6 +19,7 @@ import sqlcipher3  # type: ignore[import-untyped]  # it ships no types
 from app.core.errors import AppError
 from app.store import daily, disk, egress, responses
 from app.store.statements import Direct
+from app.system.files import open_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def back_up(path: Path, connect: Callable[[Path], sqlcipher3.Connection], versio
         source.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         source.execute("BEGIN IMMEDIATE")
         try:
-            with path.open("rb") as original, os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy:
+            with path.open("rb") as original, os.fdopen(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as copy:
                 shutil.copyfileobj(original, copy, 1 << 20)
                 copy.flush()
                 os.fsync(copy.fileno())

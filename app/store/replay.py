@@ -12,6 +12,7 @@ from app.core.errors import AppError
 from app.core.records import Exchange
 from app.store import exchanges, keycheck, segments
 from app.store.journal_form import BEGUN, CLOSED, COMMITTED, ENDED, OPENED, TRIMMED, Begun, begun_of, list_of
+from app.system.files import open_own, read_own
 
 KEY_MARK: Final = b"GHJK"
 _NAME: Final = re.compile(r"(\d{8,})\.journal")
@@ -105,7 +106,7 @@ def read(folder: Path, key: bytes) -> Found:
 
 
 def _read_segment(path: Path, number: int, key: bytes) -> _Read:
-    data = path.read_bytes()
+    data = read_own(path)
     contents = segments.read(data, key, number)
     begun = begun_of(contents.records[0]) if contents.records else None
     return _Read(Segment(number, path, damaged=bool(contents.damage)), contents, begun, len(data))
@@ -113,7 +114,7 @@ def _read_segment(path: Path, number: int, key: bytes) -> _Read:
 
 def _check_key(path: Path, key: bytes, everything: list[_Read]) -> bool:
     """Whether the folder was in use before. The key file alone decides only when no segment can be read."""
-    head = path.read_bytes() if path.exists() else b""
+    head = read_own(path) if os.path.lexists(path) else b""
     judgement = keycheck.judged(KEY_MARK, key, head)
     if judgement == "right":
         return True
@@ -124,7 +125,7 @@ def _check_key(path: Path, key: bytes, everything: list[_Read]) -> bool:
             "Restore the key that belongs to this data folder. Nothing was changed.",
         )
     part = path.with_name("key.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600), "wb") as file:
+    with os.fdopen(open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
         file.write(keycheck.made(KEY_MARK, key, os.urandom(4)))
         file.flush()
         os.fsync(file.fileno())

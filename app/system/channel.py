@@ -306,21 +306,6 @@ def inherited(arguments: Sequence[str]) -> Channel:
         raise ValueError("This verb is for Gatehouse itself, which starts it with a channel.") from None
 
 
-def peer_uid(sock: socket.socket) -> int | None:
-    """The user at the other end of a unix socket, as the kernel says; None where it does not say."""
-    user: int | None = None
-    try:
-        if sys.platform == "linux":
-            _, user, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-        elif sys.platform == "darwin":
-            # getpeereid(3) reads the same: SOL_LOCAL (0), LOCAL_PEERCRED (1), struct xucred {u_int version; uid_t uid; ...}
-            version, uid = struct.unpack_from("II", sock.getsockopt(0, 1, 76))
-            user = uid if version == 0 else None
-    except (OSError, struct.error):
-        return None
-    return user
-
-
 def problem(error: AppError) -> dict[str, object]:
     """An AppError as the `error` of a reply."""
     return {"code": error.code, "message": error.message, "hint": error.hint}

@@ -23,8 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.system.channel import peer_uid
-from app.system.paths import Paths, private_folder, unusable
+from app.system import owners, places
+from app.system.files import open_own
+from app.system.folders import unusable
+from app.system.paths import Paths
+from app.system.peers import same_user
 from app.system.processes import end, is_running, started_at
 from app.system.sockets import listen, listen_unix
 
@@ -93,8 +96,7 @@ class Instance:
     def close(self) -> None:
         """Let the next one begin."""
         self.stop_serving()
-        with contextlib.suppress(OSError):
-            self._paths.runtime.rmdir()
+        places.leave(self._paths.runtime)
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
@@ -115,8 +117,7 @@ class Instance:
             with asker:
                 try:
                     asker.settimeout(_PING_TIMEOUT_S)
-                    uid = peer_uid(asker)
-                    if uid is not None and sys.platform != "win32" and uid not in (os.getuid(), 0):
+                    if sys.platform != "win32" and not same_user(asker):
                         continue
                     question = _read_line(asker)
                     if sys.platform == "win32" and not hmac.compare_digest(str(question.get("token")), self._token):
@@ -152,7 +153,7 @@ def acquire(paths: Paths, question: dict[str, object], patience_s: float = 15.0)
 
 def _taken(paths: Paths, descriptor: int, holder: dict[str, Any]) -> Instance:
     """The lock is ours. Children of a holder that was killed see its end by themselves; wait for them, then end what is left."""
-    private_folder(paths.runtime)  # the one before may have removed it at its end
+    paths.settle()  # the one before may have removed the folder at its end
     children, left = _list(holder.get("children")), holder.get("ephemeral")
     ephemeral = Path(left) if isinstance(left, str) and left else None
     instance = Instance(paths, descriptor, ephemeral)
@@ -178,7 +179,7 @@ def _list(value: object) -> list[Any]:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        return open_own(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise unusable(path.parent, error) from None
 
@@ -209,14 +210,18 @@ def _read_holder(descriptor: int) -> dict[str, Any]:
 
 
 def _ping(holder: dict[str, Any], question: dict[str, object]) -> Running | None:
-    """Ask the holder. None when nobody answers with our nonce in time."""
+    """Ask the holder. None when nobody of this user answers with our nonce in time; a stranger is not asked."""
     nonce = os.urandom(16).hex()
     where = holder.get("instance")
+    if isinstance(where, str) and owners.exposed(Path(where).parent):
+        return None
     family = socket.AF_INET if isinstance(where, list) else getattr(socket, "AF_UNIX", socket.AF_INET)
     try:
         with socket.socket(family, socket.SOCK_STREAM) as asked:
             asked.settimeout(_PING_TIMEOUT_S)
             asked.connect((str(where[0]), int(where[1])) if isinstance(where, list) else str(where))
+            if not same_user(asked):
+                return None
             asked.sendall(json.dumps(question | {"nonce": nonce, "token": holder.get("token")}).encode() + b"\n")
             answer = _read_line(asked)
     except (OSError, ValueError, AttributeError, IndexError, TypeError):

@@ -20,6 +20,7 @@ import keyring.errors
 
 from app.core.errors import AppError
 from app.core.secret import Secret
+from app.system.peers import same_user
 
 State = Literal["ready", "locked", "absent", "denied"]
 
@@ -144,7 +145,7 @@ class _SecretService(Keyring):
         import secretstorage  # noqa: PLC0415 - Linux only
 
         try:
-            with contextlib.closing(secretstorage.dbus_init()) as bus:
+            with contextlib.closing(_session_bus()) as bus:
                 if not secretstorage.check_service_availability(bus):
                     return self._nothing()
                 try:
@@ -259,12 +260,24 @@ def _default_collection() -> Any:
     """The default collection on a connection of its own; an exception of secretstorage if there is none. Never made here."""
     import secretstorage  # noqa: PLC0415 - Linux only
 
-    bus = secretstorage.dbus_init()
+    bus = _session_bus()
     try:
         return secretstorage.Collection(bus)
     except BaseException:
         bus.close()
         raise
+
+
+def _session_bus() -> Any:
+    """A connection to the session's bus, if this user runs it: a name in an old variable may have gone to somebody else since, and the
+    master key would go there. An exception of secretstorage if there is none."""
+    import secretstorage  # noqa: PLC0415 - Linux only
+
+    bus = secretstorage.dbus_init()
+    if not same_user(bus.sock):
+        bus.close()
+        raise secretstorage.SecretServiceNotAvailableException("the session's bus belongs to another user")
+    return bus
 
 
 def _service_name(bus: Any) -> str:

@@ -6,15 +6,17 @@ import os
 import sys
 from pathlib import Path
 
+from app.system.files import open_own
+
 if sys.platform == "win32":
     import msvcrt
 
     def hold(path: Path) -> int | None:
         """A descriptor that holds the file at `path` (made if absent) until it is closed; None when somebody holds it already.
 
-        OSError when the file cannot be made or opened. The descriptor is not inherited by child processes.
+        OSError when the file cannot be made or opened, or is a link or not ours. The descriptor is not inherited by child processes.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -28,9 +30,9 @@ else:
     def hold(path: Path) -> int | None:
         """A descriptor that holds the file at `path` (made if absent) until it is closed; None when somebody holds it already.
 
-        OSError when the file cannot be made or opened. The descriptor is not inherited by child processes.
+        OSError when the file cannot be made or opened, or is a link or not ours. The descriptor is not inherited by child processes.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from app.system.files import open_own
+
 ROTATE_AT_BYTES: Final = 2 * 1024 * 1024
 # On Windows "append" is the habit of a process, not a property of the file: a child would go on at its old place.
 CAN_ROTATE_WHILE_WRITTEN: Final = os.name != "nt"
@@ -39,14 +41,14 @@ class Log:
 
 
 def open_for_append(path: Path) -> int:
-    """A descriptor to write at the end of `path`, mode 0600, not followed if it is a link. OSError as open(2)."""
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    """A descriptor to write at the end of `path`, mode 0600; never through a link, never somebody else's. OSError as `open_own`."""
+    return open_own(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def tail(path: Path, lines: int = 20) -> list[str]:
     """The last lines, oldest first, each cut to 500 characters. Empty if there is no file."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
@@ -69,14 +71,15 @@ def rotate(path: Path, at_bytes: int = ROTATE_AT_BYTES) -> bool:
     A line written between the copy and the cut, some microseconds, is lost.
     """
     try:
-        if path.stat().st_size < at_bytes:
+        if path.lstat().st_size < at_bytes:
             return False
         old = path.with_name(path.name + ".1")
-        old.unlink(missing_ok=True)
-        with path.open("rb") as source, os.fdopen(open_for_append(old), "wb") as copy:
-            while block := source.read(65536):
-                copy.write(block)
-            os.truncate(path, 0)
+        with os.fdopen(open_own(path, os.O_RDWR), "rb") as source:
+            old.unlink(missing_ok=True)
+            with os.fdopen(open_for_append(old), "wb") as copy:
+                while block := source.read(65536):
+                    copy.write(block)
+                os.ftruncate(source.fileno(), 0)
     except OSError:
         return False
     return True

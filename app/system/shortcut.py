@@ -17,7 +17,7 @@ from typing import Final
 
 import app
 from app.core.errors import AppError
-from app.system.paths import unusable
+from app.system.folders import unusable
 
 MARK: Final = "gatehouse-shortcut"
 _COMMENT: Final = "A private LLM gateway on this machine"

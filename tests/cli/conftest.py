@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.system.folders import private_folder
 from app.system.paths import Paths
 from tests.control.server import ControlServer
 
@@ -34,7 +35,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def server(folder: Path) -> Iterator[ControlServer]:
     runtime = Paths(folder).runtime
-    runtime.mkdir(parents=True, mode=0o700)
+    private_folder(runtime)
     with ControlServer(runtime) as running:
         yield running
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import AppError
-from app.system.paths import Paths, default_data_dir, private_folder, write_private
+from app.system.folders import private_folder
+from app.system.paths import Paths, default_data_dir, write_private
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and unix sockets")
 as_root = sys.platform != "win32" and os.getuid() == 0
