@@ -32,7 +32,7 @@ Paths (all under `/v0`):
                                                 provider; client= provider= model= : only those
     GET    /v0/export?form=csv|jsonl         -> the rows as a file, oldest first, while they are read; filters as above
     GET    /v0/prices                        -> list[OwnPrice]
-    PUT    /v0/prices             OwnPrice   -> OwnPrice
+    PUT    /v0/prices             NewPrice   -> OwnPrice
     POST   /v0/prices/remove      PriceName  -> Done
     POST   /v0/reprice            Reprice    -> Repriced
     GET    /v0/retention                     -> RetentionView
@@ -58,7 +58,7 @@ Errors: the status of the `AppError` and a `Problem` as body.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -77,6 +77,11 @@ from app.core.records import (
     Today,
     UsageRow,
 )
+
+# Every whole number that is asked with has a bound: a larger one is no time (this is the year 2255), no size and no entry's place, and
+# would not fit where it is looked up.
+MOST_NUMBER: Final = 1 << 53
+Number = Annotated[int, msgspec.Meta(ge=0, le=MOST_NUMBER)]
 
 # starting: not answering yet. locked: answering, but 503 until the vault opens. running: all well. failing: the store cannot write,
 # requests get 503. draining: stopping.
@@ -238,6 +243,17 @@ class ActivityNames(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...]
 
 
+class NewPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What of an `OwnPrice` is asked with: when it was set is the engine's to say."""
+
+    account: str
+    model: str
+    input: str
+    output: str
+    cached: str = ""
+    cache_write: str = ""
+
+
 class PriceName(msgspec.Struct, frozen=True, kw_only=True):
     """model "": the price for all of the account's."""
 
@@ -248,8 +264,8 @@ class PriceName(msgspec.Struct, frozen=True, kw_only=True):
 class Reprice(msgspec.Struct, frozen=True, kw_only=True):
     """all: also what has a price already; otherwise only what has none."""
 
-    since_us: int
-    until_us: int
+    since_us: Number
+    until_us: Number
     all: bool = False
 
 
@@ -265,8 +281,8 @@ class Repriced(msgspec.Struct, frozen=True, kw_only=True):
 class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """0: no limit."""
 
-    keep_days: int
-    keep_bytes: int
+    keep_days: Number
+    keep_bytes: Number
 
 
 class RetentionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -409,13 +425,13 @@ class AuditPrunable(msgspec.Struct, frozen=True, kw_only=True):
 class AuditPrune(msgspec.Struct, frozen=True, kw_only=True):
     """upto: as the preview said it, so that nothing goes that was not shown."""
 
-    upto: int
+    upto: Number
 
 
 class AuditPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What is None stays. keep_days: 0 for ever. on_failure: what requests do while the log cannot be written."""
 
-    keep_days: int | None = None
+    keep_days: Number | None = None
     on_failure: Literal["stop", "continue"] | None = None
 
 
@@ -616,6 +632,7 @@ __all__ = [
     "NetworkView",
     "NewClient",
     "NewKey",
+    "NewPrice",
     "NewProvider",
     "OwnPrice",
     "PriceName",

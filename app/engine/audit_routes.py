@@ -10,6 +10,7 @@ from app.control import contract
 from app.core.errors import AppError
 from app.core.events import Who, audited
 from app.engine import privacy
+from app.engine.numbers import MOST_DAYS, number
 from app.engine.status import Status
 from app.engine.web import Incoming
 from app.store import audit
@@ -37,9 +38,9 @@ async def answer(status: Status, method: str, parts: list[str], arguments: dict[
         case "GET", ["audit", "status"]:
             return await auditor.status(status.vault.place, status.vault.mode)
         case "GET", ["audit", "prune"]:
-            return await auditor.prunable(_number(arguments.get("keep_days", "")))
+            return await auditor.prunable(number(arguments.get("keep_days", ""), "keep_days", MOST_DAYS))
         case "GET", ["audit", seq]:
-            return await auditor.entry(_number(seq))
+            return await auditor.entry(number(seq, "seq"))
         case "POST", ["audit", "verify"]:
             return await auditor.verify(who())
         case "POST", ["audit", "export"]:
@@ -63,8 +64,8 @@ async def answer(status: Status, method: str, parts: list[str], arguments: dict[
 
 async def _page(status: Status, arguments: dict[str, str]) -> contract.AuditPage:
     threads = status.need().threads
-    limit = min(1_000, max(1, _number(arguments.get("limit", "100"))))
-    before = _number(arguments["before"]) if arguments.get("before") else None
+    limit = min(1_000, max(1, number(arguments.get("limit", "100"), "limit")))
+    before = number(arguments["before"], "before") if arguments.get("before") else None
     group, actor, text = arguments.get("group", ""), arguments.get("actor", "")[:MOST_TEXT], arguments.get("text", "")[:MOST_TEXT]
     kinds = [kind for kind, event in audited().items() if group == event.GROUP]
     if group and not kinds:
@@ -76,9 +77,3 @@ async def _page(status: Status, arguments: dict[str, str]) -> contract.AuditPage
             return contract.AuditPage(entries=tuple(entries), next=following)
 
     return await threads.read(work)
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 18:
-        raise AppError("body_invalid", "A number is needed.")
-    return int(text)

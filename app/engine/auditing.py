@@ -27,6 +27,7 @@ from app.core.errors import AppError
 from app.core.events import ROUTINE_KINDS, AuditExported, AuditFound, AuditVerified, SettingChanged, Who
 from app.engine import audit_answers
 from app.engine.lifeline import Lifeline
+from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import Recorder, StoreThreads
 from app.store import audit, checkpoints, exporting, ledger, sealing, settings
 from app.store.sealing import HeldError, Signer
@@ -354,7 +355,7 @@ class Auditor:
 
     async def choose(self, chosen: contract.AuditPolicy, who: Who) -> None:
         """Retention, and what happens to requests while the log cannot be written."""
-        if chosen.keep_days is not None and not 0 <= chosen.keep_days <= 36_500:
+        if chosen.keep_days is not None and not 0 <= chosen.keep_days <= MOST_DAYS:
             raise AppError("body_invalid", "Keep the log for 1 to 36,500 days, or 0 for ever.")
         wanted = {"audit.keep_days": chosen.keep_days, "audit.on_failure": chosen.on_failure}
 

@@ -36,6 +36,7 @@ from app.engine.bus import Bus
 from app.engine.clients import PREFIX, fresh_key
 from app.engine.lifeline import Lifeline
 from app.engine.network import Network
+from app.engine.numbers import number
 from app.engine.status import Status
 from app.engine.web import Incoming, Reply, Stream
 from app.store import clients, rollups
@@ -139,8 +140,8 @@ class Control:
                 return _reply(await self._network.view(_number(arguments, "from", 0)))
             case "GET", ["network", "records"]:
                 return _reply(await self._network.records(_count(arguments)))
-            case "GET", ["network", "records", number] if number.isascii() and number.isdecimal() and len(number) < 19:
-                return _reply(await self._network.record(int(number)))
+            case "GET", ["network", "records", wanted]:
+                return _reply(await self._network.record(number(wanted, "number")))
             case "POST", ["network", "selftest"]:
                 return await self._leaks(request, who)
             case "POST", ["network", "report"]:
@@ -311,8 +312,4 @@ def _count(arguments: dict[str, str]) -> int:
 
 def _number(arguments: dict[str, str], name: str, default: int) -> int:
     text = arguments.get(name, "")
-    if not text:
-        return default
-    if not text.isdecimal() or len(text) > 18:
-        raise AppError("body_invalid", f"{name} is not a number.")
-    return int(text)
+    return number(text, name) if text else default

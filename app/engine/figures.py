@@ -11,6 +11,7 @@ from app.control import contract
 from app.core.errors import AppError
 from app.core.events import LedgerExported, Who
 from app.core.records import MinuteBar, OwnPrice
+from app.engine.numbers import number
 from app.engine.status import Opened, Status
 from app.engine.web import Incoming, Stream
 from app.store import ledger, minutes, refusals, rows_out, search, usage
@@ -41,7 +42,7 @@ async def answer(status: Status, method: str, parts: list[str], arguments: dict[
         case "GET", ["prices"]:
             return await opened.upkeep.prices()
         case "PUT", ["prices"]:
-            price = _price(await read(OwnPrice), status.now_us())
+            price = _price(await read(contract.NewPrice), status.now_us())
             await opened.upkeep.set_price(price, who())
             return price
         case "POST", ["prices", "remove"]:
@@ -186,7 +187,7 @@ def _filter(arguments: dict[str, list[str]]) -> Filter:
     )
 
 
-def _price(given: OwnPrice, now_us: int) -> OwnPrice:
+def _price(given: contract.NewPrice, now_us: int) -> OwnPrice:
     for name in ("input", "output", "cached", "cache_write"):
         text = getattr(given, name)
         if (text or name in ("input", "output")) and _PRICE.fullmatch(text) is None:
@@ -210,8 +211,4 @@ def _last(arguments: dict[str, list[str]], name: str, default: str) -> str:
 
 def _number(arguments: dict[str, list[str]], name: str, default: int) -> int:
     text = _last(arguments, name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal()) or len(text) > 18:
-        raise AppError("body_invalid", f"{name} is not a number.", param=name)
-    return int(text)
+    return number(text, name) if text else default

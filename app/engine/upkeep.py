@@ -17,6 +17,7 @@ from app.core.errors import AppError
 from app.core.events import LedgerRepriced, PriceSet, SettingChanged, Who
 from app.core.records import Exchange, OwnPrice
 from app.engine.accounts import Accounts
+from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import StoreThreads
 from app.store import audit, daily, own_prices, repricing, retention, search
 from app.store.retention import Plan, Policy
@@ -83,7 +84,7 @@ class Upkeep:
 
     async def choose(self, chosen: Policy, who: Who) -> None:
         """AppError body_invalid."""
-        if not 0 <= chosen.keep_days <= 36_500 or not (chosen.keep_bytes == 0 or 10_000_000 <= chosen.keep_bytes <= 1 << 50):
+        if not 0 <= chosen.keep_days <= MOST_DAYS or not (chosen.keep_bytes == 0 or 10_000_000 <= chosen.keep_bytes <= 1 << 50):
             raise AppError("body_invalid", "Days go from 0 (no limit) to 36500, bytes from ten million, or 0 for no limit.")
         before, _ = await self.policy()
 

@@ -32,6 +32,7 @@ from app.system.folders import make_level
 
 LONGEST_SOCKET_NAME: Final = "instance.sock"
 _SOCKET_PATH_MAX: Final = 100
+_COMMON: Final = Path("/tmp")  # noqa: S108 - every user's; what is taken there is looked at
 _RECORD_MAX: Final = 16 * 1024
 _WINDOWS: bool = sys.platform == "win32"
 _TRIES: Final = 8
@@ -54,7 +55,7 @@ def settle(named: Path) -> Path:
         if _made(place):
             return place
     for _ in range(_TRIES):
-        place = Path("/tmp") / f"{_name_for_all()}-{os.urandom(6).hex()}" / _hashed(named)  # noqa: S108 - nobody can guess it
+        place = _COMMON / f"{_name_for_all()}-{os.urandom(6).hex()}" / _hashed(named)
         if _made(place):
             return place
     raise AppError(
@@ -74,8 +75,8 @@ def leave(place: Path) -> None:
 
 def temporary_root() -> Path:
     """Where temporary folders go: as the environment says, unless others could exchange what is there."""
-    given = Path(os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp")  # noqa: S108
-    return given if _WINDOWS or not owners.movable(given) else Path("/tmp")  # noqa: S108
+    given = Path(os.environ.get("TMPDIR") or os.environ.get("TEMP") or _COMMON)
+    return given if _WINDOWS or not owners.movable(given) else _COMMON
 
 
 def _free(named: Path) -> Iterator[Path]:
@@ -90,7 +91,7 @@ def _places(named: Path) -> Iterator[Path]:
     for session in (Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent"), Path(f"/run/user/{uid}")):
         if _is_own_session(session, uid):
             yield session / "gatehouse" / hashed
-    for temporary in (temporary_root(), Path("/tmp")):  # noqa: S108
+    for temporary in (temporary_root(), _COMMON):
         yield temporary / _name_for_all() / hashed
     yield _beside_the_data(named)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import which
 
 import keyring.errors
 import pytest
@@ -12,7 +14,8 @@ import pytest
 from app.core.errors import AppError
 from app.core.secret import Secret
 from app.system.keyrings import WINDOWS_LIMIT, Keyring, system_keyring
-from tests.system.keyring_daemon import KeyringDaemon
+from tests.strangers import common_ground, needs_root
+from tests.system.keyring_daemon import CONFIGURATION, KeyringDaemon, wait
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GNOME Keyring on D-Bus")
 
@@ -148,3 +151,31 @@ def test_a_system_without_its_library_is_absent() -> None:
     ours = Keyring(None, "the system's keyring")
     assert ours.standing(prompt=True).state == "absent"
     assert code_of(lambda: ours.get("s", "n")) == "vault_absent"
+
+
+@needs_root
+def test_a_bus_of_another_user_is_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name in an old variable may be somebody else's by now, who lets everybody in."""
+    if which("dbus-daemon") is None:
+        pytest.skip("needs dbus-daemon (package dbus)")
+    import secretstorage
+
+    from app.system import keyrings
+
+    with common_ground() as ground:
+        configuration = ground / "bus.conf"
+        anybody = CONFIGURATION.format(folder=ground).replace('<policy context="default">', '<policy context="default"><allow user="*"/>')
+        configuration.write_text(anybody)
+        bus = subprocess.Popen(["dbus-daemon", f"--config-file={configuration}", "--nofork"], user="nobody", group=65534, extra_groups=[])
+        try:
+            wait((ground / "bus").exists)
+            monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={ground}/bus")
+            secretstorage.dbus_init().close()  # it does let us in
+            with pytest.raises(secretstorage.SecretServiceNotAvailableException, match="another user"):
+                keyrings._session_bus()
+            ours = system_keyring()
+            assert ours.standing(prompt=False).state == "absent"
+            assert code_of(lambda: ours.put("Gatehouse-test", "provider/work", Secret("sk-x"))) == "vault_absent"
+        finally:
+            bus.kill()
+            bus.wait()

@@ -1,0 +1,260 @@
+"""The data folder: what others may have put into it is refused in words and followed nowhere; what is ours goes on working."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import AppError
+from app.system import files, folders, owners
+from app.system.logs import Log, rotate, tail
+from app.system.paths import Paths
+from tests.strangers import STRANGER, needs_root
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and users' numbers")
+
+NAMES = ("vault.json", "gatehouse.db", "gatehouse.db-wal", "gatehouse.db-shm", "gatehouse.db.before-7", "declared.json", "lock",
+         "control.json", "window.json", "logs", "journal", "run")  # fmt: skip
+INSIDE = ("logs/keeper.log", "logs/engine.log", "logs/vault.log", "logs/keeper.log.1", "journal/lock", "journal/key", "journal/1.journal")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def used(data: Path) -> Path:
+    """A data folder as one run leaves it."""
+    Paths(data).prepare()
+    for name in NAMES:
+        if "." in name or name == "lock":
+            (data / name).touch(mode=0o600)
+    (data / "journal").mkdir(mode=0o700)
+    for name in INSIDE:
+        (data / name).touch(mode=0o600)
+    return data
+
+
+def refusal(data: Path) -> AppError:
+    with pytest.raises(AppError) as caught:
+        Paths(data).prepare()
+    assert caught.value.code == "data_folder"
+    assert str(data) not in caught.value.sentence(), "only the last part of a path is named"
+    assert caught.value.hint
+    return caught.value
+
+
+def test_what_an_earlier_run_left_is_taken_as_it_is(tmp_path: Path) -> None:
+    data = used(tmp_path / "data")
+    Paths(data).prepare()
+    assert {mode(path) for path in data.rglob("*") if path.is_file()} == {0o600}
+
+
+@pytest.mark.parametrize("name", [*NAMES, *INSIDE])
+@pytest.mark.parametrize("to", ["a folder", "a file", "nothing", "a device"])
+def test_a_link_at_each_of_our_names_is_refused_and_nothing_goes_through_it(tmp_path: Path, name: str, to: str) -> None:
+    data, home = used(tmp_path / "data"), tmp_path / "home"
+    home.mkdir()
+    (home / "letter").write_text("hello")
+    target = {"a folder": home, "a file": home / "letter", "nothing": home / "new", "a device": Path("/dev/zero")}[to]
+    victim = data / name
+    if victim.is_dir():
+        victim.rename(tmp_path / "aside")
+    else:
+        victim.unlink(missing_ok=True)
+    victim.symlink_to(target)
+    said = refusal(data)
+    assert "link" in said.message
+    assert name in said.message
+    assert victim.is_symlink()
+    assert [path.name for path in home.iterdir()] == ["letter"]
+    assert (home / "letter").read_text() == "hello"
+
+
+@pytest.mark.parametrize("name", [*NAMES, *INSIDE])
+def test_something_of_another_kind_at_each_of_our_names_is_refused(tmp_path: Path, name: str) -> None:
+    data = used(tmp_path / "data")
+    victim = data / name
+    if victim.is_dir():
+        victim.rename(tmp_path / "aside")
+        victim.touch()
+    else:
+        victim.unlink(missing_ok=True)
+        os.mkfifo(victim)  # reading it would wait for ever
+    assert name in refusal(data).message
+
+
+@needs_root
+@pytest.mark.parametrize("name", [*NAMES, *INSIDE])
+def test_what_belongs_to_another_user_is_refused_at_each_of_our_names(tmp_path: Path, name: str) -> None:
+    data = used(tmp_path / "data")
+    if name == "run":
+        (data / name).mkdir()
+    os.chown(data / name, STRANGER, -1)
+    said = refusal(data)
+    assert "belongs to another user" in said.message
+    assert name in said.message
+
+
+@pytest.mark.parametrize("bits", [0o722, 0o777, 0o770, 0o702, 0o1777])
+def test_a_folder_that_others_can_write_to_is_refused_unless_it_is_empty(tmp_path: Path, bits: int) -> None:
+    data = used(tmp_path / "data")
+    data.chmod(bits)
+    said = refusal(data)
+    assert "Other users can write to “data”" in said.message
+    assert f"{bits:04o}" in said.message
+    assert mode(data) == bits, "it is left as it is, for the person to look at"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    empty.chmod(bits)
+    Paths(empty).prepare()
+    assert mode(empty) == 0o700
+
+
+@pytest.mark.parametrize("name", ["logs", "journal"])
+def test_a_folder_in_it_that_others_can_write_to_is_refused(tmp_path: Path, name: str) -> None:
+    data = used(tmp_path / "data")
+    (data / name).chmod(0o777)
+    assert f"Other users can write to “{name}”" in refusal(data).message
+
+
+@pytest.mark.parametrize("name", ["vault.json", "gatehouse.db", "logs/keeper.log", "journal/key"])
+def test_a_file_that_others_can_write_to_is_refused_and_one_they_can_read_is_closed(tmp_path: Path, name: str) -> None:
+    data = used(tmp_path / "data")
+    (data / name).chmod(0o644)
+    Paths(data).prepare()
+    assert mode(data / name) == 0o600
+    (data / name).chmod(0o664)
+    assert name in refusal(data).message
+
+
+def test_a_folder_with_planted_logs_writes_nothing_into_the_persons_home(tmp_path: Path) -> None:
+    data, home = tmp_path / "data", tmp_path / "home"
+    home.mkdir()
+    data.mkdir()
+    data.chmod(0o777)
+    (data / "logs").symlink_to(home)
+    refusal(data)
+    data.chmod(0o700)  # closed since, and the link is still there
+    assert "“logs” is a link" in refusal(data).message
+    assert list(home.iterdir()) == []
+
+
+def test_a_data_folder_reached_through_links_of_ones_own_goes_on_working(tmp_path: Path) -> None:
+    elsewhere, home = tmp_path / "disk" / "me", tmp_path / "home"
+    elsewhere.mkdir(parents=True)
+    home.mkdir()
+    (home / "share").symlink_to("../disk/./me")
+    paths = Paths(home / "share" / "Gatehouse")
+    paths.prepare()
+    assert (elsewhere / "Gatehouse" / "logs").is_dir()
+    assert Paths(elsewhere / "Gatehouse").control == Paths(home / "share" / "Gatehouse").control
+    (home / "itself").symlink_to(elsewhere / "Gatehouse")
+    Paths(home / "itself").prepare()
+
+
+@needs_root
+@pytest.mark.parametrize("to", ["a folder of ours", "nothing"])
+def test_a_link_that_another_user_made_on_the_way_is_refused(tmp_path: Path, to: str) -> None:
+    common, ours = tmp_path / "common", tmp_path / "ours"
+    common.mkdir()
+    ours.mkdir(mode=0o700)
+    link = common / "gatehouse"
+    link.symlink_to(ours if to == "a folder of ours" else tmp_path / "new")
+    os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+    for data in (link, link / "data"):
+        assert "is a link that another user made" in refusal(data).message
+    assert list(ours.iterdir()) == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_links_in_a_circle_are_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert "cannot be used" in refusal(tmp_path / "a" / "data").message
+
+
+def test_folders_above_a_new_data_folder_are_private_too_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Paths(tmp_path / "a" / "b" / "data").prepare()
+    finally:
+        os.umask(before)
+    assert {mode(tmp_path / "a"), mode(tmp_path / "a" / "b"), mode(tmp_path / "a" / "b" / "data")} == {0o700}
+
+
+@pytest.mark.parametrize("level", ["a link", "another user's folder", "a folder open to all", "a folder open to a group"])
+def test_a_place_where_somebody_could_exchange_the_folder_is_known(tmp_path: Path, level: str) -> None:
+    if level == "another user's folder" and os.geteuid():
+        pytest.skip("ANOTHER USER NOT TESTED: only root can give a folder away")
+    above = tmp_path / "above"
+    place = above / "place"
+    place.mkdir(parents=True, mode=0o700)
+    place.chmod(0o700)
+    assert owners.exposed(place) == ""
+    if level == "a link":
+        place.rename(tmp_path / "moved")
+        place.symlink_to(tmp_path / "moved")
+    elif level == "another user's folder":
+        os.chown(above, STRANGER, -1)
+    else:
+        above.chmod(0o777 if "all" in level else 0o770)
+        if "group" in level and os.geteuid() == 0:
+            os.chown(above, -1, STRANGER)
+    if level == "a folder open to a group" and os.geteuid():
+        pytest.skip("A FOREIGN GROUP NOT TESTED: only root can give a folder to one")
+    assert owners.exposed(place) != ""
+    above.chmod(0o1777)
+    if "open to" in level:
+        assert owners.exposed(place) == "", "with the sticky bit nobody else can move it"
+
+
+OPENERS: dict[str, Callable[[Path], object]] = {
+    "a log": Log,
+    "a lock": lambda path: __import__("app.system.locks", fromlist=["hold"]).hold(path),
+    "any file": lambda path: files.open_own(path, os.O_RDWR | os.O_CREAT),
+    "reading": files.read_own,
+}
+
+
+@pytest.mark.parametrize("how", OPENERS)
+def test_a_file_is_opened_through_no_link_and_no_fifo(tmp_path: Path, how: str) -> None:
+    (tmp_path / "letter").write_text("hello")
+    (tmp_path / "link").symlink_to(tmp_path / "letter")
+    (tmp_path / "dangling").symlink_to(tmp_path / "new")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("link", "dangling", "fifo"):
+        with pytest.raises(OSError, match=r".*"):
+            OPENERS[how](tmp_path / name)
+    assert (tmp_path / "letter").read_text() == "hello"
+    assert not (tmp_path / "new").exists()
+
+
+@needs_root
+@pytest.mark.parametrize("how", OPENERS)
+def test_a_file_of_another_user_is_not_opened(tmp_path: Path, how: str) -> None:
+    (tmp_path / "theirs").touch()
+    os.chown(tmp_path / "theirs", STRANGER, -1)
+    with pytest.raises(OSError, match="another user"):
+        OPENERS[how](tmp_path / "theirs")
+
+
+def test_a_log_is_neither_read_nor_emptied_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_bytes(b"hello\n" * 100)
+    (tmp_path / "keeper.log").symlink_to(tmp_path / "letter")
+    assert tail(tmp_path / "keeper.log") == []
+    assert rotate(tmp_path / "keeper.log", at_bytes=1) is False
+    assert (tmp_path / "letter").stat().st_size == 600
+    assert not (tmp_path / "keeper.log.1").exists()
+
+
+def test_each_name_that_is_written_is_one_that_is_looked_at() -> None:
+    """A file that is added to a data folder must be added to the list, too."""
+    paths = Paths(Path("/data"))
+    for path in (paths.vault, paths.database, paths.journal, paths.logs, paths.lock, paths.control_file):
+        assert folders.is_ours(path.name)
+    assert not folders.is_ours("letter.txt")
