@@ -1,4 +1,4 @@
-"""The whole numbers that the control API is asked with in a path or a query, and their bounds; those in a body have theirs in the contract."""
+"""The whole numbers of the control API's paths and queries, and their bounds. Those of bodies have theirs in the contract."""
 
 from __future__ import annotations
 

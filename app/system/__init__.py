@@ -1,6 +1,8 @@
 """Everything that differs between operating systems, and nothing that decides what the product does.
 
-`paths` (folders and files, private modes), `channel` (framed messages and descriptors between our processes), `children`
+`paths` (folders and files of one installation), `folders` (made private, and refused where others had a hand in them), `files` (opened
+through no link), `places` (where the sockets are), `owners`, `access_list` (who could have put something there), `peers` (who is at the
+other end of a local connection), `channel` (framed messages and descriptors between our processes), `children`
 (starting them), `environment` (what they inherit), `sockets` (listening, connected, counted), `instance` (one per data folder),
 `processes` (facts about processes), `keyrings` (the keyring of the system; used by the vault child alone), `shortcut` (menu entries),
 `names` (look-ups), `sandbox` (what the kernel refuses us: `seccomp`, `landlock`), `leaks` (trying it), `socket_table` (who has which

@@ -28,14 +28,15 @@ _LOOK: Final = "Look at who put it there and take it away, or name another folde
 def private_folder(folder: Path) -> None:
     """Make `folder` (and what is above it), open to this user alone. AppError `data_folder` if that cannot be.
 
-    It may be reached through links of this user or of the system. One of this user's that others can only read is closed, unless it
+    It may be reached through links of this user or of the system, but must lie where nobody else can put another in its place: keys would
+    be written into that one. One of this user's that others can only read is closed, unless it
     holds other things: narrowing somebody's documents is not ours to do, and nobody else writes there. One that others can write to is
     closed when it is empty, and refused when it is not: what is in it may be theirs. That is so for every folder, also of an earlier run;
     ours were never made like that.
     """
     try:
         place, planted = owners.resolved(folder)
-        if planted:
+        if planted := planted or _exchangeable(place):
             raise _planted(folder, planted)
         made = _make(place)
         facts = place.lstat()
@@ -103,6 +104,17 @@ def make_level(folder: Path) -> None:
         return
     if _WINDOWS:
         access_list.close(folder)
+
+
+def _exchangeable(folder: Path) -> str:
+    """Why somebody else could put another folder there, judged by what is there already: the rest will be ours."""
+    if _WINDOWS:
+        return ""
+    level = folder.parent
+    while not level.exists():
+        level = level.parent
+    reason = owners.movable(level)
+    return f"{reason}, and so it could be exchanged for another" if reason else ""
 
 
 def _make(folder: Path) -> bool:
@@ -174,7 +186,7 @@ def _wide(name: str, facts: os.stat_result) -> AppError:
 
 
 def _planted(folder: Path, reason: str) -> AppError:
-    return AppError("data_folder", f"The folder “{folder.name}” is not used: {reason}.", f"{_ELSEWHERE}, by a path of your own.")
+    return AppError("data_folder", f"The folder “{folder.name}” is not used: {reason}.", f"{_ELSEWHERE}, in a place that is yours as well.")
 
 
 def _close_on_windows(place: Path, *, made: bool) -> None:

@@ -1,9 +1,8 @@
 """Who could have put what lies at a path: owner, mode and kind of every level, read with lstat(2), never through a link unasked.
 
-Two questions, because two things are kept. A folder of *data* must be ours and hold nothing that others planted; where it lies is the
-person's choice, and a link of their own on the way (`~/.local/share` on another disk) is followed. A folder of *sockets* is trusted by
-whoever finds it, so nobody but us may be able to put another one in its place: every level above it is the system's or ours, and those
-that others can write to have the sticky bit.
+A folder of ours is a folder, ours, closed to everybody else, and nobody but us can put another in its place: every level above it is the
+system's or ours, and those that others can write to have the sticky bit. Links on the way to it are followed if they are the system's or
+the person's own (`~/.local/share` on another disk); those that others made decide nothing here.
 
 The administrator's folders count on the way, because that user can do anything; the folder itself must be ours, also from the
 administrator. On Windows modes say nothing; there `access_list` looks at owner and access list.

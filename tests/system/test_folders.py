@@ -172,6 +172,25 @@ def test_a_link_that_another_user_made_on_the_way_is_refused(tmp_path: Path, to:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("kind", ["open to all", "open to a group", "another user's"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_place_where_others_could_exchange_the_folder_is_refused(tmp_path: Path, kind: str, there: bool) -> None:
+    """Whoever can rename it can put a folder of theirs there while Gatehouse runs, and the next change of the vault is written into it."""
+    if kind != "open to all" and os.geteuid():
+        pytest.skip("ANOTHER USER NOT TESTED: only root can give a folder away")
+    shared = tmp_path / "shared"
+    data = shared / "data"
+    (data if there else shared).mkdir(parents=True, mode=0o700)
+    shared.chmod({"open to all": 0o777, "open to a group": 0o770, "another user's": 0o755}[kind])
+    if kind != "open to all":
+        os.chown(shared, STRANGER if kind == "another user's" else -1, STRANGER)
+    assert "exchanged" in refusal(data).message
+    assert list(shared.iterdir()) == ([data] if there else [])
+    if kind != "another user's":
+        shared.chmod(0o1777)
+        Paths(data).prepare()
+
+
 def test_links_in_a_circle_are_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
