@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 import httptools
 
 from app.core.errors import AppError
+from app.engine import tasks
 from app.engine.incoming import Incoming
 from app.engine.web import Pairs, Reply
 
@@ -44,8 +45,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_arriving", "_done", "_drainable", "_dry_bytes", "_fresh", "_head_bytes", "_heads", "_in_body", "_loop", "_parser", "_paused",
-        "_queue", "_server", "_since", "_url", "_writable", "current", "room", "task", "transport", "trusted",
+        "_arriving", "_begun", "_done", "_drainable", "_dry_bytes", "_fresh", "_head_bytes", "_heads", "_in_body", "_loop", "_parser",
+        "_paused", "_queue", "_server", "_since", "_url", "_writable", "current", "room", "task", "transport", "trusted",
     )  # fmt: skip
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = self._heads = self._dry_bytes = 0
         self._in_body = False
         self._fresh = True
-        self._done = False
+        self._begun = self._done = False
         self.trusted = False
         self._drainable = _LINGER_BYTES
         self._paused = False
@@ -132,7 +133,9 @@ class Connection(asyncio.Protocol):
         if self.current is not None:
             self.current.gone()
         if self.task is not None:
-            self.task.cancel()
+            tasks.cut(self.task, None)
+            if not self._begun and self.current is not None:
+                self.current.release()  # it will not run at all, so it cannot do this itself
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -262,21 +265,30 @@ class Connection(asyncio.Protocol):
 
     def evict(self) -> None:
         """Its place is needed; nothing is sent any more."""
+        if self.task is not None:
+            tasks.cut(self.task, AppError("too_many_connections", "Too many connections are open.", retry_after_s=1))
         self._done = True
         self.transport.abort()
 
     def _start(self, request: Incoming) -> None:
         self.current = request
-        self._fresh = False
+        self._fresh = self._begun = False
         self.task = self._loop.create_task(self._answer(request))
 
     async def _answer(self, request: Incoming) -> None:
         server = self._server
+        self._begun = True
         try:
             try:
                 result = await server.handler(request)
             except AppError as error:
                 result = Reply(error.status, server.error_body(error))
+            except asyncio.CancelledError:
+                if (cut := tasks.why_cut()) is None:
+                    raise
+                if request.started:
+                    raise ConnectionAbortedError("cut by Gatehouse") from None
+                result = Reply(cut.status, server.error_body(cut))
             if isinstance(result, Reply):
                 request.whole(result)
             if self._writable is not None:

@@ -7,7 +7,7 @@
      5 the key for there       10 an error before the first byte is a status
 
 Nothing here parses a chunk, writes a log line or touches the database while bytes flow. Every way out of step 8 writes "closed" exactly
-once: completed, failed or cancelled. What a client is told comes from `AppError`, in the client's own dialect. Steps 13 and 14 happen in
+once: completed, failed, cancelled by the client, or interrupted by Gatehouse. What a client is told comes from `AppError`, in the client's own dialect. Steps 13 and 14 happen in
 `recorder` and `bus` after the client has its answer.
 """
 
@@ -98,6 +98,11 @@ class Gateway:
             return await self._exchange(request, spot, draft, opened, client)
         except AppError as error:
             return self._refuse(draft, dialect, error)
+        except asyncio.CancelledError:
+            # Cut before anything was sent, for example while its body came in.
+            if (cut := tasks.why_cut()) is None:
+                raise
+            return self._refuse(draft, dialect, cut, _broken_off(cut, "refused"))
 
     async def _exchange(self, request: Incoming, spot: Place, draft: Draft, opened: Opened, client: Client | None) -> Reply | Stream:
         limits, dialect, apart = self._limits, spot.dialect, self._apart.run
@@ -150,18 +155,20 @@ class Gateway:
                 return await self._streamed(request, draft, opened, relay, sending)
             draft.reply = await sending
             return await self._whole(request, draft, opened, relay, draft.reply)
-        except asyncio.CancelledError:
-            # The client left: the provider stops within the same turn of the loop, and what came is priced.
-            self._close(draft, opened, relay, 499, "cancelled")
-            raise
+        except (asyncio.CancelledError, ConnectionError):
+            # The client left, or Gatehouse ends it: the provider stops within the same turn of the loop, and what came is priced.
+            if (cut := tasks.why_cut()) is None:
+                self._close(draft, opened, relay, 499, "cancelled")
+                raise
+            self._close_failed(draft, opened, relay, cut)
+            raise cut from None
         except AppError as error:
             if error.code == "destination_refused":
                 opened.accounts.refused(entry, error)
-            draft.fail(error)
-            self._close(draft, opened, relay, error.status, "failed")
+            self._close_failed(draft, opened, relay, error)
             raise
-        except ConnectionError:
-            self._close(draft, opened, relay, 499, "cancelled")
+        except Exception:
+            self._close_failed(draft, opened, relay, AppError("internal", "Gatehouse made a mistake; the log has the details."))
             raise
         finally:
             if draft.reply is not None:
@@ -219,8 +226,11 @@ class Gateway:
                     draft.reply = await self._awaited(sent, stream, relay, draft)
                 await self._relay(draft, opened, relay, draft.reply, stream, data)
             except AppError as error:
-                # Too late for a status: the dialect's error event, and the row says what happened.
-                await stream.end(relay.error_event(self._close_late(draft, opened, relay, error), draft.id))
+                await self._end_late(draft, opened, relay, stream, error)
+            except asyncio.CancelledError:
+                if (cut := tasks.why_cut()) is None:
+                    raise
+                await self._end_late(draft, opened, relay, stream, cut)
             return stream
         finally:
             sent.cancel()
@@ -277,16 +287,24 @@ class Gateway:
             draft.fail(relay.error)
         self._close(draft, opened, relay, 200, "failed" if relay.error is not None else "completed")
 
-    def _close_late(self, draft: Draft, opened: Opened, relay: Passage, error: AppError) -> AppError:
-        """Close a stream that failed; what the client is told if even that cannot be written."""
-        draft.fail(error)
+    async def _end_late(self, draft: Draft, opened: Opened, relay: Passage, stream: Stream, error: AppError) -> None:
+        """Too late for a status: the dialect's error event, and the row says what happened. Nothing after the last event of an answer."""
+        if draft.closed:
+            await stream.end()
+            return
         try:
-            self._close(draft, opened, relay, 200, "failed")
+            self._close_failed(draft, opened, relay, error, 200)
         except AppError as unavailable:
-            return unavailable
-        return error
+            error = unavailable
+        await stream.end(relay.error_event(error, draft.id))
 
-    def _close(self, draft: Draft, opened: Opened, relay: Passage, status: int, outcome: Any) -> None:
+    def _close_failed(self, draft: Draft, opened: Opened, relay: Passage, error: AppError, status: int | None = None) -> None:
+        """As `_close`, for what `error` ended. status: what the client has already got."""
+        if not draft.closed:
+            draft.fail(error)
+            self._close(draft, opened, relay, error.status if status is None else status, _broken_off(error, "failed"))
+
+    def _close(self, draft: Draft, opened: Opened, relay: Passage, status: int, outcome: Outcome) -> None:
         """Step 12, once. AppError store_unavailable: then the last byte must not go out."""
         if draft.closed:
             return
@@ -295,7 +313,7 @@ class Gateway:
             draft.usage = relay.usage
         opened.recorder.closed(draft.closing(status, outcome, self._now_us()))
 
-    def _refuse(self, draft: Draft, dialect: Dialect, error: AppError) -> Reply:
+    def _refuse(self, draft: Draft, dialect: Dialect, error: AppError, outcome: Outcome = "refused") -> Reply:
         """An error before or instead of an exchange, with its row where a row is due."""
         opened = self._status.opened
         if isinstance(error, KeyBlockedError):
@@ -309,7 +327,7 @@ class Gateway:
                 draft.fail(error)
                 draft.closed = True
                 try:
-                    opened.recorder.closed(draft.closing(error.status, "refused", self._now_us()))
+                    opened.recorder.closed(draft.closing(error.status, outcome, self._now_us()))
                 except AppError as unavailable:
                     error = unavailable
         headers = _call_headers(draft.id)
@@ -336,6 +354,7 @@ class Gateway:
         path = f"{outgoing.target}?{request.query}" if request.query else outgoing.target
         body = b"{}" if request.method == "POST" else None
         status, said = 0, b""
+        outcome: Outcome = "failed"
         try:
             found = draft.reply = await self._upstream.send(
                 entry.target, request.method, path, outgoing.headers, body, timeouts=entry.timeouts, went=draft.went
@@ -343,18 +362,22 @@ class Gateway:
             told = await found.read(self._limits.reply, request.hold)
             said = await self._apart.run(len(told), lambda: redact(told, (key,) if key else ()))
             status = found.status
+            outcome = "completed" if 200 <= status < 300 else "failed"
         except AppError as error:
             draft.fail(error)
-            status = error.status
+            status, outcome = error.status, _broken_off(error, "failed")
             raise
         except asyncio.CancelledError:
-            status = 499
-            raise
+            status, outcome = 499, "cancelled"
+            if (cut := tasks.why_cut()) is None:
+                raise
+            draft.fail(cut)
+            status, outcome = cut.status, _broken_off(cut, "failed")
+            raise cut from None
         finally:
             draft.closed = True
             if draft.reply is not None:
                 draft.reply.abort()
-            outcome: Outcome = "completed" if 200 <= status < 300 else "cancelled" if status == 499 else "failed"
             opened.recorder.closed(draft.closing(status, outcome, self._now_us()))
         if request.method == "DELETE" and 200 <= status < 300:
             await responses.forget(opened, stored)
@@ -472,6 +495,11 @@ def _abort_late(sent: asyncio.Task[AnyReply]) -> None:
     """The client left in the moment in which the provider answered."""
     if not sent.cancelled() and sent.exception() is None:
         sent.result().abort()
+
+
+def _broken_off(error: AppError, otherwise: Outcome) -> Outcome:
+    """What an exchange is that ended with `error`: interrupted when Gatehouse stopped, whoever noticed it first."""
+    return "interrupted" if error.code == "draining" else otherwise
 
 
 def _call_headers(identifier: str) -> Pairs:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.errors import AppError
+from app.engine import tasks
 from app.engine.connection import Connection
 from app.engine.room import Room
 from app.engine.web import Handler
@@ -129,7 +130,7 @@ class Server:
                 self.strangers[connection] = owners.get(connection.transport.get_extra_info("peername")[:2])
 
     async def close(self, wait_s: float) -> None:
-        """Stop accepting, let running requests finish for `wait_s` seconds, then cancel them."""
+        """Stop accepting, let running requests finish for `wait_s` seconds, then cut them: whoever waits is told that Gatehouse was stopped."""
         self.closing = True
         for listener in self._listeners:
             listener.close()
@@ -139,7 +140,7 @@ class Server:
         if running:
             _, late = await asyncio.wait(running, timeout=wait_s)
             for task in late:
-                task.cancel()
+                tasks.cut(task, tasks.stopped())
             if late:
                 await asyncio.wait(late, timeout=1.0)
         for connection in list(self.open):
