@@ -44,7 +44,9 @@ def verdict(row: Exchange) -> Verdict:
         case "cancelled":
             return Verdict("minus-circle-fill", tr("Cancelled"), tr("Cancelled by the client"), "tx2")
         case "interrupted":
-            return Verdict("warning-fill", tr("Interrupted"), tr("Interrupted: the gateway stopped before the end"), "wa")
+            # One that was cut says why; one that was found at the next start knows only that it never ended.
+            how = tr("Interrupted: Gatehouse was stopped") if row.error else tr("Interrupted: Gatehouse ended before this was finished")
+            return Verdict("warning-fill", tr("Interrupted"), how, "wa")
 
 
 def ordinal(number: int) -> str:

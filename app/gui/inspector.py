@@ -85,7 +85,10 @@ def _steps(row: Exchange, seen: exchanges.Verdict) -> tuple[Step, ...]:
         steps.append(Step(seen.glyph, ink, (Run(tr("Answered by Gatehouse itself, no provider was asked"), "tx"),), _status(row)))
         return tuple(steps)
     if row.outcome == "refused" or not row.account:
-        steps.append(Step(seen.glyph, ink, (Run(tr("Turned away before any provider was asked"), "tx"),), _status(row)))
+        turned = tr("Turned away before any provider was asked")
+        if row.outcome == "interrupted":
+            turned = tr("Gatehouse was stopped before any provider was asked")
+        steps.append(Step(seen.glyph, ink, (Run(turned, "tx"),), _status(row)))
         return tuple(steps)
     if row.attempts > 1:
         tries = plural(row.attempts - 1, "{n} try did not answer", "{n} tries did not answer")
