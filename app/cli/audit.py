@@ -6,6 +6,7 @@ import sys
 import threading
 from argparse import Namespace
 from pathlib import Path
+from typing import Final
 
 from app.cli import OK, text
 from app.cli.verbs import show
@@ -136,11 +137,14 @@ def _confirm(options: Namespace, question: str) -> None:
         raise AppError("body_invalid", "Nothing was changed.")
 
 
+_KEPT: Final = {True: "kept     ", False: "NOT KEPT ", None: "not known"}
+
+
 def privacy(options: Namespace, client: ControlClient) -> int:
     promises = client.privacy()
     lines = []
     for promise in promises:
-        lines += [f"{'kept    ' if promise.kept else 'NOT KEPT'}  {promise.title}: {promise.state}", f"          check: {promise.check}"]
+        lines += [f"{_KEPT[promise.kept]}  {promise.title}: {promise.state}", f"           check: {promise.check}"]
     show(options, promises, "\n".join(map(text.plain, lines)))
     return OK if all(promise.kept for promise in promises) else 1
 

@@ -270,8 +270,6 @@ class ControlClient:
     def privacy(self) -> list[Promise]:
         return self._ask("GET", "/v0/privacy", list[Promise])
 
-    # -- doing
-
     # -- the network
 
     def network(self, from_us: int = 0) -> NetworkView:
@@ -293,6 +291,8 @@ class ControlClient:
 
     def network_report(self) -> NetworkReport:
         return self._ask("POST", "/v0/network/report", NetworkReport)
+
+    # -- doing
 
     def echo(self) -> EchoResult:
         """Sends one real request to `gatehouse/echo` through every step."""

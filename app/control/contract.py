@@ -442,11 +442,12 @@ class AuditAccept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
-    """One promise about privacy. kept: as it is now. state: how it is now, in a sentence. check: the command with which to see it."""
+    """One promise about privacy. kept: as measured just now, None when that could not be measured. state: how it is now, in a sentence.
+    check: the command with which to see it."""
 
     id: str
     title: str
-    kept: bool
+    kept: bool | None
     state: str
     check: str
 
@@ -597,6 +598,7 @@ __all__ = [
     "Account",
     "ActivityNames",
     "ActivityPage",
+    "ActivityRow",
     "AuditAccept",
     "AuditDetail",
     "AuditEntry",
@@ -611,6 +613,7 @@ __all__ = [
     "AuditVerdict",
     "BooksView",
     "Client",
+    "ClientIdentifiers",
     "ClientKey",
     "DestinationView",
     "Done",

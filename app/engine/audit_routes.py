@@ -1,4 +1,4 @@
-"""The part of the control API that is about the audit log and the promises of privacy."""
+"""The part of the control API that is about the audit log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, Final
 from app.control import contract
 from app.core.errors import AppError
 from app.core.events import Who, audited
-from app.engine import privacy
 from app.engine.numbers import MOST_DAYS, number
 from app.engine.status import Status
 from app.engine.web import Incoming
@@ -57,8 +56,6 @@ async def answer(status: Status, method: str, parts: list[str], arguments: dict[
         case "POST", ["audit", "accept"]:
             accepted: contract.AuditAccept = await read(contract.AuditAccept)
             return await auditor.accept(accepted.finding, who())
-        case "GET", ["privacy"]:
-            return privacy.promises(status, await auditor.status(status.vault.place, status.vault.mode))
     return None
 
 

@@ -30,7 +30,7 @@ from app.core.events import (
 from app.core.names import check_client_name
 from app.core.records import Client, Identifiers
 from app.core.secret import Secret
-from app.engine import audit_routes, figures
+from app.engine import audit_routes, figures, privacy
 from app.engine.accounts import kinds
 from app.engine.bus import Bus
 from app.engine.clients import PREFIX, fresh_key
@@ -66,7 +66,10 @@ class Control:
         echo: Callable[[], Awaitable[contract.EchoResult]],
         proof: Callable[[str], str],
         network: Network,
+        ask: privacy.Ask,
     ) -> None:
+        """ask: our own server, see `own_answer`."""
+        self._ask: Final = ask
         self._network: Final = network
         self._status: Final = status
         self._bus: Final = bus
@@ -130,7 +133,11 @@ class Control:
                 )
                 if done is not None:
                     return _reply(done)
-            case _, ["audit" | "privacy", *_]:
+            case "GET", ["privacy"]:
+                vault, auditor = self._status.vault, self._status.need().auditor
+                log = await auditor.status(vault.place, vault.mode)
+                return _reply(await privacy.promises(self._status, log, self._network.view, self._ask))
+            case _, ["audit", *_]:
                 done = await audit_routes.answer(
                     self._status, request.method, parts[1:], arguments, lambda shape: _read(request, shape), lambda: who
                 )

@@ -24,8 +24,9 @@ class Declared:
         open_us = [at_us for *_, at_us in _changes(facts) - self._judged.keys()]
         return max(0, min(open_us) - _EXPLAINS_US) if open_us else None
 
-    def silent(self, facts: dict[str, Any], commands: Iterable[AuditEntry], now_us: int) -> list[str]:
-        """Sentences about the changes that no command explains."""
+    def silent(self, facts: dict[str, Any], commands: Iterable[AuditEntry], now_us: int, pruned_us: int = 0) -> list[str]:
+        """Sentences about the changes that no command explains. pruned_us: entries older than that are not in the log any more, so a
+        change of that time is not said to have had no command."""
         changes = _changes(facts)
         self._judged = {change: explained for change, explained in self._judged.items() if change in changes}
         told = [(entry.kind, _destination(entry), entry.at_us) for entry in commands]
@@ -38,8 +39,11 @@ class Declared:
                     kind == f"provider.{verb}" and place == destination and abs(when_us - at_us) < _EXPLAINS_US
                     for kind, place, when_us in told
                 )
-                if explained or abs(now_us - at_us) > _EXPLAINS_US + _FRESH_US:
+                known = at_us >= pruned_us + _EXPLAINS_US
+                if explained or (known and abs(now_us - at_us) > _EXPLAINS_US + _FRESH_US):
                     self._judged[change] = explained
+            if not explained and at_us < pruned_us + _EXPLAINS_US and self._judged.get(change) is None:
+                continue
             if not explained and abs(now_us - at_us) >= _FRESH_US:
                 found.append(f"{destination} was {verb} for “{account}” without a command.")
         return found

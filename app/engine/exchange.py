@@ -7,8 +7,8 @@
      5 the key for there       10 an error before the first byte is a status
 
 Nothing here parses a chunk, writes a log line or touches the database while bytes flow. Every way out of step 8 writes "closed" exactly
-once: completed, failed, cancelled by the client, or interrupted by Gatehouse. What a client is told comes from `AppError`, in the client's own dialect. Steps 13 and 14 happen in
-`recorder` and `bus` after the client has its answer.
+once: completed, failed, cancelled by the client, or interrupted by Gatehouse. What a client is told comes from `AppError`, in the client's
+own dialect. Steps 13 and 14 happen in `recorder` and `bus` after the client has its answer.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -29,7 +30,7 @@ from app.core.records import Exchange
 from app.egress.door import Door, Ended, Purpose
 from app.egress.door import Opened as Connected
 from app.egress.upstream import Upstream
-from app.engine import server, tasks
+from app.engine import own_answer, server, tasks
 from app.engine.accounts import Accounts
 from app.engine.auditing import Auditor
 from app.engine.bus import Bus
@@ -108,8 +109,11 @@ class _Engine:
         self._network = Network(self._status, self._lifeline, now_us)
         self._upstream = Upstream(Door(self._ask, self._ended, self._made))
         self._gateway = Gateway(self._status, self._upstream, Limits(), self._settled)
-        control = Control(self._status, self._bus, self._lifeline, self._gateway.test_request, self._gateway.proof, self._network)
         front = server.Server(self._gateway.handle, error_body, server.Limits())
+        control = Control(
+            self._status, self._bus, self._lifeline, self._gateway.test_request, self._gateway.proof, self._network,
+            functools.partial(own_answer.of, front),
+        )  # fmt: skip
         back = server.Server(control.handle, problem, server.Limits(connections=64), same_user if os.name == "posix" else None)
         await front.listen(gateway_sockets)
         await back.listen(control_sockets)

@@ -172,7 +172,9 @@ class Network:
         mismatches = stored.mismatches(set(self._open))
         if len(stored.records) != facts["opened"]:
             mismatches.append(f"The keeper made {facts['opened']} connections, {len(stored.records)} are recorded.")
-        strange = [answers.stranger(each) for each in facts["unexplained"]] + self._declared.silent(facts, stored.commands, self._now_us())
+        strange = [answers.stranger(each) for each in facts["unexplained"]] + self._declared.silent(
+            facts, stored.commands, self._now_us(), stored.pruned_us
+        )
         self._note(level, reason, mismatches, strange)
         uses = {(use.host, use.port, use.local): use for use in answers.with_live(stored.uses, stored.records, facts["live"], from_us)}
         destinations = answers.destinations(
@@ -239,6 +241,7 @@ class Network:
         def read() -> _Stored:
             with threads.store.read() as connection:
                 commands = audit.since(connection, COMMANDS, commands_us) if commands_us is not None else []
+                oldest = audit.oldest(connection) if commands_us is not None else None
                 return _Stored(
                     egress.since(connection, first),
                     egress.ledger(connection, first, run_id),
@@ -248,6 +251,7 @@ class Network:
                     commands,
                     egress.removed(connection, from_id),
                     answers.level_before(audit.last(connection, [LevelMeasured.KIND])),
+                    0 if oldest is None or oldest.seq == 1 else oldest.at_us,
                 )
 
         return await threads.read(read)
@@ -316,7 +320,8 @@ SAYS: Final = (
 
 
 class _Stored:
-    """What the database says. records, ledger: of this run; uses, refused, names, removed: of the time that was asked for."""
+    """What the database says. records, ledger: of this run; uses, refused, names, removed: of the time that was asked for. pruned_us: the
+    time of the oldest entry of a log that was pruned, else 0."""
 
     def __init__(
         self,
@@ -328,9 +333,10 @@ class _Stored:
         commands: list[AuditEntry],
         removed: tuple[int, int, int],
         level: str,
+        pruned_us: int,
     ) -> None:
         self.records, self.ledger, self.uses, self.refused = records, ledger, uses, refused
-        self.names, self.commands, self.removed, self.level = names, commands, removed, level
+        self.names, self.commands, self.removed, self.level, self.pruned_us = names, commands, removed, level, pruned_us
 
     def mismatches(self, open_now: set[int]) -> list[str]:
         connections = [

@@ -130,7 +130,7 @@ class Server:
                 self.strangers[connection] = owners.get(connection.transport.get_extra_info("peername")[:2])
 
     async def close(self, wait_s: float) -> None:
-        """Stop accepting, let running requests finish for `wait_s` seconds, then cut them: whoever waits is told that Gatehouse was stopped."""
+        """Stop accepting, let running requests finish for `wait_s` seconds, then cut them, and tell whoever waits."""
         self.closing = True
         for listener in self._listeners:
             listener.close()

@@ -19,7 +19,7 @@ from app.core.records import Exchange, OwnPrice
 from app.engine.accounts import Accounts
 from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import StoreThreads
-from app.store import audit, daily, own_prices, repricing, retention, search
+from app.store import audit, daily, own_prices, repricing, responses, retention, search
 from app.store.retention import Plan, Policy
 from app.store.search import Filter
 
@@ -47,6 +47,15 @@ class Trimmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Ran:
+    """The last time that everything the policy lets go was let go: when it ended, by which policy, and what was left then."""
+
+    at_us: int
+    policy: Policy
+    left: retention.Held
+
+
+@dataclass(frozen=True, slots=True)
 class Repriced:
     looked_at: int
     changed: int
@@ -59,25 +68,43 @@ class Upkeep:
         self._threads: Final = threads
         self._accounts: Final = accounts
         self._now_us: Final = now_us
+        self.running = False
+        self.trouble = ""
+        self.ran: Ran | None = None
 
     async def load(self) -> None:
         """The prices of the person's own."""
         self._accounts.set_prices(await self.prices())
 
     async def run(self) -> None:
-        """Once a day, for as long as the engine lives."""
-        await asyncio.sleep(FIRST_S)
-        while True:
-            try:
-                await self._mend()
-                await self.trim("gateway")
-            except AppError as error:
-                _log.warning("the ledger's upkeep waits: %s", error.code)
-            except Exception:  # noqa: BLE001 - the edge of the task: what fails today may be done tomorrow
-                _log.exception("the ledger's upkeep failed")
-            await asyncio.sleep(EVERY_S)
+        """Once a day, for as long as the engine lives. `running`, `trouble` (why the last time failed, or "") and `ran` say how it goes."""
+        self.running = True
+        try:
+            await asyncio.sleep(FIRST_S)
+            while True:
+                await self._once()
+                await asyncio.sleep(EVERY_S)
+        finally:
+            self.running = False
+
+    async def _once(self) -> None:
+        try:
+            await self._mend()
+            while await self._threads.write(self._let_go):
+                pass
+            await self.trim("gateway")
+            self.trouble = ""
+        except AppError as error:
+            self.trouble = error.sentence()
+            _log.warning("the ledger's upkeep waits: %s", error.code)
+        except Exception:  # noqa: BLE001 - the edge of the task: what fails today may be done tomorrow
+            self.trouble = "It met an error of its own; the log has the details."
+            _log.exception("the ledger's upkeep failed")
 
     # -- retention
+
+    def _let_go(self) -> bool:
+        return self._write(lambda c: responses.let_go(c, self._now_us()))
 
     async def policy(self) -> tuple[Policy, retention.Held]:
         return await self._threads.read(lambda: self._read(lambda c: (retention.policy(c), retention.held(c))))
@@ -99,9 +126,10 @@ class Upkeep:
     async def trim(self, who: audit.Actor) -> Trimmed:
         """Let go what the policy lets go now, and give the space back."""
         async with self._threads.long_work:
-            before = (await self.policy())[1].file_bytes
+            wanted, there = await self.policy()
+            before = there.file_bytes
             now = self._now_us()
-            plan = await self._threads.read(lambda: self._read(lambda c: retention.plan(c, retention.policy(c), now)))
+            plan = await self._threads.read(lambda: self._read(lambda c: retention.plan(c, wanted, now)))
             rows = 0
             if plan is not None:
                 going = plan
@@ -111,7 +139,8 @@ class Upkeep:
                 ended = self._now_us()
                 await self._threads.write(lambda: self._write(lambda c: retention.finish(c, going, rows, old, who, ended)))
             await self._give_back()
-            return Trimmed(rows, max(0, before - (await self.policy())[1].file_bytes))
+            self.ran = Ran(self._now_us(), wanted, (await self.policy())[1])
+            return Trimmed(rows, max(0, before - self.ran.left.file_bytes))
 
     async def _remove(self, plan: Plan) -> int:
         rows, after, most = 0, b"", _START

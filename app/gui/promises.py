@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
@@ -43,12 +44,20 @@ class Promises(QScrollArea):
         self._column.addStretch(1)
 
 
+# Kept, not kept, not known: the mark, its ink, and what is said of it.
+_SEEN: Final = {
+    True: ("check-circle-fill", "oki", "kept"),
+    False: ("x-circle-fill", "eri", "not kept"),
+    None: ("minus-circle-fill", "tx3", "not known yet"),
+}
+
+
 class _PromiseCard(Card):
     """One promise, how it is kept just now, and the command that checks it."""
 
     def __init__(self, promise: Promise, parent: Promises) -> None:
         super().__init__(pad=14, parent=parent)
-        glyph, ink = ("check-circle-fill", "oki") if promise.kept else ("x-circle-fill", "eri")
+        glyph, ink, spoken = _SEEN[promise.kept]
         self.column.addLayout(row_of(Glyph(glyph, 16, ink, self), Label(tr(promise.title), "heading", "tx", self), None))
         self.column.addWidget(Label(promise.state, "body", "tx2", self).wrapped())
         command = Label(promise.check, "monosmall", "tx2", self).wrapped().selectable()
@@ -58,4 +67,4 @@ class _PromiseCard(Card):
         line.addWidget(command, 1)
         line.addWidget(button)
         self.column.addLayout(line)
-        self.setAccessibleName(f"{promise.title}. {promise.state}")
+        self.setAccessibleName(f"{promise.title}: {tr(spoken)}. {promise.state}")

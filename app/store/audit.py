@@ -110,6 +110,12 @@ def one(connection: Connection, seq: int) -> AuditEntry | None:
     return None if row is None else _entry(*row)
 
 
+def oldest(connection: Connection) -> AuditEntry | None:
+    """The first entry that is still there."""
+    row = connection.exec_driver_sql("SELECT seq, body, hash FROM audit ORDER BY seq LIMIT 1").first()
+    return None if row is None else _entry(*row)
+
+
 def neighbours(connection: Connection, seq: int) -> tuple[str, str]:
     """The hashes of the entries before and after, "" where there is none."""
     found = {row[0]: row[1] for row in connection.exec_driver_sql("SELECT seq, hash FROM audit WHERE seq IN (?, ?)", (seq - 1, seq + 1))}

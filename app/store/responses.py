@@ -30,6 +30,7 @@ INDEX: Final = "CREATE INDEX responses_by_age ON responses (created_us)"
 
 _PUT: Final = "INSERT OR REPLACE INTO responses (id, client, created_us, account, input, body) VALUES (?, ?, ?, ?, ?, ?)"
 _GET: Final = "SELECT id, client, created_us, account, input, body FROM responses WHERE id = ? AND client = ?"
+_OLDER: Final = "SELECT 1 FROM responses WHERE created_us < ? LIMIT 1"
 _OLD: Final = "DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE created_us < ? ORDER BY created_us LIMIT ?)"
 
 
@@ -54,6 +55,13 @@ def put(connection: Connection, stored: Stored) -> None:
     values = (stored.id, stored.client, stored.created_us, stored.account, stored.input, stored.body)
     connection.exec_driver_sql(_PUT, values)
     connection.exec_driver_sql(_OLD, (stored.created_us - KEPT_DAYS * _DAY_US, _STEP))
+
+
+def let_go(connection: Connection, now_us: int) -> bool:
+    """Let go of some that are too old; whether there are more of them."""
+    cut = now_us - KEPT_DAYS * _DAY_US
+    connection.exec_driver_sql(_OLD, (cut, _STEP))
+    return connection.exec_driver_sql(_OLDER, (cut,)).first() is not None
 
 
 def get(connection: Connection, identifier: str, client: str) -> Stored | None:

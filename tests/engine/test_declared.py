@@ -47,6 +47,17 @@ def test_a_change_without_a_command_is_told_and_stays_told() -> None:
     assert one.silent(facts(ADDED), [command("provider.added", "https://a.example:443", T_US)], T_US + 70 * S_US) == [sentence]
 
 
+def test_a_change_whose_entry_was_pruned_away_is_not_said_to_have_had_no_command() -> None:
+    one = Declared()
+    assert one.silent(facts(ADDED), [], T_US + 60 * S_US, pruned_us=T_US + 5 * S_US) == []
+    assert one.wants(facts(ADDED)) is not None  # nothing is known, so nothing is settled
+    later = ("added", "work", "https://b.example:443", T_US + 90 * S_US)
+    assert len(one.silent(facts(ADDED, later), [], T_US + 200 * S_US, pruned_us=T_US + 5 * S_US)) == 1, "what came after it is judged"
+    told = Declared()
+    assert len(told.silent(facts(ADDED), [], T_US + 60 * S_US)) == 1
+    assert len(told.silent(facts(ADDED), [], T_US + 70 * S_US, pruned_us=T_US + 65 * S_US)) == 1, "a prune takes no verdict back"
+
+
 def test_what_is_as_it_was_before_needs_no_command() -> None:
     one = Declared()
     assert one.wants(facts(ADDED, as_before=True)) is None

@@ -8,7 +8,7 @@ from app.core.errors import AppError
 from app.engine import tasks
 
 
-def ended_by(*reasons: AppError | None, plain: bool = False) -> AppError | None | str:
+def ended_by(*reasons: AppError | None, plain: bool = False) -> AppError | str | None:
     """What a task makes of its end: the error it can still tell, or None when nobody waits."""
 
     async def work() -> AppError | None:

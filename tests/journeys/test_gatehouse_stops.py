@@ -14,7 +14,7 @@ import pytest
 
 from app.control.contract import Exchange, NewProvider
 from tests.gateway import Gateway, gateway, wait_for
-from tests.upstream import Upstream, upstream
+from tests.upstream import upstream
 
 SENTENCE: Final = "Gatehouse was stopped"
 
