@@ -101,10 +101,23 @@ class VaultView(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class ProviderTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What the newest requests to an account came to. state: answers, limited (429), refused (its key), failing. at_us: when the newest
+    one ended. requests, failed: how many were looked at, and those among them that say something against the provider. first_byte_us: the
+    median of the answered ones. message: the newest of what `state` is about."""
+
+    state: Literal["answers", "limited", "refused", "failing"]
+    at_us: int
+    requests: int
+    failed: int = 0
+    first_byte_us: int | None = None
+    message: str = ""
+
+
 class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
     """An account as shown. label: the kind's display name. key_place: e.g. "In GNOME Keyring", or "" when it needs none.
 
-    key_state: stored, none (needs none), missing (needs one), unknown (vault locked).
+    key_state: stored, none (needs none), missing (needs one), unknown (vault locked). traffic: None while no request went there.
     """
 
     account: Account
@@ -114,6 +127,7 @@ class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
     key_state: Literal["stored", "none", "missing", "unknown"]
     key_place: str = ""
     today: int = 0
+    traffic: ProviderTraffic | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -643,6 +657,7 @@ __all__ = [
     "ProcessView",
     "Promise",
     "Proof",
+    "ProviderTraffic",
     "ProviderView",
     "RefusedAttempt",
     "Reprice",

@@ -13,21 +13,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, Literal
 
-from app.control.contract import Kind, ProviderView, VaultView
+from app.control.contract import Kind, ProviderTraffic, ProviderView, VaultView
 from app.core.errors import AppError
 from app.core.events import ProviderAdded, ProviderKeyChanged, ProviderRemoved, ProviderTested, Who
 from app.core.names import check_account_name
-from app.core.records import Account, Destination, OwnPrice, Tokens
+from app.core.records import Account, Destination, Exchange, OwnPrice, Tokens
 from app.core.secret import Secret
 from app.egress.upstream import Target, Timeouts, Upstream
 from app.engine import echo, tasks
 from app.engine.entry import Entry
+from app.engine.health import LAST, Health
 from app.engine.lifeline import Lifeline
 from app.engine.recorder import Recorder, StoreThreads
 from app.providers import catalogue, prices
 from app.providers.prices import Cost
 from app.providers.provider import Check, Provider, base_url, check
 from app.store import accounts as table
+from app.store import search
 from app.wire.dialect import ModelEntry
 from app.wire.dialects import DIALECTS
 
@@ -61,6 +63,7 @@ class Accounts:
         self._offers: Mapping[str, frozenset[str]] = {}
         self._busy: Final[set[str]] = set()
         self._own: dict[str, dict[str, OwnPrice]] = {}
+        self.health: Final = Health()
         self.refused_connections = 0
         self._index()
 
@@ -72,6 +75,22 @@ class Accounts:
                 self._entries[account.name] = entry
                 await self._declare(entry)
         self._index()
+
+    async def recall(self) -> None:
+        """What the ledger's newest rows say of each provider. AppError store_unavailable."""
+        entries = [entry for entry in self._entries.values() if entry.kind is not None]
+
+        def read() -> list[Exchange]:
+            rows: list[Exchange] = []
+            with self._threads.store.read() as connection:
+                for entry in entries:
+                    # Not those of an account of the same name that was removed before.
+                    wanted = search.Filter(providers=(entry.account.name,), since_us=entry.account.created_us)
+                    rows += reversed(search.find(connection, wanted, 2 * LAST).rows)
+            return rows
+
+        self.health.note(await self._threads.read(read))
+        self._changed()
 
     def set_prices(self, own: Iterable[OwnPrice]) -> None:
         """All prices of the person's own, from now on."""
@@ -196,6 +215,7 @@ class Accounts:
 
             await self._threads.write(write)
             del self._entries[name]
+            self.health.forget(name)
             self._index()
             await self._lifeline.ask("withdraw", {"account": name})
             self._upstream.forget(name)
@@ -245,10 +265,10 @@ class Accounts:
 
     def views(self, vault: VaultView, today: Mapping[str, int]) -> list[ProviderView]:
         entries = sorted(self._entries.values(), key=lambda entry: entry.account.created_us)
-        return [_view(entry, vault, today) for entry in entries if entry.kind is not None]
+        return [_view(entry, vault, today, self.health.of(entry.account.name)) for entry in entries if entry.kind is not None]
 
     def view(self, name: str, vault: VaultView, today: Mapping[str, int]) -> ProviderView:
-        return _view(self._known(name), vault, today)
+        return _view(self._known(name), vault, today, self.health.of(name))
 
     def model_entries(self) -> list[ModelEntry]:
         """What GET models lists: `account/model` for everything any account offers, the built-in one first."""
@@ -377,7 +397,7 @@ def kinds() -> Iterator[Kind]:
     return map(describe, catalogue.KINDS.values())
 
 
-def _view(entry: Entry, vault: VaultView, today: Mapping[str, int]) -> ProviderView:
+def _view(entry: Entry, vault: VaultView, today: Mapping[str, int], traffic: ProviderTraffic | None) -> ProviderView:
     account, kind = entry.account, entry.kind
     assert kind is not None
     state: Literal["stored", "missing", "none"] = "stored" if account.keyed else "missing" if kind.needs_key else "none"
@@ -389,6 +409,7 @@ def _view(entry: Entry, vault: VaultView, today: Mapping[str, int]) -> ProviderV
         key_state=state,
         key_place=f"In {vault.place}" if account.keyed and vault.place else "",
         today=today.get(account.name, 0),
+        traffic=traffic,
     )
 
 

@@ -112,8 +112,10 @@ class Control:
                 await self._status.need().accounts.replace_key(name, Secret(body.key), actor=who)
                 return _reply(await self._provider(name))
             case "DELETE", ["providers", name]:
-                await self._status.need().accounts.remove(name, actor=who)
-                return _reply(contract.Done(message=f"{name} is removed, and its key with it."))
+                accounts = self._status.need().accounts
+                keyed = accounts.get(name).account.keyed
+                await accounts.remove(name, actor=who)
+                return _reply(contract.Done(message=f"{name} is removed{', and its key with it' if keyed else ''}."))
             case "POST", ["clients"]:
                 return _reply(await self._add_client((await _read(request, contract.NewClient)).name, who))
             case "POST", ["clients", name, "block" | "unblock" as verb]:

@@ -223,6 +223,7 @@ class _Engine:
         self._keeping_up = tasks.start(upkeep.run(), "upkeep")
         self._status.opened = Opened(threads, recorder, clients, accounts, auditor, upkeep)
         self._network.opened()
+        tasks.start(accounts.recall(), "how the providers answered")
         gc.collect()
         gc.freeze()
 
@@ -247,6 +248,8 @@ class _Engine:
             opened.recorder.host(place.host, place.local, connections, bytes_out, bytes_in)
 
     def _recorded(self, rows: list[Exchange]) -> None:
+        if self._status.opened is not None:
+            self._status.opened.accounts.health.note(rows)
         self._bus.closed(rows)
 
     def _problem(self) -> None:

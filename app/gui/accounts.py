@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Final
 from urllib.parse import urlsplit
 
-from app.control.contract import ProviderView, Snapshot, VaultMode
+from app.control.contract import ProviderTraffic, ProviderView, Snapshot, VaultMode
+from app.core.records import Destination
 from app.gui import format as fmt
 from app.gui.state import State
 from app.gui.words import plural, tr
+
+# After so long without a request, what the last ones said is no longer how it is.
+_IDLE_US: Final = 3_600_000_000
+_WRONG: Final = {
+    "limited": ("warning-fill", "Rate limited", "wa"),
+    "refused": ("x-circle-fill", "Refuses the key", "er"),
+    "failing": ("x-circle-fill", "Failing", "er"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,10 @@ def _said(view: ProviderView) -> str:
     return words[:1].upper() + words[1:] if words else tr("Failed")
 
 
-def short_words(state: State, view: ProviderView) -> tuple[Words, str]:
-    """One word and how long the test took, for a row on Home."""
+def short_words(state: State, view: ProviderView, now_us: int, zone: tzinfo | None = None) -> tuple[Words, str]:
+    """One word for a row on Home, and beside it how fast it answers, or how old the test is that the word is from.
+
+    The word is that of the requests which went there last; of the test where there were none, or where it is newer."""
     account = view.account
     if state.is_busy("test", account.name):
         return Words("hourglass", tr("Checking…"), "tx2"), ""
@@ -64,11 +78,32 @@ def short_words(state: State, view: ProviderView) -> tuple[Words, str]:
         return Words("lock-key-fill", tr("Key locked"), "wa"), ""
     if view.key_state == "missing":
         return Words("warning-fill", tr("No key"), "wa"), ""
-    if account.test_ok is None:
+    traffic = view.traffic
+    if traffic is not None and traffic.at_us >= (account.tested_us or 0):
+        return _of_traffic(traffic, now_us, zone)
+    if account.test_ok is None or account.tested_us is None:
         return Words("minus-circle", tr("Not tested"), "tx3"), ""
+    tested = tr("tested {ago}", ago=fmt.ago(account.tested_us, now_us, zone))
     if account.test_ok:
-        return Words("check-circle-fill", tr("Answers"), "ok"), "" if account.test_ms is None else fmt.duration(account.test_ms * 1000)
-    return Words("x-circle-fill", tr("Failed"), "er", account.test_message), ""
+        took = "" if account.test_ms is None else tr("The test took {time}.", time=fmt.duration(account.test_ms * 1000))
+        return Words("check-circle-fill", tr("Answers"), "ok", took), tested
+    return Words("x-circle-fill", tr("Failed"), "er", account.test_message), tested
+
+
+def _of_traffic(traffic: ProviderTraffic, now_us: int, zone: tzinfo | None) -> tuple[Words, str]:
+    ago = fmt.ago(traffic.at_us, now_us, zone)
+    counted = plural(traffic.requests, "Of the last request", "Of the last {n} requests")
+    detail = tr("{of}, {failed} failed; the newest was {ago}.", of=counted, failed=traffic.failed, ago=ago)
+    old = now_us - traffic.at_us >= _IDLE_US
+    if traffic.state == "answers":
+        if old:
+            today = fmt.local(traffic.at_us, zone).date() == fmt.local(now_us, zone).date()
+            when = fmt.clock(traffic.at_us, zone)[:5] if today else fmt.day(traffic.at_us, now_us, zone)
+            return Words("minus-circle", tr("Idle since {when}", when=when), "tx3", detail), ""
+        took = "" if traffic.first_byte_us is None else fmt.duration(traffic.first_byte_us)
+        return Words("check-circle-fill", tr("Answers"), "ok", detail), took
+    glyph, word, tone = _WRONG[traffic.state]
+    return Words(glyph, tr(word), tone, f"{detail} {traffic.message}".strip()), ago if old else ""
 
 
 def title(view: ProviderView) -> str:
@@ -88,6 +123,27 @@ def host_words(view: ProviderView) -> str:
         return view.host if parts.port in (None, usual) or ":" in view.host else f"{view.host}:{parts.port}"
     except ValueError:
         return view.host
+
+
+def destination(view: ProviderView) -> str:
+    """What the keeper lets through for it, as the keeper writes it: `https://host:port`; "" when its address cannot be read."""
+    try:
+        return str(Destination.of(view.account.base_url, local=False))
+    except ValueError:
+        return ""
+
+
+def listed(users: Sequence[str]) -> str:
+    """Names of accounts as one text; "" for none."""
+    return ", ".join(users[:3]) + (tr(" and {n} more", n=len(users) - 3) if len(users) > 3 else "")
+
+
+def left_behind(view: ProviderView, views: Iterable[ProviderView]) -> str:
+    """What becomes of an account's destination when the account is removed."""
+    place = destination(view)
+    if users := listed([each.account.name for each in views if each.account.name != view.account.name and destination(each) == place]):
+        return tr("{place} stays a destination, for {users}.", place=host_words(view), users=users)
+    return tr("{place} is no longer a destination.", place=host_words(view))
 
 
 def where_a_key_goes(snapshot: Snapshot | None) -> str:

@@ -228,7 +228,7 @@ class _ProviderRow(QWidget):
         row.addWidget(state)
         took = Label(line.took, "small", "tx3", self)
         took.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        took.setFixedWidth(theme.current().px(52))
+        took.setMinimumWidth(theme.current().px(52))
         took.setVisible(bool(line.took))
         row.addWidget(took)
         self.setAccessibleName(f"{line.label}: {line.words.word} {line.took}")

@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, Slot
 from PySide6.QtWidgets import QWidget
 
 from app.control.contract import ProviderView
+from app.gui.accounts import left_behind
 from app.gui.clipboard import Clipboard
 from app.gui.session import Session
 from app.gui.sheet import Sheet
@@ -62,10 +63,10 @@ class Forms(QObject):
             return
         sentences = [tr("Clients that ask for {name}/… are told that the model is unknown.", name=name)]
         if view.host:
-            sentences.append(tr("{host} is no longer a destination.", host=view.host))
+            sentences.append(left_behind(view, snapshot.providers))
         if view.key_state in ("stored", "unknown"):
             sentences.append(tr("Its key is deleted from {place}.", place=snapshot.vault.place or tr("the keyring")))
-        sentences.append(tr("What it did stays in the ledger."))
+        sentences.append(tr("The rows of what it did stay in the ledger."))
         self._confirm(name, sentences, partial(self._session.remove_provider, name, self._on_gone, self._session.complain))
 
     def models(self, name: str) -> None:
@@ -84,11 +85,14 @@ class Forms(QObject):
         self.open(sheet, sheet.first())
 
     def remove_client(self, name: str) -> None:
-        sentences = (
-            tr("Its key stops working at once: the program gets 401."),
+        snapshot = self._session.state.snapshot
+        keeps = any(client.name == name and client.keeps_content for client in (snapshot.clients if snapshot is not None else ()))
+        sentences = [
+            tr("Its key stops working at once: the program's next request gets 401."),
             tr("The key cannot be brought back; a new client gets a new one."),
-            tr("What it asked stays in the ledger."),
-        )
+            *([tr("The answers that are kept for it are deleted.")] if keeps else []),
+            tr("The rows of what it asked stay in the ledger."),
+        ]
         self._confirm(name, sentences, partial(self._session.remove_client, name, self._on_gone, self._session.complain))
 
     # -- prices

@@ -23,14 +23,21 @@ DIALECTS: Final[dict[Dialect, str]] = {"openai": "OpenAI", "anthropic": "Anthrop
 
 @dataclass(frozen=True, slots=True)
 class HeaderView:
+    """hosts: None while it is not known how many there were."""
+
     pill: Pill
     address: str
     url: str
-    hosts: int
+    hosts: int | None
 
 
 def present(state: State, now_s: float, dialect: Dialect) -> HeaderView:
-    return HeaderView(pill(state, now_s), state.address, base_url(state, dialect), len(left_hosts(state.snapshot)))
+    hosts = left_hosts(state.snapshot)
+    return HeaderView(pill(state, now_s), state.address, base_url(state, dialect), None if hosts is None else len(hosts))
+
+
+def hosts_words(hosts: int | None) -> str:
+    return fmt.ABSENT if hosts is None else fmt.hosts(hosts)
 
 
 class HeadButton(QAbstractButton):
@@ -183,7 +190,7 @@ class Header(QFrame):
         ink = {"ok": "oki", "wa": "wai", "er": "eri", "ne": "tx2", "in": "acctx"}[view.pill.tone]
         word, address = Run(view.pill.word, "tx", strong=True), Run(f" · {view.address}", "tx2", mono=True)
         self.state_button.show_runs(view.pill.glyph, ink, (word,) if short_state else (word, address))
-        left, hosts = Run(tr("Left this machine today: "), "tx2"), Run(fmt.hosts(view.hosts), "tx", strong=True)
+        left, hosts = Run(tr("Left this machine today: "), "tx2"), Run(hosts_words(view.hosts), "tx", strong=True)
         self.hosts_button.show_runs("arrow-line-right", "tx2", (hosts,) if short_hosts else (left, hosts))
         self._row.invalidate()
 
@@ -203,7 +210,10 @@ class Header(QFrame):
         self._view = view
         self.state_button.setToolTip(view.pill.detail)
         self._url.setText(view.url)
-        self.hosts_button.setToolTip(tr("Left this machine today: {hosts}", hosts=fmt.hosts(view.hosts)))
+        said = tr("Left this machine today: {hosts}", hosts=hosts_words(view.hosts))
+        self.hosts_button.setToolTip(
+            tr("What left this machine today is not known: the records are not open.") if view.hosts is None else said
+        )
         self._fit()
 
     @Slot()
@@ -236,8 +246,11 @@ class Header(QFrame):
     def _open_hosts_menu(self) -> None:
         menu = styled_menu(self)
         hosts = left_hosts(self._state.snapshot if self._state is not None else None)
-        if not hosts:
+        if hosts is None:
+            _fact(menu, tr("Not known: the records are not open."))
+        elif not hosts:
             _fact(menu, tr("No connection left this machine today."))
+        hosts = hosts or ()
         for host in hosts[:12]:
             connections = plural(host.connections, "{n} connection", "{n} connections")
             _fact(menu, tr("{host}   {connections}, {size} out", host=host.host, connections=connections, size=fmt.size(host.bytes_out)))

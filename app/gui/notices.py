@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.control.contract import EchoResult, ProviderView, Snapshot
+from app.gui import accounts
 from app.gui import format as fmt
 from app.gui.state import EngineReport, Notice, State
 from app.gui.theme import Tone
@@ -152,14 +153,18 @@ def tested(view: ProviderView) -> Notice | None:
 
 
 def declared(message: dict[str, Any]) -> Notice:
+    """The keeper's list of destinations changed. also: the other accounts that have the same one, by that list."""
     place = str(message.get("destination") or "")
     name = str(message.get("account") or "")
+    also = message.get("also")
+    users = accounts.listed([str(user) for user in also]) if isinstance(also, list) else ""
     if message.get("change") == "removed":
-        return Notice(
-            tone="in", fact=tr("{place} is no longer a destination.", place=place), consequence=tr("{name} was removed.", name=name)
+        fact = tr("{place} stays a destination.", place=place) if users else tr("{place} is no longer a destination.", place=place)
+        said = (
+            tr("{name} was removed; {users} still goes there.", name=name, users=users) if users else tr("{name} was removed.", name=name)
         )
-    return Notice(
-        tone="in",
-        fact=tr("New destination: {place}.", place=place),
-        consequence=tr("Declared for {name}. Nothing is sent until it is asked for.", name=name),
-    )
+        return Notice(tone="in", fact=fact, consequence=said)
+    fact = tr("{name} goes to {place}, too.", name=name, place=place) if users else tr("New destination: {place}.", place=place)
+    said = tr("It was declared for {users} before.", users=users) if users else tr("Declared for {name}.", name=name)
+    more = tr("A test of the account goes there, and what clients ask of it.")
+    return Notice(tone="in", fact=fact, consequence=f"{said} {more}")

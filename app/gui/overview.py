@@ -10,7 +10,7 @@ from app.control.contract import HourBar, Snapshot, Today
 from app.core.records import Exchange
 from app.gui import accounts
 from app.gui import format as fmt
-from app.gui.state import Closed, State, closed, curl_example, left_hosts, stays
+from app.gui.state import Closed, State, closed, curl_example, known, left_hosts, stays
 from app.gui.words import plural, tr
 
 _ROWS: Final = 7
@@ -81,7 +81,7 @@ def present(state: State, now_us: int, zone: tzinfo | None = None) -> View:
     providers = snapshot.providers if snapshot is not None else ()
     lines = []
     for view in providers:
-        words, took = accounts.short_words(state, view)
+        words, took = accounts.short_words(state, view, now_us, zone)
         lines.append(ProviderLine(view.account.name, accounts.title(view), view.account.local, words, took))
     return View(
         remark=_remark(state, now_us, zone),
@@ -90,7 +90,7 @@ def present(state: State, now_us: int, zone: tzinfo | None = None) -> View:
         can_act=state.works,
         can_send=state.works and snapshot is not None and snapshot.state == "running",
         sending=state.is_busy("echo"),
-        metrics=_metrics(today),
+        metrics=_metrics(today if known(snapshot) else None),
         hours=today.hours,
         hosts=_host_lines(snapshot, zone),
         hosts_verdict=_hosts_verdict(snapshot),
@@ -123,7 +123,9 @@ def _remark(state: State, now_us: int, zone: tzinfo | None) -> str:
     return tr("{text}, keys locked", text=text) if state.snapshot.vault.state == "locked" else text
 
 
-def _metrics(today: Today) -> tuple[Metric, ...]:
+def _metrics(today: Today | None) -> tuple[Metric, ...]:
+    if today is None:
+        return tuple(Metric(fmt.ABSENT, "", caption) for caption in (tr("requests"), tr("cost"), tr("tokens")))
     requests = [tr("request") if today.requests == 1 else tr("requests")]
     if today.failed:
         requests.append(tr("{n} failed", n=f"{today.failed:,}"))
@@ -147,7 +149,7 @@ def _metrics(today: Today) -> tuple[Metric, ...]:
 
 
 def _host_lines(snapshot: Snapshot | None, zone: tzinfo | None) -> tuple[HostLine, ...]:
-    hosts = left_hosts(snapshot)
+    hosts = left_hosts(snapshot) or ()
     shown = hosts if len(hosts) <= _HOSTS else hosts[: _HOSTS - 1]
     lines = [
         HostLine(
@@ -182,9 +184,10 @@ def _stayed(snapshot: Snapshot | None) -> str:
 
 def _hosts_verdict(snapshot: Snapshot | None) -> accounts.Words:
     """What can be said at this level of enforcement: what was seen, not what cannot be."""
-    if snapshot is None:
+    hosts = left_hosts(snapshot)
+    if snapshot is None or hosts is None:
         return accounts.Words("hourglass", tr("Not known yet."), "tx3")
-    connections = sum(host.connections for host in left_hosts(snapshot))
+    connections = sum(host.connections for host in hosts)
     refused = snapshot.refused_connections
     seen = plural(connections, "{n} connection seen", "{n} connections seen")
     said = tr("{seen}, {refused}.", seen=seen, refused=tr("{n} refused", n=f"{refused:,}"))

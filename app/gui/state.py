@@ -221,10 +221,15 @@ def stays(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.") or host.endswith(".localhost")
 
 
-def left_hosts(snapshot: Snapshot | None) -> tuple[HostView, ...]:
-    """The hosts outside this machine that were connected to today, the busiest first."""
-    if snapshot is None:
-        return ()
+def known(snapshot: Snapshot | None) -> bool:
+    """The day's figures and hosts were read from the records. A ledger that was never opened, or cannot be read, has no newest entry."""
+    return snapshot is not None and snapshot.audit_seq > 0
+
+
+def left_hosts(snapshot: Snapshot | None) -> tuple[HostView, ...] | None:
+    """The hosts outside this machine that were connected to today, the busiest first; None while that is not known."""
+    if snapshot is None or not known(snapshot):
+        return None
     return tuple(sorted((host for host in snapshot.hosts if not stays(host.host)), key=lambda host: (-host.bytes_out, host.host)))
 
 

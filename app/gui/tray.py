@@ -19,7 +19,7 @@ from app.gui import format as fmt
 from app.gui import theme
 from app.gui.header import menu_text
 from app.gui.session import Session
-from app.gui.state import State, left_hosts, pill
+from app.gui.state import State, known, left_hosts, pill
 from app.gui.words import plural, tr
 
 Shape = Literal["running", "paused", "attention", "error"]
@@ -42,12 +42,12 @@ def present(state: State, now_s: float) -> View:
     seen = pill(state, now_s)
     snapshot = state.snapshot
     today, last = tr("Today: not known yet"), ""
-    if snapshot is not None:
+    if snapshot is not None and known(snapshot):
         figures = snapshot.today
         requests = plural(figures.requests, "{n} request", "{n} requests")
         spent = fmt.ABSENT if figures.unpriced and not figures.cost_microusd else fmt.money(figures.cost_microusd)
         today = tr("Today: {requests}, {cost}", requests=requests, cost=spent)
-        hosts = sorted(left_hosts(snapshot), key=lambda host: host.last_us)
+        hosts = sorted(left_hosts(snapshot) or (), key=lambda host: host.last_us)
         if hosts:
             last = tr("Last host: {host}, {time}", host=hosts[-1].host, time=fmt.clock(hosts[-1].last_us)[:5])
     status = (

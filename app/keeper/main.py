@@ -252,7 +252,9 @@ class Keeper:
         self._watch.changed(change, account, str(destination), as_before=as_before)
         if as_before:
             return
+        also = [each["account"] for each in self._broker.declared() if each["destination"] == str(destination)]
         fields: dict[str, object] = {"change": change, "account": account, "destination": str(destination), "at_us": _now_us()}
+        fields["also"] = [other for other in also if other != account]
         self._events.post(lambda: self._window.tell("declared", fields))
         if remembered is not None:
             try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC
+from typing import Any
 
+import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
 
-from app.control.contract import HostView, HourBar, Today, VaultView
+from app.control.contract import HostView, HourBar, ProviderTraffic, Today, VaultView
+from app.gui import header
 from app.gui.cards import columns as home_columns
 from app.gui.charts import HourBars, nice_top, readout
 from app.gui.overview import present
@@ -79,6 +82,49 @@ def test_hosts_are_shown_busiest_first_and_the_rest_summed() -> None:
 
 def test_nothing_is_promised_that_is_not_enforced() -> None:
     assert present(UP, NOW_US, UTC).hosts_verdict.word == "0 connections seen, 0 refused."
+
+
+def test_what_is_not_known_is_not_shown_as_nothing() -> None:
+    for unknown in (snapshot(audit_seq=0), snapshot(audit_seq=0, state="failing", problem="A part of the database is damaged."), None):
+        state = replace(UP, snapshot=unknown, recent=(exchange(),))
+        view = present(state, NOW_US, UTC)
+        assert view.hosts_verdict.word == "Not known yet."
+        assert [metric.value for metric in view.metrics] == ["–", "–", "–"]
+        shown = header.present(state, 1.0, "openai")
+        assert shown.hosts is None
+        assert header.hosts_words(shown.hosts) == "–"
+    assert header.hosts_words(header.present(UP, 1.0, "openai").hosts) == "0 hosts"
+
+
+LIMITED = ProviderTraffic(state="limited", at_us=NOW_US - MINUTE_US, requests=10, failed=9, first_byte_us=300_000, message="Slow down.")
+
+
+@pytest.mark.parametrize(
+    ("traffic", "tested", "said"),
+    [
+        # No request went there: the test's word, and how old the test is.
+        (None, {}, ("Not tested", "")),
+        (None, {"test_ok": True, "tested_us": NOW_US - 40 * MINUTE_US, "test_ms": 14}, ("Answers", "tested 40 min ago")),
+        (None, {"test_ok": False, "tested_us": NOW_US - 40 * MINUTE_US}, ("Failed", "tested 40 min ago")),
+        # Requests since the test: theirs.
+        (LIMITED, {"test_ok": True, "tested_us": NOW_US - 40 * MINUTE_US, "test_ms": 14}, ("Rate limited", "")),
+        (LIMITED, {}, ("Rate limited", "")),
+        (msgspec.structs.replace(LIMITED, state="failing"), {}, ("Failing", "")),
+        (msgspec.structs.replace(LIMITED, state="refused"), {}, ("Refuses the key", "")),
+        (msgspec.structs.replace(LIMITED, state="answers", failed=0), {}, ("Answers", "300 ms")),
+        (msgspec.structs.replace(LIMITED, at_us=NOW_US - 80 * MINUTE_US), {}, ("Rate limited", "1 h ago")),
+        (msgspec.structs.replace(LIMITED, state="answers", at_us=NOW_US - 80 * MINUTE_US), {}, ("Idle since 09:13", "")),
+        (msgspec.structs.replace(LIMITED, state="answers", at_us=NOW_US - 4000 * MINUTE_US), {}, ("Idle since 6 Oct", "")),
+        # A test since the last request: the test's, with its age.
+        (LIMITED, {"test_ok": True, "tested_us": NOW_US, "test_ms": 14}, ("Answers", "tested just now")),
+    ],
+)
+def test_a_providers_word_is_that_of_its_requests(traffic: ProviderTraffic | None, tested: dict[str, Any], said: tuple[str, str]) -> None:
+    view = present(replace(UP, snapshot=snapshot(providers=(provider(traffic=traffic, **tested),))), NOW_US, UTC)
+    line = view.providers[0]
+    assert (line.words.word, line.took) == said
+    if traffic is not None and line.words.word in ("Rate limited", "Failing"):
+        assert "Of the last 10 requests, 9 failed" in line.words.detail and "Slow down." in line.words.detail
 
 
 def test_the_way_to_the_first_request_is_shown_only_when_there_was_none() -> None:

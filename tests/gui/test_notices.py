@@ -140,3 +140,11 @@ def test_the_keeper_announces_each_destination_itself() -> None:
     removed = notices.declared({"change": "removed", "account": "groq", "destination": "https://api.groq.example:443"})
     assert added.fact == "New destination: https://api.groq.example:443."
     assert removed.fact == "https://api.groq.example:443 is no longer a destination."
+    assert "Nothing is sent" not in added.consequence, "its first test is sent by itself"
+
+
+def test_a_destination_that_another_account_has_too_is_neither_new_nor_gone() -> None:
+    place = {"account": "groq", "destination": "https://api.groq.example:443", "also": ["home"]}
+    added, removed = (notices.declared({"change": change, **place}) for change in ("added", "removed"))
+    assert (added.fact, "for home before" in added.consequence) == ("groq goes to https://api.groq.example:443, too.", True)
+    assert (removed.fact, "home still goes there" in removed.consequence) == ("https://api.groq.example:443 stays a destination.", True)

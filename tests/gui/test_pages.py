@@ -77,7 +77,7 @@ def test_a_running_test_is_shown_as_such() -> None:
     row = providers.present(state, NOW_US).cloud[0]
     assert row.testing
     assert row.test.word == "Checking…"
-    assert accounts.short_words(state, provider())[0].word == "Checking…"
+    assert accounts.short_words(state, provider(), START_US)[0].word == "Checking…"
 
 
 def test_a_base_url_that_cannot_be_read_shows_the_host_alone() -> None:

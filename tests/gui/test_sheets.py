@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QPlainTextEdit, QPushButton, QWidget
 
 from app.control import contract as c
-from app.gui import clipboard
+from app.gui import accounts, clipboard
 from app.gui.clipboard import Clipboard
 from app.gui.fields import Field
 from app.gui.sheets.add_client import AddClientSheet
@@ -419,3 +419,25 @@ def test_shortcuts_of_the_page_behind_do_nothing_under_a_sheet(desk: Desk, wait:
     open_add_provider(desk, wait)
     desk.window._unless_sheet(lambda: desk.window.open_page("activity"))
     assert desk.window.page().NAME == "home"
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (None, "127.0.0.1:9101 is no longer a destination."),
+        ("http://127.0.0.1:9101/v1", "127.0.0.1:9101 stays a destination, for other."),
+        ("http://127.0.0.1:9101", "127.0.0.1:9101 stays a destination, for other."),
+        ("http://127.0.0.1:9102/v1", "127.0.0.1:9101 is no longer a destination."),
+        ("http://localhost:9101/v1", "127.0.0.1:9101 is no longer a destination."),
+        ("https://127.0.0.1:9101/v1", "127.0.0.1:9101 is no longer a destination."),
+    ],
+)
+def test_what_becomes_of_a_destination_depends_on_the_accounts_that_remain(other: str | None, said: str) -> None:
+    work = provider("work", base_url="http://127.0.0.1:9101/v1", host="127.0.0.1")
+    views = (work,) if other is None else (work, provider("other", base_url=other, host="127.0.0.1"))
+    assert accounts.left_behind(work, views) == said
+
+
+def test_the_usual_port_is_the_same_destination_written_or_not() -> None:
+    work, other = provider("work"), provider("other", base_url="https://api.openai.example:443/v1/")
+    assert accounts.left_behind(work, (work, other)) == "api.openai.example stays a destination, for other."

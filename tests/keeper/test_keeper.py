@@ -312,7 +312,8 @@ def test_a_new_destination_is_announced_to_the_window_and_written_down(tmp_path:
         engine, _ = up(stage)
         engine.ask("declare", **declaration)
         engine.ask("declare", **declaration | {"account": "other"})
-        assert window.message("declared")["account"] == "other", "the same one again is no news"
+        news = window.message("declared")
+        assert (announced["also"], news["account"], news["also"]) == ([], "other", ["work"]), "the same one again is no news"
         engine.order(exit=0)
     # the next run knows what was declared before, and only what changed is news
     with Stage(tmp_path / "data", **secret, **WINDOW) as stage:  # type: ignore[arg-type]
