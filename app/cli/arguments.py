@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _start_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=_port, default=None, help="the port to listen on (default 4141, or the next free one)")
+    parser.add_argument("--port", type=_port, default=None, help="the port to listen on; without it 4141, or the next free one")
     parser.add_argument("--vault", choices=("keyring", "passphrase", "session"), default=None, help="where keys are kept")
     parser.add_argument(
         "--passphrase-file", metavar="FILE", default=None, help="the passphrase of the vault is the first line of this file"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from statistics import median
 from typing import Final, Literal
@@ -61,10 +61,9 @@ class Health:
         if not rows:
             return None
         states: list[State] = [state for row in rows if (state := told(row)) is not None]
-        wrong: list[State] = [state for state in states if state != "answers"]
-        worst: State | None = None
-        if 2 * len(wrong) >= len(rows):
-            worst = max(dict.fromkeys(wrong), key=wrong.count)
+        wrong = [state for state in states if state != "answers"]
+        most = Counter(wrong).most_common(1)  # of several as often, the first, which is the newest
+        worst = most[0][0] if most and 2 * len(wrong) >= len(rows) else None
         took = [row.first_byte_us for row in rows if row.outcome == "completed" and row.first_byte_us is not None]
         return ProviderTraffic(
             state=worst or "answers",

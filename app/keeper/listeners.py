@@ -48,9 +48,10 @@ class Listeners:
         (paths.control if HAS_UNIX else paths.control_file).unlink(missing_ok=True)
 
 
-def open_listeners(paths: Paths, port: int) -> Listeners:
-    """Listen. AppError `port_taken` when no port can be had, `data_folder` when there is no place for the control socket."""
-    gateway, note = _gateway(port)
+def open_listeners(paths: Paths, port: int, *, fixed: bool = False) -> Listeners:
+    """Listen. fixed: on that port or on none. AppError `port_taken` when no port can be had, `data_folder` when there is no place for the
+    control socket."""
+    gateway, note = _gateway(port, fixed=fixed)
     try:
         control_socket, control, token = _control(paths)
     except BaseException:
@@ -60,8 +61,14 @@ def open_listeners(paths: Paths, port: int) -> Listeners:
     return Listeners(gateway, gateway[0].getsockname()[1], note, control_socket, control, token)
 
 
-def _gateway(wanted: int) -> tuple[tuple[socket.socket, ...], str]:
-    """Both families on one port: the one wanted, the next free one, or, when a hundred are taken, any."""
+def _gateway(wanted: int, *, fixed: bool) -> tuple[tuple[socket.socket, ...], str]:
+    """Both families on one port: the one wanted; if that is not fixed the next free one, or, when a hundred are taken, any."""
+    if wanted and fixed:
+        try:
+            return _both(wanted), ""
+        except PortTakenError:
+            held = f"Port {wanted} is held by {port_holder(wanted)}."
+            raise AppError("port_taken", held, "Stop it, or start with another --port; without it the next free one is used.") from None
     candidates = [wanted, *range(wanted + 1, min(wanted + _NEXT_PORTS, 65536)), *[0] * 20] if wanted else [0] * 20
     for port in candidates:
         try:

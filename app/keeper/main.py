@@ -50,7 +50,8 @@ _VAULT_AGAIN_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How it is started. port 0: any free one. vault: `auto` is what the data folder says, and for a new one the system's keyring.
+    """How it is started. port 0: any free one. port_fixed: that port or none; else the next free one will do. vault: `auto` is what the
+    data folder says, and for a new one the system's keyring.
 
     window: without one it is `serve`. command: how the child of a name is started.
     """
@@ -107,7 +108,7 @@ class Keeper:
         self._events: Final = Events()
         self._workers: Final = Workers()
         self._starter: Final = Starter(options.command, paths.logs, self._events)
-        self._listeners: Final = open_listeners(paths, options.port)
+        self._listeners: Final = open_listeners(paths, options.port, fixed=options.port_fixed)
         self._remembered: Remembered | None = None
         self._said_ready = False
         self._exit: int | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import GATEWAY, OK
+from app.cli import FAILED, GATEWAY, OK
 from tests.cli.conftest import Ran
 
 
@@ -61,14 +61,12 @@ def test_follow_shows_a_real_request_as_it_ends(serving: dict[str, str], gatehou
     assert gatehouse("audit", "verify").code == OK
 
 
-def test_a_port_that_is_taken_with_the_port_given_is_said(serving: dict[str, str], folder: Path) -> None:
+def test_the_port_that_was_named_is_used_or_none(serving: dict[str, str], folder: Path) -> None:
     port = serving["ready"].rsplit(":", 1)[1]
-    other = folder.parent / "other"
-    command = [sys.executable, "-m", "app", "serve", "--vault", "session", "--port", port, "--data-dir", str(other)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline().strip() != f"ready {serving['ready']}"
-        child.terminate()
-        assert child.wait(20) == OK
-        assert child.stderr is not None
-        assert port in child.stderr.read()
+    command = [sys.executable, "-m", "app", "serve", "--vault", "session", "--port", port, "--data-dir", str(folder.parent / "other")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (FAILED, "")
+    assert done.stderr.count("\n") == 1
+    assert f"Port {port} is held by " in done.stderr and "(process " in done.stderr and "--port" in done.stderr
+    as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=60, check=False)
+    assert json.loads(as_json.stderr)["error"]["code"] == "port_taken"

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from app.core.errors import AppError
+from app.keeper.listeners import open_listeners
 from app.system.paths import Paths
 from app.system.processes import started_at
 from tests.keeper.stage import ROOT, Puppeteer, Stage
@@ -619,3 +621,20 @@ def test_the_folder_of_the_sockets_is_made_again_when_somebody_removed_it(tmp_pa
         up(stage)
         stage.until(lambda: stage.printed)
         assert stage.paths.control.exists()
+
+
+@pytest.mark.parametrize("family", ["127.0.0.1", "::1"])
+def test_a_port_that_is_fixed_is_taken_or_nothing_is(tmp_path: Path, family: str) -> None:
+    paths = Paths(tmp_path / "data")
+    paths.prepare()
+    kind = socket.AF_INET6 if ":" in family else socket.AF_INET
+    try:
+        stranger = socket.create_server((family, port := free_port()), family=kind)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with stranger, pytest.raises(AppError, match=rf"Port {port} is held by .*\(process {os.getpid()}\)\.") as refused:
+        open_listeners(paths, port, fixed=True)
+    assert refused.value.code == "port_taken"
+    made = open_listeners(paths, port, fixed=True)
+    assert (made.port, made.note) == (port, "")
+    made.close(paths)
