@@ -20,6 +20,7 @@ from app.core.errors import AppError
 from app.keeper.listeners import open_listeners
 from app.system.paths import Paths
 from app.system.processes import started_at
+from tests.gateway import free_port
 from tests.keeper.stage import ROOT, Puppeteer, Stage
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="puppets speak over unix sockets")
