@@ -313,7 +313,7 @@ class Connection(asyncio.Protocol):
         self._since = self._loop.time()
         if self._done:
             return
-        if not answered.complete:
+        if self._parser is None or not answered.complete:
             self._linger(_LINGER_BYTES if self._parser is not None else _LINGER_BROKEN_BYTES)
             return
         if not answered.keep or self._server.closing:
@@ -326,17 +326,24 @@ class Connection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def _refuse(self, error: AppError) -> None:
-        """Answer and close: what follows on this connection is not to be trusted, and is not read any more."""
+        """Answer and close: what follows on this connection is not to be trusted, and is not read any more. A request that is being
+        answered is cut for it."""
         self._parser = None
         self._forget()
-        current = self.current
+        current, self._drainable = self.current, _LINGER_BROKEN_BYTES
+        if current is not None and self.task is not None and not self._begun and current.complete:
+            self.task.cancel()  # it will not run at all, so nobody else answers
+            self.task = self.current = None
+            current.release()
+            current = None
         if current is None:
             body = self._server.error_body(error)
             self.transport.write(self.head(error.status, (), "application/json", f"\r\nContent-Length: {len(body)}", keep=False) + body)
             self._linger(_LINGER_BROKEN_BYTES)
-        elif current.complete:
-            current.keep = False  # it came whole before this, and is answered
-            self._drainable = _LINGER_BROKEN_BYTES
+            return
+        current.keep = False
+        if current.complete and self.task is not None:
+            tasks.cut(self.task, error)
         else:
             current.fail(error)
 
