@@ -158,6 +158,11 @@ def _parser() -> argparse.ArgumentParser:
 
     unlock = verb(verbs, "unlock", "open the vault: asks for the passphrase, or lets the system ask for its keyring")
     unlock.add_argument("--passphrase-stdin", action="store_true", help="read the passphrase from standard input")
+    vault = actions("vault", "where keys are kept")
+    forget = verb(vault, "policy", "what becomes of keys in memory when the keyring locks while the gateway runs")
+    forget.add_argument(
+        "--forget-on-lock", choices=("on", "off"), default=None, help="on: they are forgotten, and requests get 503 (default off)"
+    )
     verb(verbs, "quit", "stop the gateway: it finishes what it is doing, at most five seconds")
 
     shortcut = actions("shortcut", "the entry in the system's menu that a double click starts")

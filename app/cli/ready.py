@@ -8,7 +8,7 @@ from typing import TextIO
 
 
 class JsonLines(io.TextIOBase):
-    """Passes each line on as an object: `ready URL` as `{"ready": "URL"}`, anything else as `{"message": ...}`."""
+    """Passes each line on as an object: `ready URL keys=STATE` as `{"ready": "URL", "keys": "STATE"}`, any other as `{"message": ...}`."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -17,9 +17,15 @@ class JsonLines(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            word, _, url = line.partition(" ")
-            self._out.write(json.dumps({"ready": url} if word == "ready" else {"message": line}) + "\n")
+            self._out.write(json.dumps(_said(line)) + "\n")
         return len(text)
 
     def flush(self) -> None:
         self._out.flush()
+
+
+def _said(line: str) -> dict[str, str]:
+    word, *rest = line.split(" ")
+    if word != "ready" or not rest:
+        return {"message": line}
+    return {"ready": rest[0]} | dict(fact.split("=", 1) for fact in rest[1:] if "=" in fact)

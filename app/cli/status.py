@@ -16,7 +16,7 @@ from app.control.contract import Snapshot
 
 
 def run(options: Namespace, client: ControlClient) -> int:
-    snapshot = client.snapshot()
+    snapshot = client.snapshot(settled=True)
     doubt = listener_doubt(snapshot, client)
     answer: dict[str, Any] = {"proven": not doubt, "doubt": doubt, "base_url": snapshot.base_url, **msgspec.to_builtins(snapshot)}
     show(options, answer, text.facts(_facts(snapshot, doubt)))
@@ -41,7 +41,7 @@ def listener_doubt(snapshot: Snapshot, client: ControlClient) -> str:
 
 def _facts(snapshot: Snapshot, doubt: str) -> list[tuple[str, str]]:
     proven = doubt or "its own listener answered"
-    vault, today = snapshot.vault, snapshot.today
+    today = snapshot.today
     used = [
         text.many(today.requests, "request", "requests"),
         f"{text.number(today.failed)} failed",
@@ -53,7 +53,7 @@ def _facts(snapshot: Snapshot, doubt: str) -> list[tuple[str, str]]:
         ("Port", snapshot.port_note),
         ("Problem", snapshot.problem),
         ("Version", f"{snapshot.version}, started {text.when(snapshot.started_us)}"),
-        ("Keys", f"{vault.state}, {vault.place}" + (f": {vault.message}" if vault.message else "")),
+        ("Keys", _keys(snapshot)),
         ("Providers", ", ".join(view.account.name for view in snapshot.providers) or "none yet"),
         ("Clients", ", ".join(client.name + (" (blocked)" if client.blocked else "") for client in snapshot.clients) or "none yet"),
         ("Today", ", ".join(used)),
@@ -62,3 +62,16 @@ def _facts(snapshot: Snapshot, doubt: str) -> list[tuple[str, str]]:
         ("Data", snapshot.data_dir),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _keys(snapshot: Snapshot) -> str:
+    """How the vault is, and while it is closed, what that means for requests."""
+    vault = snapshot.vault
+    said = ", ".join(part for part in (vault.state, vault.place) if part) + (f": {vault.message}" if vault.message else "")
+    held = [view.account.name for view in snapshot.providers if view.key_state == "held"]
+    unknown = [view.account.name for view in snapshot.providers if view.key_state == "unknown"]
+    if held:
+        said += f" In memory and used: {', '.join(held)}."
+    if unknown:
+        said += f" Requests get 503 for: {', '.join(unknown)}."
+    return said

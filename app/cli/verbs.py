@@ -13,7 +13,7 @@ import msgspec
 
 from app.cli import FAILED, OK, data_dir, text, typed
 from app.control.client import ControlClient
-from app.control.contract import AuditEntry, Client, Exchange, Kind, NewProvider, ProviderView, Snapshot, UsageRow
+from app.control.contract import AuditEntry, Client, Exchange, Kind, NewProvider, ProviderView, Snapshot, UsageRow, VaultPolicy
 from app.core.errors import AppError
 from app.system.paths import Paths
 
@@ -261,7 +261,7 @@ def _pages(limit: int, page_of: Callable[[int, Any], tuple[Sequence[Any], Any]])
 
 def _opened(client: ControlClient) -> Snapshot:
     """The snapshot, if it can hold anything. AppError vault_*: behind a locked vault its lists are empty because nothing can be read."""
-    snapshot = client.snapshot()
+    snapshot = client.snapshot(settled=True)
     if snapshot.state == "locked":
         raise AppError(f"vault_{snapshot.vault.state}", snapshot.vault.message, "See `gatehouse status`, or run `gatehouse unlock`.")
     return snapshot
@@ -271,7 +271,7 @@ def _opened(client: ControlClient) -> Snapshot:
 
 
 def _unlock(options: Namespace, client: ControlClient) -> int:
-    vault = client.snapshot().vault
+    vault = client.snapshot(settled=True).vault
     words = None
     if vault.mode == "passphrase":
         words = typed.secret("passphrase", from_stdin=options.passphrase_stdin, option="--passphrase-stdin", blanks=True)
@@ -279,6 +279,16 @@ def _unlock(options: Namespace, client: ControlClient) -> int:
     if opened.state != "ready":
         raise AppError(f"vault_{opened.state}", opened.message or f"The vault is {opened.state}.")
     show(options, opened, f"The vault is open: {opened.place}.")
+    return OK
+
+
+def _vault_policy(options: Namespace, client: ControlClient) -> int:
+    if options.forget_on_lock is None:
+        vault = _opened(client).vault
+    else:
+        vault = client.set_vault_policy(VaultPolicy(forget_on_lock=options.forget_on_lock == "on"))
+    words = "leave the memory too, and requests get 503 until it opens" if vault.forgets else "that are in memory go on being used"
+    show(options, vault, f"When the keyring locks, keys of providers {words}.")
     return OK
 
 
@@ -343,5 +353,6 @@ VERBS: Final[dict[tuple[str, str | None], Verb]] = {
     ("network", "selftest"): _network,
     ("network", "report"): _network,
     ("unlock", None): _unlock,
+    ("vault", "policy"): _vault_policy,
     ("quit", None): _quit,
 }

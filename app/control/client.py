@@ -60,6 +60,7 @@ from app.control.contract import (
     Trimmed,
     Unlock,
     UsageRow,
+    VaultPolicy,
     VaultView,
 )
 from app.core.errors import CODES, AppError
@@ -114,8 +115,9 @@ class ControlClient:
 
     # -- what there is
 
-    def snapshot(self) -> Snapshot:
-        return self._ask("GET", "/v0/snapshot", Snapshot)
+    def snapshot(self, *, settled: bool = False) -> Snapshot:
+        """settled: while the gateway starts, wait for the vault's first answer, at most ten seconds."""
+        return self._ask("GET", "/v0/snapshot?settled=1" if settled else "/v0/snapshot", Snapshot)
 
     def proof(self, nonce: str) -> Proof:
         """What our own listener must answer to `nonce` (32 to 64 hexadecimal digits)."""
@@ -302,6 +304,10 @@ class ControlClient:
         """None: the operating system opens its keyring, which may prompt the person; so call it only when a person asked."""
         words = None if passphrase is None else passphrase.reveal()
         return self._ask("POST", "/v0/vault/unlock", VaultView, Unlock(passphrase=words), timeout_s=_PERSON_S)
+
+    def set_vault_policy(self, policy: VaultPolicy) -> VaultView:
+        """Whether the keys of providers leave the memory when the keyring locks."""
+        return self._ask("PUT", "/v0/vault/policy", VaultView, policy)
 
     def quit(self) -> Done:
         return self._ask("POST", "/v0/quit", Done)

@@ -2,7 +2,7 @@
 
 Paths (all under `/v0`):
 
-    GET    /v0/snapshot                      -> Snapshot
+    GET    /v0/snapshot                      -> Snapshot; settled=1: once the vault has answered, or after ten seconds
     GET    /v0/events                        -> stream of JSON lines, each an `EventLine`: first one with a snapshot, then one
                                                per change; a line with neither every 5 s, so that a dead engine is noticed
     GET    /v0/proof?nonce=HEX               -> Proof: what our own listener answers to that nonce at `/health/proof?nonce=HEX`
@@ -51,7 +51,10 @@ Paths (all under `/v0`):
     GET    /v0/privacy                       -> list[Promise]
     POST   /v0/echo                          -> EchoResult: a real request to the model `gatehouse/echo` through every step
     POST   /v0/vault/unlock       Unlock     -> VaultView (prompts the person where the system does)
+    PUT    /v0/vault/policy       VaultPolicy -> VaultView
     POST   /v0/quit                          -> Done (the keeper drains and stops everything)
+
+What needs the vault waits for its first answer, at most ten seconds, as requests of clients do.
 
 Errors: the status of the `AppError` and a `Problem` as body.
 """
@@ -87,18 +90,30 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=MOST_NUMBER)]
 # requests get 503. draining: stopping.
 EngineState = Literal["starting", "locked", "running", "failing", "draining"]
 
-# ready: the keys are here. locked, absent (no keyring service), empty (a data folder without its master key), denied: told apart.
-VaultState = Literal["ready", "locked", "absent", "empty", "denied"]
+# starting: it has not answered yet. ready: the keys can be read. locked, absent (no keyring service), empty (a data folder without its
+# master key), denied: told apart. A keyring may also lock while the gateway runs: keys in memory go on being used, see VaultPolicy.
+VaultState = Literal["starting", "ready", "locked", "absent", "empty", "denied"]
 VaultMode = Literal["keyring", "passphrase", "session"]
 
 
 class VaultView(msgspec.Struct, frozen=True, kw_only=True):
-    """place: where keys are, in words for a person, e.g. "GNOME Keyring". message: what is wrong and what to do, or ""."""
+    """place: where keys are, in words for a person, e.g. "GNOME Keyring". message: what is wrong and what to do, or "".
+
+    since_us: when the state began. forgets: as VaultPolicy.forget_on_lock.
+    """
 
     mode: VaultMode
     state: VaultState
     place: str
     message: str = ""
+    since_us: int = 0
+    forgets: bool = False
+
+
+class VaultPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """forget_on_lock: when the keyring locks, the keys of providers leave the memory too, and requests get 503 until it opens."""
+
+    forget_on_lock: bool
 
 
 class ProviderTraffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,14 +132,15 @@ class ProviderTraffic(msgspec.Struct, frozen=True, kw_only=True):
 class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
     """An account as shown. label: the kind's display name. key_place: e.g. "In GNOME Keyring", or "" when it needs none.
 
-    key_state: stored, none (needs none), missing (needs one), unknown (vault locked). traffic: None while no request went there.
+    key_state: stored, none (needs none), missing (needs one). While the vault is locked: held (in memory, goes on being used) or
+    unknown (not in memory: its requests get 503). traffic: None while no request went there.
     """
 
     account: Account
     label: str
     host: str
     dialect: str
-    key_state: Literal["stored", "none", "missing", "unknown"]
+    key_state: Literal["stored", "held", "none", "missing", "unknown"]
     key_place: str = ""
     today: int = 0
     traffic: ProviderTraffic | None = None
@@ -374,8 +390,8 @@ class AuditStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How the log stands. first, seq: numbers of the oldest and the newest entry. fingerprint: of the log's first key.
 
     anchored, place, worth: up to where the vault remembers the log, where that is, and what it is worth in words. trouble: why nothing
-    is signed, or "". held: the finding for which nothing is signed until a person goes on from it. verifying: entries read and entries
-    in all, while somebody verifies. groups: how many entries each filter has.
+    is signed, or "". starting: that is only because the start is not over. held: the finding for which nothing is signed until a person
+    goes on from it. verifying: entries read and entries in all, while somebody verifies. groups: how many entries each filter has.
     """
 
     entries: int
@@ -392,6 +408,7 @@ class AuditStatus(msgspec.Struct, frozen=True, kw_only=True):
     place: str
     worth: str
     trouble: str = ""
+    starting: bool = False
     held: AuditFinding | None = None
     verdict: AuditVerdict | None = None
     verifying: tuple[int, int] | None = None
@@ -671,6 +688,7 @@ __all__ = [
     "Unlock",
     "UsageRow",
     "VaultMode",
+    "VaultPolicy",
     "VaultState",
     "VaultView",
 ]

@@ -2,7 +2,7 @@
 
 A change goes vault first, then store (with its audit entry, in one transaction), then the keeper's list of destinations, then memory; if
 the store fails, the vault is put back. A key is fetched from the keeper at first use and kept here, so that a keyring that locks later
-stops nothing that already runs.
+stops nothing that already runs, unless the person wants keys to be forgotten then (`forget_keys`).
 """
 
 from __future__ import annotations
@@ -134,6 +134,15 @@ class Accounts:
             entry.secret = Secret(answer["secret"])
         return entry.secret
 
+    def forget_keys(self) -> None:
+        """The keyring is locked, and the person wants no key in memory then."""
+        for entry in self._entries.values():
+            entry.forget()
+
+    def usable(self) -> bool:
+        """Can any declared account be asked while no key can be read?"""
+        return any(entry.kind is not None and (entry.secret is not None or not entry.account.keyed) for entry in self._entries.values())
+
     async def add(self, name: str, kind: str, address: str, key: Secret | None, *, local: bool, actor: str | Who) -> None:
         """A new account, then its first test in the background.
 
@@ -207,6 +216,8 @@ class Accounts:
         with self._alone(name):
             entry = self._known(name)
             assert entry.target is not None
+            if entry.account.keyed:
+                await self._vault_answers(name)
             event = ProviderRemoved(name=name, kind=entry.account.kind, destination=str(entry.target.destination))
 
             def write() -> None:
@@ -223,8 +234,19 @@ class Accounts:
             if entry.account.keyed:
                 await self._lifeline.ask("secret_remove", {"name": name})
 
+    async def _vault_answers(self, name: str) -> None:
+        """AppError vault_*. Asked before an account goes, or its key would stay behind in a keyring that is locked."""
+        try:
+            await self._lifeline.ask("secret_get", {"name": name})
+        except AppError as error:
+            if error.code.startswith("vault_"):
+                raise
+
     async def test(self, name: str, actor: str | Who = "gateway") -> None:
-        """Ask the provider for its models and keep what came of it with the account. A failure is a result, not an error."""
+        """Ask the provider for its models and keep what came of it with the account. A failure is a result, not an error.
+
+        AppError vault_* when the key cannot be read: then nothing was asked, and nothing came of it.
+        """
         entry = self._known(name)
         began = time.monotonic()
         models, ok = entry.account.models, False
@@ -232,6 +254,8 @@ class Accounts:
             models, message = await self._ask_models(entry)
             ok = True
         except AppError as error:
+            if error.code.startswith("vault_"):
+                raise
             message = error.sentence()
         if self._entries.get(name) is not entry:
             return
@@ -400,7 +424,9 @@ def kinds() -> Iterator[Kind]:
 def _view(entry: Entry, vault: VaultView, today: Mapping[str, int], traffic: ProviderTraffic | None) -> ProviderView:
     account, kind = entry.account, entry.kind
     assert kind is not None
-    state: Literal["stored", "missing", "none"] = "stored" if account.keyed else "missing" if kind.needs_key else "none"
+    state: Literal["stored", "held", "missing", "none", "unknown"] = "missing" if kind.needs_key else "none"
+    if account.keyed:
+        state = "stored" if vault.state == "ready" else "held" if entry.secret is not None else "unknown"
     return ProviderView(
         account=account,
         label=kind.label,

@@ -34,6 +34,7 @@ class Known:
     anchored: int
     anchored_us: int
     trouble: str
+    starting: bool
     held: Finding | None
     verdict: contract.AuditVerdict | None
     progress: tuple[int, int] | None
@@ -68,6 +69,7 @@ def status(connection: Connection, known: Known, place: str, mode: str) -> contr
         place=place,
         worth=WORTH.get(mode, ""),
         trouble=known.trouble,
+        starting=known.starting and bool(known.trouble),
         held=None if known.held is None else finding(known.held),
         verdict=known.verdict,
         verifying=known.progress,

@@ -92,7 +92,10 @@ class Auditor:
         self._sealed_s = time.monotonic()
         self._pruned_s = 0.0
         self._held: Finding | None = None
-        self._trouble = "The vault was not asked yet."
+        self._trouble = "Gatehouse is still starting."
+        self._starting = True
+        self._asked_s: float | None = None
+        self._not_before_s = 0.0  # the vault refused: no more of it until then
         self._again_s = AGAIN_S
         self._verdict: contract.AuditVerdict | None = None
         self._progress: tuple[int, int] | None = None
@@ -108,11 +111,12 @@ class Auditor:
         await asyncio.sleep(SOON_S)  # the first answer first
         await self._choices()
         await self._threads.read(lambda: Signer.fresh(0))  # imports the ciphers off the loop
-        asked_s: float | None = None
         while True:
-            if self._trouble and (asked_s is None or time.monotonic() - asked_s > self._again_s):
-                asked_s = time.monotonic()
+            if self._trouble and (self._asked_s is None or time.monotonic() - self._asked_s > self._again_s):
+                self._asked_s = time.monotonic()
                 await self._guarded(self._open)
+                self._starting = False
+                self._changed()
                 await self._guarded(self._check)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._again_s if self._trouble else SEAL_S / 4):
@@ -121,6 +125,11 @@ class Auditor:
             self._wake.clear()
             await self._guarded(self._seal_if_due)
             await self._guarded(self._retain)
+
+    def vault_opened(self) -> None:
+        """What the vault could not be told or asked while it was locked is due now."""
+        self._asked_s, self._not_before_s = None, 0.0
+        self._wake.set()
 
     async def stop(self) -> None:
         """At the end: sign what there is and tell the vault."""
@@ -223,7 +232,8 @@ class Auditor:
             if waiting and (news or last or waiting >= SEAL_ENTRIES or now - self._sealed_s >= SEAL_S):
                 await self._write(lambda c: sealing.checkpoint(c, signer, self._now_us()))
                 self._sealed_s, self._fresh_anchor = now, True
-            if self._fresh_anchor and (news or last or now - self._remembered_s >= REMEMBER_S):
+            due = news or now - self._remembered_s >= REMEMBER_S
+            if self._fresh_anchor and (last or (due and now >= self._not_before_s)):
                 await self._remember()
                 self._changed()
 
@@ -232,7 +242,9 @@ class Auditor:
         self._fresh_anchor = True
         anchor = await self._read(sealing.anchor_of)
         if anchor is not None:
+            self._not_before_s = time.monotonic() + AGAIN_S
             await self._keep("audit-anchor", anchor.text())
+            self._not_before_s = 0.0
             self._anchor, self._remembered_s, self._fresh_anchor = anchor, time.monotonic(), False
 
     def _hold(self, kind: str, seq: int, sentence: str) -> None:
@@ -381,6 +393,7 @@ class Auditor:
             anchored=0 if anchor is None else anchor.seq,
             anchored_us=0 if anchor is None else anchor.at_us,
             trouble=self._trouble,
+            starting=self._starting,
             held=self._held,
             verdict=self._verdict,
             progress=self._progress,

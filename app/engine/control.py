@@ -38,6 +38,7 @@ from app.engine.lifeline import Lifeline
 from app.engine.network import Network
 from app.engine.numbers import number
 from app.engine.status import Status
+from app.engine.vault import Vault
 from app.engine.web import Incoming, Reply, Stream
 from app.store import clients, rollups
 
@@ -45,7 +46,10 @@ _log: Final = logging.getLogger(__name__)
 
 BODY_LIMIT: Final = 1_048_576
 MOST_ROWS: Final = 1_000
+_PERSON_S: Final = 150.0  # the keeper gives a person 120 s at the system's question
 _NOBODY: Final = Who(actor="person")
+# What is answered while the vault has not been heard yet: how it goes, what is known without it, and the end.
+_AT_ONCE: Final = frozenset({"snapshot", "events", "proof", "kinds", "quit"})
 
 T = TypeVar("T")
 _encode: Final = msgspec.json.Encoder().encode
@@ -67,9 +71,11 @@ class Control:
         proof: Callable[[str], str],
         network: Network,
         ask: privacy.Ask,
+        vault: Vault,
     ) -> None:
         """ask: our own server, see `own_answer`."""
         self._ask: Final = ask
+        self._vault: Final = vault
         self._network: Final = network
         self._status: Final = status
         self._bus: Final = bus
@@ -89,6 +95,8 @@ class Control:
             raise AppError("not_found", "There is nothing at this control address.")
         arguments = {name: values[-1] for name, values in parse_qs(request.query).items()}
         who = audit_routes.who_of(request) if request.method != "GET" else _NOBODY
+        if parts[1:2] and (parts[1] not in _AT_ONCE or "settled" in arguments):
+            await self._status.first_answer()
         match request.method, parts[1:]:
             case "GET", ["snapshot"]:
                 return _reply(await self._status.snapshot(self._bus.seq))
@@ -159,8 +167,9 @@ class Control:
                 return _reply(await self._echo())
             case "POST", ["vault", "unlock"]:
                 unlock = await _read(request, contract.Unlock)
-                answer = await self._unlock(unlock.passphrase, who)
-                return _reply(msgspec.convert(answer, contract.VaultView, strict=False))
+                return _reply(await self._unlock(unlock.passphrase, who))
+            case "PUT", ["vault", "policy"]:
+                return _reply(await self._vault.choose(await _read(request, contract.VaultPolicy), who))
             case "POST", ["quit"]:
                 if self._status.opened is not None:
                     self._status.opened.recorder.note(QuitAsked(), who)
@@ -173,18 +182,20 @@ class Control:
             self._status.opened.recorder.turned_away("control", error.code)
         return error
 
-    async def _unlock(self, passphrase: str | None, who: Who) -> dict[str, Any]:
-        """A wrong passphrase is counted, and written down when the log can be."""
+    async def _unlock(self, passphrase: str | None, who: Who) -> contract.VaultView:
+        """A wrong passphrase is counted, and written down when the log can be. Ends when what was opened can be used."""
         if self._status.vault.state != "ready":
             self._status.unlocker = who
         try:
-            return (await self._lifeline.ask("unlock", {"passphrase": passphrase}))[0]
+            answer, _ = await self._lifeline.ask("unlock", {"passphrase": passphrase}, timeout_s=_PERSON_S)
         except AppError as error:
             if error.code == "vault_passphrase":
                 now = self._status.now_us()
                 count, first_us, _ = self._status.wrong_passphrases or (0, now, now)
                 self._status.wrong_passphrases = (count + 1, first_us, now)
             raise
+        await self._status.first_answer()
+        return msgspec.convert(answer, contract.VaultView, strict=False)
 
     async def _leaks(self, request: Incoming, who: Who) -> Stream:
         """One line for each attempt, as it happens."""

@@ -41,6 +41,11 @@ class Entry:
     _passed: dict[tuple[str, str], int] = field(default_factory=dict)
     _returned: dict[tuple[str, str], bool] = field(default_factory=dict)
 
+    def forget(self) -> None:
+        """The key leaves the memory, also from the headers that were made with it. Requests under way end as they are."""
+        self.secret = None
+        self._bases.clear()
+
     @property
     def host(self) -> str:
         return self.target.destination.host if self.target is not None else ""

@@ -29,6 +29,7 @@ from app.engine import echo, responses, routing, safety, tasks
 from app.engine.apart import Apart
 from app.engine.clients import KeyBlockedError
 from app.engine.draft import Draft
+from app.engine.ready import readiness
 from app.engine.status import Opened, Status
 from app.engine.web import Incoming, Pairs, Reply, Stream
 from app.wire import count
@@ -39,7 +40,7 @@ from app.wire.dialects import DIALECTS, Place, place, speaker
 from app.wire.identifiers import Choice, Pseudonyms, hide
 from app.wire.redact import redact
 
-HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness", "/health/readiness"})
+HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness"})
 AnyReply = ProviderReply | echo.EchoReply
 Passage = Relay | Bridge
 
@@ -429,6 +430,8 @@ class Gateway:
         if request.path == "/health/proof":
             nonce = request.query.removeprefix("nonce=")
             return Reply(200, self.proof(nonce).encode(), content_type="text/plain")
+        if request.path == "/health/readiness":
+            return readiness(self._status.unreadiness())
         if request.path in HEALTH:
             return Reply(200, b'{"status":"alive"}')
         raise AppError("not_found", "There is nothing at this address.")

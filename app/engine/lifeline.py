@@ -33,14 +33,16 @@ class Lifeline:
     def start(self) -> None:
         self._caller.start()
 
-    async def ask(self, op: str, fields: dict[str, object] | None = None) -> tuple[dict[str, Any], list[socket.socket]]:
+    async def ask(
+        self, op: str, fields: dict[str, object] | None = None, *, timeout_s: float = _DIAL_S
+    ) -> tuple[dict[str, Any], list[socket.socket]]:
         """The keeper's answer and the descriptors that came with it. AppError as the keeper said, or engine-side `draining` at EOF."""
         future = self._caller.submit(op, fields)
         try:
-            async with asyncio.timeout(_DIAL_S):
+            async with asyncio.timeout(timeout_s):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
-            raise AppError("internal", f"The keeper did not answer to {op} in {_DIAL_S:.0f} seconds.") from None
+            raise AppError("internal", f"The keeper did not answer to {op} in {timeout_s:.0f} seconds.") from None
         except asyncio.CancelledError:
             future.add_done_callback(self._close_late)
             raise

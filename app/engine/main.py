@@ -20,12 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
 from app import __version__
-from app.control.contract import VaultView
 from app.core.errors import AppError
-from app.core.events import CrashFound, GatewayStarted, GatewayStopped, VaultChanged, VaultRefused
+from app.core.events import CrashFound, GatewayStarted, GatewayStopped
 from app.core.records import Exchange
 from app.egress.door import Door, Ended, Purpose
 from app.egress.door import Opened as Connected
@@ -43,6 +40,7 @@ from app.engine.opening import open_store
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.status import Boot, Opened, Status
 from app.engine.upkeep import Upkeep
+from app.engine.vault import Vault
 from app.system.channel import Channel, inherited
 from app.system.peers import same_user
 
@@ -101,18 +99,18 @@ class _Engine:
         """Until the keeper says drain, or is gone."""
         boot = self._boot
         self._stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._settled = asyncio.Event()
-        self._opening = False
+        self._opening = self._told_settled = False
         self._lifeline = Lifeline(self._channel, asyncio.get_running_loop(), self._told, self._lost)
         self._status = Status(boot, now_us(), now_us)
         self._bus = Bus(lambda: self._status.snapshot(self._bus.seq))
         self._network = Network(self._status, self._lifeline, now_us)
         self._upstream = Upstream(Door(self._ask, self._ended, self._made))
-        self._gateway = Gateway(self._status, self._upstream, Limits(), self._settled)
+        self._vault = Vault(self._status, self._lifeline, self._bus.changed)
+        self._gateway = Gateway(self._status, self._upstream, Limits(), self._status.settled)
         front = server.Server(self._gateway.handle, error_body, server.Limits())
         control = Control(
             self._status, self._bus, self._lifeline, self._gateway.test_request, self._gateway.proof, self._network,
-            functools.partial(own_answer.of, front),
+            functools.partial(own_answer.of, front), self._vault,
         )  # fmt: skip
         back = server.Server(control.handle, problem, server.Limits(connections=64), same_user if os.name == "posix" else None)
         await front.listen(gateway_sockets)
@@ -127,7 +125,7 @@ class _Engine:
     def _told(self, message: dict[str, Any]) -> None:
         match message.get("op"):
             case "vault":
-                tasks.start(self._vault(message), "vault")
+                tasks.start(self._vault_answered(message), "vault")
             case "drain":
                 self._end(str(message.get("reason", "quit")))
             case "tripped" | "refusal" | "asked" | "unexplained" | "lost":
@@ -142,23 +140,27 @@ class _Engine:
         if not self._stop.done():
             self._stop.set_result(reason)
 
-    async def _vault(self, message: dict[str, Any]) -> None:
+    async def _vault_answered(self, message: dict[str, Any]) -> None:
         """The vault's state; with its keys the first time, which opens everything."""
         keys = message.pop("keys", None)
         message.pop("op", None)
-        status, before = self._status, self._status.vault
-        was_locked = status.asked_vault and before.state != "ready"
-        status.vault = msgspec.convert(message, VaultView, strict=False)
-        status.asked_vault = True
+        status = self._status
         if keys is not None and not self._opening:
             self._opening = True
+            status.settled.clear()  # who asks meanwhile waits for the store
+            self._vault.told(message)
             await self._open_when_possible({label: bytes.fromhex(key) for label, key in keys.items()})
-            if was_locked and status.opened is not None:
-                self._note_opened(before)
-        elif status.opened is not None and status.vault.state != before.state:
-            self._note_vault(before)
-        self._settled.set()
+        else:
+            self._vault.told(message)
+        if status.opened is not None or status.failure is not None or not self._opening:
+            self._settle()
         self._bus.changed()
+
+    def _settle(self) -> None:
+        self._status.settled.set()
+        if not self._told_settled:
+            self._told_settled = True
+            self._lifeline.tell("settled")
 
     async def _open_when_possible(self, keys: dict[str, bytes]) -> None:
         """Until it is open, or is known not to open: a full disk gets room again, another program lets go of the database."""
@@ -170,7 +172,7 @@ class _Engine:
                 if status.failure is None or str(status.failure) != str(error):
                     _log.error("%s", error)
                 status.failure = error
-                self._settled.set()
+                self._settle()
                 self._bus.changed()
                 if error.retry_after_s is None:
                     return
@@ -179,22 +181,6 @@ class _Engine:
             else:
                 status.failure = None
                 return
-
-    def _note_opened(self, before: VaultView) -> None:
-        """Somebody unlocked the vault; what was refused before could not be written down until now."""
-        status = self._status
-        if status.wrong_passphrases is not None:
-            count, first_us, last_us = status.wrong_passphrases
-            status.need().recorder.note(VaultRefused(count=count, first_us=first_us, last_us=last_us), status.unlocker or "keeper")
-            status.wrong_passphrases = None
-        self._note_vault(before)
-
-    def _note_vault(self, before: VaultView) -> None:
-        """By whoever asked for it, else by the keeper: a keyring locks and unlocks by itself too."""
-        status = self._status
-        who, status.unlocker = status.unlocker, None
-        event = VaultChanged(state=status.vault.state, place=status.vault.place, before=before.state)
-        status.need().recorder.note(event, who if who is not None and status.vault.state == "ready" else "keeper")
 
     async def _open(self, keys: dict[str, bytes]) -> None:
         """Journal, database, clients and accounts. AppError store_* or data_folder when one cannot be had; nothing is changed then."""
@@ -224,6 +210,7 @@ class _Engine:
         self._status.opened = Opened(threads, recorder, clients, accounts, auditor, upkeep)
         self._network.opened()
         tasks.start(accounts.recall(), "how the providers answered")
+        await self._vault.opened()
         gc.collect()
         gc.freeze()
 
@@ -261,7 +248,7 @@ class _Engine:
     async def _drain(self, reason: str, front: server.Server, back: server.Server) -> None:
         status = self._status
         status.draining = True
-        self._settled.set()
+        status.settled.set()
         self._bus.changed()
         self._upstream.drop_idle()
         await front.close(DRAIN_S)

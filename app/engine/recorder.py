@@ -133,13 +133,18 @@ class Recorder:
         """Why nothing can be recorded, in a sentence, or ""."""
         return self._journal_problem or self._store_problem
 
+    @property
+    def refuses(self) -> bool:
+        """No exchange can begin now."""
+        return bool(self.problem and self.stops_on_problem) or len(self._waiting) > MOST_WAITING
+
     def opened(self, row: Exchange) -> None:
         """Before the first byte goes to a provider. AppError store_unavailable: the exchange must not go out.
 
         `stops_on_problem` is the person's choice for the time in which the database takes nothing: to stop, or to go on as long as the
         journal can be written, which is where such exchanges wait.
         """
-        if (self.problem and self.stops_on_problem) or len(self._waiting) > MOST_WAITING:
+        if self.refuses:
             raise self.unavailable()
         try:
             self._journal.opened(row)

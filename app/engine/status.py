@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -57,6 +59,8 @@ class Opened:
     upkeep: Upkeep
 
 
+START_S: Final = 10.0  # how long a command waits for the vault's first answer
+_STARTING: Final = "Gatehouse is still starting."
 _SENTENCES: Final = {
     "locked": ("vault_locked", "The keyring that holds Gatehouse's keys is locked.", "Unlock it in Gatehouse."),
     "absent": ("vault_absent", "There is no keyring on this machine.", "Choose a passphrase or this session only in Gatehouse."),
@@ -70,8 +74,8 @@ class Status:
     boot: Boot
     started_us: int
     now_us: Callable[[], int]
-    vault: VaultView = field(default_factory=lambda: VaultView(mode="keyring", state="locked", place="", message="Not asked yet."))
-    asked_vault: bool = False
+    vault: VaultView = field(default_factory=lambda: VaultView(mode="keyring", state="starting", place="", message=_STARTING))
+    settled: asyncio.Event = field(default_factory=asyncio.Event)  # requests can be answered, or refused for a known reason
     opened: Opened | None = None
     failure: AppError | None = None
     draining: bool = False
@@ -85,7 +89,7 @@ class Status:
             return "failing" if self.opened.recorder.problem else "running"
         if self.failure is not None:
             return "failing"
-        if not self.asked_vault or self.vault.state == "ready":
+        if self.vault.state in ("starting", "ready"):
             return "starting"
         return "locked"
 
@@ -98,7 +102,28 @@ class Status:
         if self.vault.state in _SENTENCES:
             code, message, hint = _SENTENCES[self.vault.state]
             return AppError(code, self.vault.message or message, "" if self.vault.message else hint, retry_after_s=10)
-        return AppError("store_unavailable", "Gatehouse is still starting.", "Try again in a second.", retry_after_s=1)
+        return AppError("store_unavailable", _STARTING, "Try again in a second.", retry_after_s=1)
+
+    async def first_answer(self) -> None:
+        """Until the vault has answered and what follows from that is done; `START_S` at most."""
+        if not self.settled.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(START_S):
+                    await self.settled.wait()
+
+    def unreadiness(self) -> AppError | None:
+        """Why a request to a provider would not be answered now; None when one would be.
+
+        While the vault is locked, those accounts are answered for that need no key or whose key is in memory.
+        """
+        opened = self.opened
+        if opened is None or self.draining:
+            return self.refusal()
+        if opened.recorder.refuses:
+            return opened.recorder.unavailable()
+        if self.vault.state != "ready" and not opened.accounts.usable():
+            return self.refusal()
+        return None
 
     def need(self) -> Opened:
         """What is opened. AppError vault_* or store_* with the reason when nothing is."""

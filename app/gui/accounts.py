@@ -37,6 +37,8 @@ def key_words(view: ProviderView, mode: VaultMode) -> Words:
     match view.key_state:
         case "stored":
             return Words("key-fill", view.key_place or tr("Stored"), "ok" if mode == "keyring" else "wa", hint)
+        case "held":
+            return Words("key-fill", tr("In memory, keyring locked"), "wa", hint)
         case "none":
             return Words("minus-circle", tr("No key needed"), "tx2", "")
         case "missing":
@@ -164,7 +166,9 @@ def keys_words(state: State) -> str:
     snapshot = state.snapshot
     if snapshot is None:
         return ""
-    stored = sum(view.key_state in ("stored", "unknown") for view in snapshot.providers)
+    stored = sum(view.key_state in ("stored", "held", "unknown") for view in snapshot.providers)
     if not stored:
         return ""
+    if snapshot.vault.state != "ready":
+        return plural(stored, "{n} key, locked", "{n} keys, locked")
     return plural(stored, "{n} key in {place}", "{n} keys in {place}", place=snapshot.vault.place or tr("the keyring"))

@@ -64,7 +64,7 @@ class Forms(QObject):
         sentences = [tr("Clients that ask for {name}/… are told that the model is unknown.", name=name)]
         if view.host:
             sentences.append(left_behind(view, snapshot.providers))
-        if view.key_state in ("stored", "unknown"):
+        if view.key_state in ("stored", "held", "unknown"):
             sentences.append(tr("Its key is deleted from {place}.", place=snapshot.vault.place or tr("the keyring")))
         sentences.append(tr("The rows of what it did stay in the ledger."))
         self._confirm(name, sentences, partial(self._session.remove_provider, name, self._on_gone, self._session.complain))

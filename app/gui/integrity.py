@@ -54,6 +54,8 @@ def strip(status: AuditStatus | None, now_us: int) -> Strip:
         }
         fact = names.get(finding.kind, finding.kind[:1].upper() + finding.kind[1:]).format(n=f"{finding.seq:,}")
         return Strip("x-circle-fill", "eri", fact, f"{finding.sentence} {finding.advice}", held=status.held is not None)
+    if status.trouble and status.starting:
+        return Strip("hourglass", "tx2", tr("The log is being opened"), tr("Its key is asked for and held against the log."))
     if status.trouble:
         return Strip("warning-fill", "wai", tr("Not signed"), status.trouble)
     if verdict is None:

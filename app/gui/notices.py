@@ -50,8 +50,8 @@ def banner(state: State, *, note_read: bool = False) -> Banner | None:
     if engine.state in ("crashed", "stopped"):
         return _engine_banner(engine)
     if snapshot is not None and state.live:
-        if snapshot.vault.state != "ready" and snapshot.state != "starting":
-            return _vault_banner(snapshot, fresh=state.fresh)
+        if snapshot.vault.state not in ("ready", "starting") and snapshot.state != "starting":
+            return _vault_banner(snapshot, fresh=state.fresh, asking=state.is_busy("unlock"))
         if snapshot.state == "failing":
             return Banner(
                 "er", "x-circle-fill", tr("Requests are refused: the ledger cannot be written."), snapshot.problem,
@@ -92,34 +92,55 @@ def _engine_banner(engine: EngineReport) -> Banner:
     )  # fmt: skip
 
 
-def _vault_banner(snapshot: Snapshot, *, fresh: bool) -> Banner:
-    """fresh: the data folder holds nothing yet, so that a passphrase can still be chosen for it."""
+def _vault_banner(snapshot: Snapshot, *, fresh: bool, asking: bool) -> Banner:
+    """fresh: the data folder holds nothing yet, so that a passphrase can still be chosen for it. asking: the system shows its question."""
     vault = snapshot.vault
     place = vault.place or tr("The keyring")
-    if snapshot.state == "locked":
-        reach = tr("Clients get 503 “keys locked” until then. Nothing is lost.")
-    else:
-        reach = tr("Clients get 503 “keys locked” for cloud models. Local models work. Nothing is lost.")
+    reach = _reach(snapshot)
     match vault.state:
         case "locked" if vault.mode == "passphrase" and fresh:
             choose = Choice("unlock", tr("Choose a passphrase…"), primary=True)
             return Banner("wa", "lock-key-fill", tr("This data folder has no passphrase yet."), reach, choices=(choose,))
         case "locked":
-            fact = tr("The keys are locked by your passphrase.") if vault.mode == "passphrase" else tr("{place} is locked.", place=place)
-            return Banner("wa", "lock-key-fill", fact, reach, choices=(Choice("unlock", tr("Unlock…"), primary=True),))
+            if vault.mode == "passphrase":
+                fact = tr("The keys are locked by your passphrase.")
+            elif snapshot.state == "locked" or not vault.since_us:
+                fact = tr("{place} is locked.", place=place)
+            else:
+                fact = tr("{place} was locked at {time}.", place=place, time=fmt.clock(vault.since_us)[:5])
+            return Banner("wa", "lock-key-fill", fact, reach, choices=(_ask(tr("Unlock…"), asking=asking),))
         case "absent":
             advice = vault.message or tr("Start the system's keyring service, then look again.")
-            fact, again = tr("No keyring answers on this machine."), Choice("unlock", tr("Look again"), primary=not fresh)
+            fact, again = tr("No keyring answers on this machine."), _ask(tr("Look again"), asking=asking, primary=not fresh)
             choices = (again, Choice("passphrase", tr("Use a passphrase…"), primary=True)) if fresh else (again,)
             return Banner("wa", "warning-fill", fact, reach, below=advice, choices=choices)
         case "denied":
             advice = vault.message or tr("Ask again, and allow Gatehouse in the question of the system.")
-            fact = tr("{place} refused access to the keys.", place=place)
-            return Banner("wa", "warning-fill", fact, reach, below=advice, choices=(Choice("unlock", tr("Ask again"), primary=True),))
+            fact = tr("{place} did not give the keys.", place=place)
+            return Banner("wa", "warning-fill", fact, reach, below=advice, choices=(_ask(tr("Ask again"), asking=asking),))
         case _:
             advice = vault.message or tr("With the old key back in {place}, all is back. No new one was made.", place=place)
             fact = tr("The master key of this data folder is missing.")
-            return Banner("er", "warning-fill", fact, reach, below=advice, choices=(Choice("unlock", tr("Look again"), primary=True),))
+            return Banner("er", "warning-fill", fact, reach, below=advice, choices=(_ask(tr("Look again"), asking=asking),))
+
+
+def _ask(words: str, *, asking: bool, primary: bool = True) -> Choice:
+    """The way to the keys. While the system's question is open, the button says so: the question may be behind another window."""
+    return Choice("unlock", tr("Waiting for an answer…") if asking else words, primary=primary)
+
+
+def _reach(snapshot: Snapshot) -> str:
+    """What closed keys mean for the requests of clients: which accounts answer, and which do not."""
+    if snapshot.state == "locked":
+        return tr("Clients get 503 “keys locked” until the keys are here. Nothing is lost.")
+    shut = [view.account.name for view in snapshot.providers if view.key_state == "unknown"]
+    works = len(snapshot.providers) > len(shut)
+    if not shut:
+        said = tr("Requests go on with what is in memory. A key cannot be added or read now.")
+        return said if works else tr("A key cannot be added or read now. Nothing is lost.")
+    names = ", ".join(shut) if len(shut) <= 2 else plural(len(shut), "{n} provider", "{n} providers")
+    said = tr("Clients get 503 “keys locked” for {names}.", names=names)
+    return tr("{said} The others work. Nothing is lost.", said=said) if works else tr("{said} Nothing is lost.", said=said)
 
 
 def _notice_banner(notice: Notice) -> Banner:

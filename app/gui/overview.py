@@ -120,7 +120,12 @@ def _remark(state: State, now_us: int, zone: tzinfo | None) -> str:
     if state.snapshot is None:
         return tr("{day} · starting", day=day)
     text = tr("{day} · up {time}", day=day, time=fmt.lasted(state.snapshot.started_us, now_us))
-    return tr("{text}, keys locked", text=text) if state.snapshot.vault.state == "locked" else text
+    vault = state.snapshot.vault
+    if vault.state != "locked":
+        return text
+    if state.snapshot.state == "locked" or not vault.since_us:
+        return tr("{text}, keys locked", text=text)
+    return tr("{text}, keys locked {time}", text=text, time=fmt.clock(vault.since_us, zone)[:5])
 
 
 def _metrics(today: Today | None) -> tuple[Metric, ...]:

@@ -21,7 +21,7 @@ def commands(window: Window, state: State) -> list[Command]:
     do, goto, recent = tr("Do"), tr("Go to"), tr("Recent")
     snapshot = state.snapshot
     found = [Command(do, "copy", tr("Copy base URL"), DIALECTS[window.header.dialect], key_words("Ctrl+Shift+C"), window.copy_url)]
-    if snapshot is not None and snapshot.vault.state != "ready":
+    if snapshot is not None and snapshot.vault.state not in ("ready", "starting"):
         found.insert(0, Command(do, "lock-key-open", tr("Unlock keys…"), snapshot.vault.place, "", window.unlock))
     if state.works:
         found += [

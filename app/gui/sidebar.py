@@ -67,7 +67,7 @@ def badges(state: State) -> dict[str, Badge]:
 def footer(state: State) -> Footer:
     snapshot = state.snapshot
     version = tr("Version {version}", version=state.boot.version or (snapshot.version if snapshot else "–"))
-    if snapshot is None or (snapshot.state == "starting" and not snapshot.audit_seq):
+    if snapshot is None or snapshot.vault.state == "starting" or (snapshot.state == "starting" and not snapshot.audit_seq):
         return Footer("hourglass", tr("Keys: not known yet"), "tx3", "tx3", version)
     vault = snapshot.vault
     place = tr("Passphrase vault") if vault.mode == "passphrase" else vault.place or tr("Keyring")

@@ -165,7 +165,7 @@ def pill(state: State, now_s: float) -> Pill:
             return Pill("hourglass", tr("Stopping"), "ne", "paused", tr("Running requests get up to 5 seconds to finish."))
         if snapshot.state == "starting":
             return Pill("hourglass", tr("Starting"), "ne", "paused", tr("Waiting for the gateway to answer."))
-        if snapshot.vault.state != "ready":
+        if snapshot.vault.state not in ("ready", "starting"):
             words = {
                 "locked": tr("Keys locked"),
                 "absent": tr("No keyring"),

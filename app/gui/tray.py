@@ -53,7 +53,7 @@ def present(state: State, now_s: float) -> View:
     status = (
         tr("{word} on {address}", word=seen.word, address=state.address) if seen.shape == "running" else f"{seen.word}, {state.address}"
     )
-    locked = snapshot is not None and snapshot.vault.state not in ("ready", "empty")
+    locked = snapshot is not None and snapshot.vault.state not in ("ready", "starting", "empty")
     return View(seen.shape, status, today, last, locked)
 
 

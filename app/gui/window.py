@@ -218,7 +218,7 @@ class Window(QFrame):
             self._session.unlock(None, self._on_unlocked, self._session.complain)
 
     def _on_unlocked(self, vault: object) -> None:
-        """The next snapshot shows what came of it."""
+        """The next snapshot shows what came of it, also that it was in vain, and why."""
 
     @Slot()
     def show_log(self) -> None:

@@ -42,7 +42,8 @@ class Watched(Protocol):
 
 
 class EngineChild:
-    """on_report: a new state, for the window. on_line: something for keeper.log. The others: what the engine asks of the keeper.
+    """on_report: a new state, for the window. on_settled: it acted on the vault's answer, whatever that was. on_line: something
+    for keeper.log. The others: what the engine asks of the keeper.
 
     Methods are for the deciding thread, except those that say otherwise.
     """
@@ -57,6 +58,7 @@ class EngineChild:
         workers: Workers,
         *,
         on_report: Callable[[Report], None],
+        on_settled: Callable[[], None],
         on_line: Callable[[str], None],
         on_show: Callable[[], None],
         on_quit: Callable[[str], None],
@@ -70,6 +72,7 @@ class EngineChild:
         self._vault: Final = vault
         self._workers: Final = workers
         self._on_report: Final = on_report
+        self._on_settled: Final = on_settled
         self._on_line: Final = on_line
         self._on_show: Final = on_show
         self._on_quit: Final = on_quit
@@ -110,7 +113,11 @@ class EngineChild:
     def tell_vault(self) -> None:
         """How the vault is, and the keys if they are here."""
         if self.running is not None and self._vault.asked:
-            self.running.caller.send("vault", self._vault.view.fields() | {"keys": self._vault.engine_keys()})
+            self._tell_vault(self.running.caller)
+
+    def _tell_vault(self, caller: Caller) -> None:
+        """From any thread."""
+        caller.send("vault", self._vault.view.fields() | {"keys": self._vault.engine_keys()})
 
     def tell(self, op: str, fields: dict[str, object]) -> bool:
         """A push. False when no engine is there to hear it."""
@@ -185,7 +192,11 @@ class EngineChild:
             case "withdraw":
                 answer(caller, message, lambda: self._broker.withdraw(message.get("account")))
             case "secret_get" | "secret_put" | "secret_remove" | "audit_get" | "audit_put" | "unlock" as op:
-                workers.run(lambda: answer(caller, message, lambda: self._secret(op, message)))
+                workers.run(lambda: answer(caller, message, lambda: self._secret(op, message, caller)))
+            case "forget":
+                workers.run(self._vault.forget)
+            case "settled":
+                events.post(self._on_settled)
             case "locks":
                 self._watched.locked("engine", message)
             case "tripped":
@@ -227,7 +238,7 @@ class EngineChild:
     def _declare(self, message: Message) -> None:
         self._broker.declare(*(message.get(name) for name in ("account", "scheme", "host", "port", "local")))
 
-    def _secret(self, op: str, message: Message) -> dict[str, object] | None:
+    def _secret(self, op: str, message: Message, caller: Caller) -> dict[str, object] | None:
         """On a worker: what the vault answers."""
         match op:
             case "secret_get":
@@ -243,4 +254,6 @@ class EngineChild:
                 return {"place": self._vault.audit_put(message.get("item"), message.get("text"))}
             case _:
                 passphrase = message.get("passphrase")
-                return self._vault.open(prompt=True, passphrase=passphrase if isinstance(passphrase, str) else None).fields()
+                view = self._vault.open(prompt=True, passphrase=passphrase if isinstance(passphrase, str) else None)
+                self._tell_vault(caller)  # before the answer, so that whoever asked finds the engine as it was told
+                return view.fields()

@@ -110,7 +110,7 @@ class Keeper:
         self._starter: Final = Starter(options.command, paths.logs, self._events)
         self._listeners: Final = open_listeners(paths, options.port, fixed=options.port_fixed)
         self._remembered: Remembered | None = None
-        self._said_ready = False
+        self._proven = self._settled = self._said_ready = False
         self._exit: int | None = None
         self._reason = "an error of its own"
         self._failure: AppError | None = None
@@ -140,6 +140,7 @@ class Keeper:
             options.vault,
             start_child=self._start_vault_child,
             on_change=lambda: post(self._vault_changed),
+            on_hint=lambda: self._workers.run(self._look_at_vault),
         )
         self._engine: Final = EngineChild(
             self._starter,
@@ -149,6 +150,7 @@ class Keeper:
             self._vault,
             self._workers,
             on_report=self._engine_reported,
+            on_settled=self._engine_settled,
             on_line=self._log.line,
             on_show=lambda: self._window.show(os.environ),
             on_quit=lambda reason: self._quit(f"asked by the engine: {reason}"),
@@ -197,6 +199,8 @@ class Keeper:
 
     def _tick(self) -> None:
         self._vault.close_idle()
+        if self._vault.watch_due():
+            self._workers.run(self._vault.keep_watch)
         for log in self._paths.logs.glob("*.log") if CAN_ROTATE_WHILE_WRITTEN else ():
             rotate(log)
         self._events.after("tick", _TICK_S, self._tick)
@@ -293,12 +297,21 @@ class Keeper:
 
     def _proved(self, wrong: str) -> None:
         self._window.tell("proof", {"ok": not wrong, "message": wrong, "at_us": _now_us()})
-        if wrong or self._said_ready:
+        self._proven = self._proven or not wrong
+        self._say_ready()
+
+    def _engine_settled(self) -> None:
+        self._settled = True
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        """Once: our own listener proved itself, and the engine acted on the vault's first answer, whatever that was."""
+        if self._said_ready or not (self._proven and self._settled and self._vault.asked):
             return
         self._said_ready = True
         if not self._options.window:
             with contextlib.suppress(OSError):
-                print(f"ready http://127.0.0.1:{self._listeners.port}", flush=True)  # noqa: T201 - what scripts wait for
+                print(f"ready http://127.0.0.1:{self._listeners.port} keys={self._vault.view.word()}", flush=True)  # noqa: T201 - scripts wait for it
         self._say_locked()
 
     # the vault
@@ -312,16 +325,24 @@ class Keeper:
             raise AppError("vault_passphrase", "The passphrase file cannot be read.", "Check --passphrase-file.") from None
 
     def _open_vault(self, passphrase: str | None) -> None:
-        """On a worker: at the start, and again while the keyring is locked or absent. Never prompts."""
+        """On a worker, at the start. Never prompts."""
         try:
-            view = self._vault.open(prompt=False, passphrase=passphrase)
+            self._vault.open(prompt=False, passphrase=passphrase)
         except AppError as error:
             failure = error
             self._events.post(lambda: self._fail(failure))
             return
-        if view.mode == "keyring" and view.state in ("locked", "absent"):
-            again = lambda: self._workers.run(lambda: self._open_vault(passphrase))  # noqa: E731
-            self._events.post(lambda: self._events.after("vault", _VAULT_AGAIN_S, again))
+        self._vault.keep_watch()
+
+    def _look_at_vault(self) -> None:
+        """On a worker: the keyring may be another than it was. Never prompts."""
+        self._vault.look()
+        self._events.post(self._look_later)
+
+    def _look_later(self) -> None:
+        """A keyring that is closed is looked at again: not every system tells when it opens."""
+        if self._vault.view.closed:
+            self._events.after("vault", _VAULT_AGAIN_S, lambda: self._workers.run(self._look_at_vault))
 
     def _fail(self, error: AppError) -> None:
         self._failure = error
@@ -341,6 +362,8 @@ class Keeper:
         if view.state == "ready" and self._remembered is None:
             self._remembered = Remembered(self._paths.data_dir / "declared.json", self._vault.remembering_key())
         self._engine.tell_vault()
+        self._look_later()
+        self._say_ready()
         self._say_locked()
 
     def _say_locked(self) -> None:

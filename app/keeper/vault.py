@@ -3,11 +3,15 @@
 The child is started when something is asked, and ended when nothing was asked for ten seconds. A question that may prompt the person
 gets a child of its own, so that background work does not wait behind a dialog.
 
+A keyring may lock and unlock while Gatehouse runs. A child of its own watches for that (`locks`), and any refusal of the keyring is a
+reason to look, so `view` follows the keyring. The master key stays here meanwhile, unless it is told to be forgotten.
+
 In a session nothing is kept: the master key and the secrets are in this process' memory, and no child is started.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
 import threading
 import time
@@ -16,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.core.errors import AppError
+from app.keeper.locks import Locks
 from app.keeper.sealing import ENGINE_LABELS, KEY_BYTES, LOCKED_FILE, REMEMBERED_LABEL, SEALED_LABEL, derived
 from app.system.channel import Caller
 from app.system.children import Child
@@ -23,12 +28,14 @@ from app.system.paths import Paths
 
 Wanted = Literal["auto", "keyring", "passphrase", "session"]
 Mode = Literal["keyring", "passphrase", "session"]
-State = Literal["ready", "locked", "absent", "empty", "denied"]
+State = Literal["starting", "ready", "locked", "absent", "empty", "denied"]
 
 SESSION_PLACE: Final = "memory, until Gatehouse quits"
 _IDLE_S: Final = 10.0
 _ASK_S: Final = 30.0
 _PROMPT_S: Final = 120.0
+_SAID_S: Final = 15.0  # how long the outcome of a person's own click is shown before it is again just a locked keyring
+_REFUSALS: Final = ("vault_locked", "vault_absent", "vault_denied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,17 @@ class View:
     place: str
     message: str = ""
 
+    @property
+    def closed(self) -> bool:
+        """A keyring that may open again by itself."""
+        return self.mode == "keyring" and self.state in ("locked", "absent", "denied")
+
+    def word(self) -> str:
+        """For scripts, after `keys=`."""
+        if self.state == "locked" and self.mode == "passphrase":
+            return "passphrase-needed"
+        return {"absent": "unavailable", "empty": "missing", "denied": "refused"}.get(self.state, self.state)
+
     def fields(self) -> dict[str, object]:
         return {"mode": self.mode, "state": self.state, "place": self.place, "message": self.message}
 
@@ -47,7 +65,8 @@ class View:
 class Vault:
     """Safe from any thread; everything but `view`, `engine_keys` and the two closings blocks.
 
-    start_child: starts a vault child. on_change: called after the view changed, on the thread that changed it.
+    start_child: starts a vault child. on_change: called after the view changed, on the thread that changed it. on_hint: called when the
+    keyring may be another than `view` says, on a thread that must not wait; `look` is due then.
     """
 
     def __init__(
@@ -57,6 +76,7 @@ class Vault:
         *,
         start_child: Callable[[], Child],
         on_change: Callable[[], None],
+        on_hint: Callable[[], None],
     ) -> None:
         self._boot: Final[dict[str, object]] = {"data_dir": os.fspath(paths.data_dir)}
         self._wanted: Final = wanted
@@ -68,6 +88,9 @@ class Vault:
         self._askers: set[_Asker] = set()
         self._secrets: dict[str, str] = {}
         self._closed = False
+        self._stale = False
+        self._clicked_s = 0.0
+        self._locks: Final = Locks(start_child, on_hint)
         self.asked = wanted == "session"  # is `view` an answer, or only what is said before there is one?
         self._master: bytes | None = None
         if wanted == "session":
@@ -75,7 +98,7 @@ class Vault:
             self.view = View("session", "ready", SESSION_PLACE)
         else:
             mode: Mode = "passphrase" if wanted == "passphrase" else "keyring"
-            self.view = View(mode, "locked", "the system's keyring" if mode == "keyring" else LOCKED_FILE, "Being asked for the keys.")
+            self.view = View(mode, "starting", "the system's keyring" if mode == "keyring" else LOCKED_FILE, "Gatehouse is still starting.")
 
     def engine_keys(self) -> dict[str, str] | None:
         """The keys the engine works with, or None while the master key is not here. One for each use, none for sealed secrets."""
@@ -93,22 +116,67 @@ class Vault:
         Once it is here it stays: a keyring that locks later does not stop a running engine.
         """
         with self._opening:
-            if self._master is not None:
-                return self.view
-            fields: dict[str, object] = {"wanted": self._wanted, "prompt": prompt, "passphrase": passphrase}
+            if self._master is None or (prompt and self.view.mode == "keyring"):
+                self._reach(prompt=prompt, passphrase=passphrase)
+        if self._stale:
+            self.look()
+        return self.view
+
+    def look(self) -> None:
+        """How the keyring is now. Never prompts. Returns at once while somebody else asks: whoever it is looks once more afterwards."""
+        self._stale = self.asked and self.view.mode == "keyring"
+        while self._stale and self._opening.acquire(blocking=False):
             try:
-                answer = self._ask("open", fields, apart=prompt)
-            except AppError as error:
-                if error.code in ("vault_passphrase", "vault_denied", "data_folder"):
-                    raise
-                failure = _silent(self.view.place) if error.code == "engine_absent" else error
-                self._show(View(self.view.mode, "absent", self.view.place, failure.sentence()))
-                return self.view
-            view = View(answer["mode"], answer["state"], answer["place"], answer["message"])
-            if answer["master"] is not None:
-                self._master = bytes.fromhex(answer["master"])
-            self._show(view)
-            return view
+                self._stale = False
+                self._reach(prompt=False, passphrase=None)
+            except AppError:
+                return  # the folder is at fault, not the keyring: whoever needs the vault is told
+            finally:
+                self._opening.release()
+
+    def keep_watch(self) -> None:
+        """See to it that a keyring that locks or opens is noticed, where the system tells of it. Blocks for a moment when `watch_due`."""
+        if self._is_watched():
+            self._locks.keep()
+        else:
+            self._locks.end()
+
+    def watch_due(self) -> bool:
+        return self._locks.due(wanted=self._is_watched())
+
+    def _is_watched(self) -> bool:
+        return self.asked and self.view.mode == "keyring"
+
+    def forget(self) -> None:
+        """Drop the master key, if the keyring that holds it is locked now. Nothing is read or kept until it opens."""
+        with self._opening:
+            if self.view.closed:
+                self._master = None
+
+    def _reach(self, *, prompt: bool, passphrase: str | None) -> None:
+        """Ask the child, and show what it says. AppError as `open`."""
+        fields: dict[str, object] = {"wanted": self._wanted, "prompt": prompt, "passphrase": passphrase}
+        try:
+            answer = self._ask("open", fields, apart=prompt)
+        except AppError as error:
+            if error.code in ("vault_passphrase", "vault_denied", "data_folder"):
+                raise
+            failure = _silent(self.view.place) if error.code == "engine_absent" else error
+            self._show(View(self.view.mode, "absent", self.view.place, failure.sentence()))
+            return
+        view = View(answer["mode"], answer["state"], answer["place"], answer["message"])
+        if answer["master"] is not None:
+            master = bytes.fromhex(answer["master"])
+            if self._master is not None and not hmac.compare_digest(self._master, master):
+                message = f"{view.place} holds another master key than the one this run was started with."
+                view = View(view.mode, "empty", view.place, message)
+            else:
+                self._master = master
+        if prompt:
+            self._clicked_s = time.monotonic()
+        elif view.state == "locked" and self.view.state == "denied" and time.monotonic() - self._clicked_s < _SAID_S:
+            return
+        self._show(view)
 
     def secret_get(self, name: object) -> str:
         """AppError vault_locked, vault_absent, vault_denied, vault_empty, provider_key_missing."""
@@ -119,7 +187,7 @@ class Vault:
             if secret is None:
                 raise AppError("provider_key_missing", f"There is no key for “{name}” in this session.", "Enter the key.")
             return secret
-        return str(self._ask("secret_get", {"name": name, "sealing": sealing})["secret"])
+        return str(self._item("secret_get", {"name": name, "sealing": sealing})["secret"])
 
     def secret_put(self, name: object, secret: object) -> str:
         """The place it is kept at, in words."""
@@ -130,7 +198,7 @@ class Vault:
             with self._lock:
                 self._secrets[name] = secret
             return SESSION_PLACE
-        return str(self._ask("secret_put", {"name": name, "secret": secret, "sealing": sealing})["place"])
+        return str(self._item("secret_put", {"name": name, "secret": secret, "sealing": sealing})["place"])
 
     def secret_remove(self, name: object) -> None:
         name, _ = _name(name), self._sealing()
@@ -138,7 +206,7 @@ class Vault:
             with self._lock:
                 self._secrets.pop(name, None)
         else:
-            self._ask("secret_remove", {"name": name})
+            self._item("secret_remove", {"name": name})
 
     def audit_get(self, item: object) -> str | None:
         """The audit log's `audit-anchor` or `audit-key`, None when there is none yet."""
@@ -146,7 +214,7 @@ class Vault:
         if self._wanted == "session":
             with self._lock:
                 return self._secrets.get(f"\0{item}")  # no provider's name begins so
-        found = self._ask("audit_get", {"item": item, "sealing": sealing})["secret"]
+        found = self._item("audit_get", {"item": item, "sealing": sealing})["secret"]
         return None if found is None else str(found)
 
     def audit_put(self, item: object, text: object) -> str:
@@ -158,7 +226,7 @@ class Vault:
             with self._lock:
                 self._secrets[f"\0{item}"] = text
             return SESSION_PLACE
-        return str(self._ask("audit_put", {"item": item, "secret": text, "sealing": sealing})["place"])
+        return str(self._item("audit_put", {"item": item, "secret": text, "sealing": sealing})["place"])
 
     def close_idle(self) -> None:
         """End the child when nobody asked it for a while."""
@@ -175,13 +243,14 @@ class Vault:
             self._closed = True
             askers, self._asker = list(self._askers), None
             self._secrets.clear()
+        self._locks.end(for_good=True)
         for asker in askers:
             asker.end()
         self._master = None
 
     def children(self) -> list[Child]:
         with self._lock:
-            return [asker.child for asker in self._askers]
+            return [asker.child for asker in self._askers] + self._locks.children()
 
     def _show(self, view: View) -> None:
         changed, self.view, self.asked = view != self.view or not self.asked, view, True
@@ -192,9 +261,21 @@ class Vault:
         """The key for sealed secrets. AppError as the view says when it is not here."""
         master, view = self._master, self.view
         if master is None:
-            code = {"locked": "vault_locked", "absent": "vault_absent", "empty": "vault_empty"}.get(view.state, "vault_denied")
+            code = "vault_locked" if view.state == "starting" else f"vault_{view.state}"
             raise AppError(code, view.message or f"{view.place} is {view.state}.")
         return derived(master, SEALED_LABEL).hex()
+
+    def _item(self, op: str, fields: dict[str, object]) -> dict[str, Any]:
+        """The child's answer about one item. A refusal says that the keyring is closed, an answer that it is open: `view` follows."""
+        try:
+            answer = self._ask(op, fields)
+        except AppError as error:
+            if error.code in _REFUSALS and not self.view.closed:
+                self.look()
+            raise
+        if self.view.closed:
+            self.look()
+        return answer
 
     def _ask(self, op: str, fields: dict[str, object], *, apart: bool = False) -> dict[str, Any]:
         """The child's answer. AppError of the child; `engine_absent` for `open`, `vault_absent` for others, when it is silent or dies."""
@@ -212,6 +293,8 @@ class Vault:
                     continue  # it may have been dead before it was asked: once more, with another one
                 if op == "open":
                     raise
+                if self.view.mode == "keyring":
+                    self._show(View("keyring", "absent", self.view.place, _silent(self.view.place).sentence()))
                 break
             finally:
                 if apart:

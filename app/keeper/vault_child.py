@@ -7,22 +7,29 @@ The keyring's library and the ciphers cost 20 MB and a passphrase 256 MB for a m
     audit_get {item, sealing} -> {secret: text | null}      audit_put {item, secret, sealing} -> {place}
 
 The first frame is `boot {data_dir}`. The end of the channel is the end of the child.
+
+With `boot {watch: true}` it answers nothing and touches no item: it says `locked {locked: true | false | null}` now and whenever that
+changes, for as long as the channel lasts. Such a child needs neither the keyring's library nor the ciphers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.core.errors import AppError
 from app.core.secret import Secret
-from app.keeper.strongbox import Strongbox
 from app.system.channel import Channel, inherited, problem
-from app.system.keyrings import Keyring, system_keyring
+from app.system.keyrings import system_keyring, watch_locks
 from app.system.paths import Paths, default_data_dir
 from app.system.processes import harden
+
+if TYPE_CHECKING:
+    from app.keeper.strongbox import Strongbox
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -33,16 +40,34 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     harden()
-    return serve(channel, system_keyring())
-
-
-def serve(channel: Channel, keyring: Keyring) -> int:
-    """Answer until the channel ends."""
     received = channel.receive()
     if received is None or received[0].get("op") != "boot":
         return 2
-    folder = Path(received[0]["data_dir"])
-    strongbox = Strongbox(Paths(folder), keyring, default_folder=folder == default_data_dir())
+    boot = received[0]
+    return _watch(channel) if boot.get("watch") is True else _serve(channel, Path(boot["data_dir"]))
+
+
+def _watch(channel: Channel) -> int:
+    """Tell of locks until the channel ends. The thread that waits on the bus ends with the process."""
+    last: list[bool | None] = []
+
+    def told(locked: bool | None) -> None:
+        if last != [locked]:
+            last[:] = [locked]
+            with contextlib.suppress(OSError):
+                channel.send({"op": "locked", "locked": locked})
+
+    threading.Thread(target=watch_locks, args=(told,), name="locks", daemon=True).start()
+    while channel.receive() is not None:
+        pass
+    return 0
+
+
+def _serve(channel: Channel, folder: Path) -> int:
+    """Answer until the channel ends."""
+    from app.keeper.strongbox import Strongbox  # noqa: PLC0415 - the ciphers, which a child that watches does without
+
+    strongbox = Strongbox(Paths(folder), system_keyring(), default_folder=folder == default_data_dir())
     while (received := channel.receive()) is not None:
         request = received[0]
         try:

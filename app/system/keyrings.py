@@ -1,7 +1,8 @@
 """The keyring of the operating system: one pinned backend for each system, and what it is like before it is touched.
 
-Only the vault child imports this. `keyring` would search for backends by itself, take one from a configuration file, and unlock, that
+Only the vault child opens a keyring. `keyring` would search for backends by itself, take one from a configuration file, and unlock, that
 is prompt, whenever it is asked for an item; here the backend is named, and nothing prompts unless `standing(prompt=True)` is called.
+It and the ciphers behind `secretstorage` are imported where they are used, so that a child that only watches stays small.
 
 Errors: `vault_locked`, `vault_absent`, `vault_denied`, told apart, each with the next step.
 """
@@ -11,12 +12,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
-
-import keyring.errors
 
 from app.core.errors import AppError
 from app.core.secret import Secret
@@ -25,6 +25,12 @@ from app.system.peers import same_user
 State = Literal["ready", "locked", "absent", "denied"]
 
 _PROMPT_S: Final = 110
+_BUS_AGAIN_S: Final = (1.0, 30.0)
+_BUS_ANSWER_S: Final = 25.0
+_SECRETS: Final = "org.freedesktop.secrets"
+_SECRETS_PATH: Final = "/org/freedesktop/secrets"
+# Does this system say when its keyring locks (`watch_locks`)? Elsewhere the first refusal is what tells.
+TELLS_OF_LOCKS: Final = sys.platform not in ("win32", "darwin")
 # CRED_MAX_CREDENTIAL_BLOB_SIZE is 2,560 bytes, and a text is stored as UTF-16 (wincred.h).
 WINDOWS_LIMIT: Final = 1280
 
@@ -57,7 +63,7 @@ class Keyring:
     def standing(self, *, prompt: bool) -> Standing:
         """How the keyring is. prompt: ask the person to unlock it, which may take minutes; only on their own click."""
         if self._backend is None:
-            return Standing("absent", self.place, f"{self.place} cannot be used on this machine.")
+            return Standing("absent", self.place, f"{self._named()} cannot be used on this machine.")
         return Standing("ready", self.place)
 
     def get(self, service: str, name: str) -> Secret | None:
@@ -96,18 +102,24 @@ class Keyring:
             raise self._translated(error) from None
 
     def _translated(self, error: Exception) -> AppError:
+        import keyring.errors  # noqa: PLC0415 - see above
+
         if isinstance(error, keyring.errors.KeyringLocked):
             return self._locked()
-        return AppError("vault_denied", f"{self.place} refused ({type(error).__name__}).", "Look into its settings, then try again.")
+        return AppError("vault_denied", f"{self._named()} refused ({type(error).__name__}).", "Look into its settings, then try again.")
+
+    def _named(self) -> str:
+        """The place, as a sentence begins."""
+        return self.place[:1].upper() + self.place[1:]
 
     def _locked(self) -> AppError:
-        return AppError("vault_locked", f"{self.place} is locked.", "Unlock it in Gatehouse.")
+        return AppError("vault_locked", f"{self._named()} is locked.", "Unlock it in Gatehouse.")
 
     def _absent(self) -> AppError:
-        return AppError("vault_absent", f"{self.place} does not answer.", "Start it, or log in again.")
+        return AppError("vault_absent", f"{self._named()} does not answer.", "Start it, or log in again.")
 
     def _refused(self) -> AppError:
-        return AppError("vault_denied", f"{self.place} refused access to Gatehouse's keys.", "Allow it there, then click Unlock.")
+        return AppError("vault_denied", f"{self._named()} refused access to Gatehouse's keys.", "Allow it there, then click Unlock.")
 
 
 def system_keyring() -> Keyring:
@@ -123,7 +135,10 @@ class _SecretService(Keyring):
     """Linux: GNOME Keyring, KWallet, KeePassXC, ... through the D-Bus interface they share."""
 
     def __init__(self) -> None:
+        import keyring.errors  # noqa: PLC0415 - see above
         from keyring.backends import SecretService  # noqa: PLC0415 - Linux only
+
+        ours = self
 
         class Quiet(SecretService.Keyring):
             """The stock backend makes a missing keyring and unlocks a locked one, both with a prompt; this one says that it is locked."""
@@ -131,6 +146,7 @@ class _SecretService(Keyring):
             def get_preferred_collection(self) -> Any:
                 collection = _default_collection()
                 if collection.is_locked():
+                    ours.place = _service_name(collection.connection)
                     collection.connection.close()
                     raise keyring.errors.KeyringLocked
                 return collection
@@ -185,6 +201,55 @@ class _SecretService(Keyring):
         if isinstance(error, gone) or isinstance(error.__cause__, gone):
             return self._absent()
         return super()._translated(error)
+
+
+def watch_locks(told: Callable[[bool | None], None]) -> None:
+    """Tell whether the default keyring is locked: once now, and after each change. None: no bus, no service, or no keyring. Never returns.
+
+    Services announce it in different ways (a property, the collection, their own coming and going), so each announcement is taken as a
+    hint to look. Looking reads one property: it starts no service and shows no question.
+    """
+    pause_s, longest_s = _BUS_AGAIN_S
+    while True:
+        try:
+            from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]  # noqa: PLC0415 - Linux only, no stubs
+
+            with contextlib.closing(open_dbus_connection("SESSION")) as bus:
+                _subscribe(bus)
+                pause_s = _BUS_AGAIN_S[0]
+                while True:
+                    told(_is_locked(bus))
+                    bus.receive()
+        except Exception:  # noqa: BLE001 - no bus, or one that hangs up: jeepney raises many kinds
+            told(None)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, longest_s)
+
+
+def _subscribe(bus: Any) -> None:
+    from jeepney import MatchRule, message_bus  # type: ignore[import-untyped]  # noqa: PLC0415 - Linux only, no stubs
+
+    locked = MatchRule(
+        type="signal", sender=_SECRETS, interface="org.freedesktop.DBus.Properties", member="PropertiesChanged",
+        path_namespace=_SECRETS_PATH,
+    )  # fmt: skip
+    locked.add_arg_condition(0, "org.freedesktop.Secret.Collection")
+    service = MatchRule(type="signal", sender=_SECRETS, interface="org.freedesktop.Secret.Service")
+    owner = MatchRule(type="signal", sender="org.freedesktop.DBus", interface="org.freedesktop.DBus", member="NameOwnerChanged")
+    owner.add_arg_condition(0, _SECRETS)
+    for rule in (locked, service, owner):
+        bus.send_and_get_reply(message_bus.AddMatch(rule), timeout=_BUS_ANSWER_S)
+
+
+def _is_locked(bus: Any) -> bool | None:
+    """Signals that come while the answer is awaited are older than it, so none that counts is lost."""
+    from jeepney import DBusAddress, MessageFlag, MessageType, Properties  # noqa: PLC0415 - Linux only
+
+    collection = DBusAddress(f"{_SECRETS_PATH}/aliases/default", _SECRETS, "org.freedesktop.Secret.Collection")
+    asked = Properties(collection).get("Locked")
+    asked.header.flags = MessageFlag.no_auto_start
+    answer = bus.send_and_get_reply(asked, timeout=_BUS_ANSWER_S)
+    return bool(answer.body[0][1]) if answer.header.message_type == MessageType.method_return else None
 
 
 class _Keychain(Keyring):
@@ -282,7 +347,7 @@ def _session_bus() -> Any:
 
 def _service_name(bus: Any) -> str:
     """The program behind the Secret Service, in the words a person knows it by."""
-    from jeepney import message_bus  # type: ignore[import-untyped]  # noqa: PLC0415 - Linux only, no stubs
+    from jeepney import message_bus  # noqa: PLC0415 - Linux only
 
     try:
         (pid,) = bus.send_and_get_reply(message_bus.GetConnectionUnixProcessID("org.freedesktop.secrets"), timeout=5).body

@@ -67,7 +67,7 @@ def test_ready_is_said_when_our_own_listener_proved_itself_and_not_before(tmp_pa
         assert stage.printed == []
         engine.order(answer=True)
         stage.until(lambda: stage.printed)
-        assert stage.printed == [f"ready http://127.0.0.1:{boot['port']}"]
+        assert stage.printed == [f"ready http://127.0.0.1:{boot['port']} keys=ready"]
 
 
 def test_no_secret_is_in_an_argument_or_an_environment(tmp_path: Path) -> None:

@@ -50,6 +50,11 @@ def keys_of(engine: Puppeteer) -> dict[str, str]:
     return dict(engine.message("vault", state="ready")["keys"])
 
 
+def told(engine: Puppeteer) -> dict[str, Any]:
+    """The newest word on the vault that came before the last answer."""
+    return next(line["message"] for line in reversed(engine._seen) if (line.get("message") or {}).get("op") == "vault")
+
+
 def test_keys_live_in_the_keyring_and_are_the_same_next_time(tmp_path: Path, daemon: KeyringDaemon) -> None:
     daemon.start()
     with stage(tmp_path, daemon) as first:
@@ -100,12 +105,12 @@ def test_a_keyring_locked_at_the_start_prompts_nobody_and_opens_on_a_click(tmp_p
         denied = engine.ask("unlock", passphrase=None)
         assert denied["state"] == "denied"
         assert "could not be shown" in denied["message"]
-        assert engine.message("vault")["state"] == "denied"
+        assert told(engine)["state"] == "denied", "told before the answer"
         assert engine.ask("secret_get", name="work")["error"]["code"] == "vault_denied"
         # the person unlocks it elsewhere, and clicks again
         daemon.start()
         assert engine.ask("unlock", passphrase=None)["state"] == "ready"
-        assert keys_of(engine) == keys
+        assert told(engine)["keys"] == keys
 
 
 def test_a_keyring_that_opens_later_is_noticed_without_a_click(tmp_path: Path, daemon: KeyringDaemon) -> None:
@@ -132,7 +137,7 @@ def test_a_keyring_that_locks_later_does_not_stop_a_running_engine_or_the_next_o
         assert engine.ask("secret_get", name="work")["error"]["code"] == "vault_absent"
         engine.order(kill=signal.SIGKILL)
         engine, _ = up(made)
-        assert keys_of(engine) == keys
+        assert engine.message("vault", state="absent")["keys"] == keys
         daemon.start()
         assert engine.ask("secret_get", name="work")["secret"] == "sk-1"
 
@@ -148,13 +153,13 @@ def test_without_a_keyring_the_person_chooses_and_nothing_was_written(tmp_path: 
         assert engine.ask("unlock", passphrase="short")["error"]["code"] == "vault_passphrase"
         chosen = engine.ask("unlock", passphrase="long enough to keep", timeout_s=30)
         assert (chosen["mode"], chosen["state"]) == ("passphrase", "ready")
-        keys = keys_of(engine)
+        keys = told(engine)["keys"]
     with stage(tmp_path, None) as again:
         engine, _ = up(again)
         assert engine.message("vault")["state"] == "locked"
         assert engine.ask("unlock", passphrase="another one entirely", timeout_s=30)["error"]["code"] == "vault_passphrase"
         assert engine.ask("unlock", passphrase="long enough to keep", timeout_s=30)["state"] == "ready"
-        assert keys_of(engine) == keys
+        assert told(engine)["keys"] == keys
 
 
 def test_a_deleted_master_key_is_said_and_never_made_anew(tmp_path: Path, daemon: KeyringDaemon) -> None:
@@ -188,14 +193,74 @@ def test_a_wrong_passphrase_file_ends_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_vault_child_comes_when_asked_and_goes_when_idle(tmp_path: Path, daemon: KeyringDaemon) -> None:
+    """One stays, which watches whether the keyring locks."""
     daemon.start()
     with stage(tmp_path, daemon) as made:
         engine, _ = up(made)
         keys_of(engine)
-        assert len(vault_children(made.process.pid)) == 1
-        made.until(lambda: not vault_children(made.process.pid), 20)
+        made.until(lambda: len(vault_children(made.process.pid)) == 2)
+        made.until(lambda: len(vault_children(made.process.pid)) == 1, 25)
+        watcher = vault_children(made.process.pid)
         engine.ask("secret_put", name="work", secret="sk-1")
-        assert len(vault_children(made.process.pid)) == 1
+        assert len(vault_children(made.process.pid)) == 2
+        os.kill(watcher[0], signal.SIGKILL)
+        made.until(lambda: watcher[0] not in vault_children(made.process.pid))
+        daemon.lock_collection()
+        assert engine.message("vault", state="locked", timeout_s=30), "another one watches"
+
+
+def test_a_keyring_that_locks_and_opens_is_told_at_once(tmp_path: Path, daemon: KeyringDaemon) -> None:
+    daemon.start()
+    with stage(tmp_path, daemon) as made:
+        engine, _ = up(made)
+        keys = keys_of(engine)
+        made.until(lambda: len(vault_children(made.process.pid)) == 2)
+        for _ in range(3):
+            daemon.lock_collection()
+            locked = engine.message("vault", state="locked")
+            assert (locked["place"], locked["keys"]) == ("GNOME Keyring", keys), "the engine's own keys stay"
+            daemon.unlock_collection()
+            assert keys_of(engine) == keys
+
+
+def test_the_first_refusal_tells_too(tmp_path: Path, daemon: KeyringDaemon) -> None:
+    """Where nothing watches, as on systems that do not tell: the watcher is stopped, so that it hears nothing."""
+    daemon.start()
+    with stage(tmp_path, daemon) as made:
+        engine, _ = up(made)
+        keys_of(engine)
+        engine.ask("secret_put", name="work", secret="sk-1")
+        made.until(lambda: len(vault_children(made.process.pid)) == 2)
+        shared, watcher = sorted(vault_children(made.process.pid))
+        os.kill(watcher, signal.SIGSTOP)
+        daemon.lock_collection()
+        assert engine.ask("secret_get", name="work")["error"]["message"] == "GNOME Keyring is locked."
+        engine.message("vault", state="locked")
+        daemon.unlock_collection()
+        assert engine.ask("secret_get", name="work")["secret"] == "sk-1"
+        assert engine.message("vault", state="ready"), "an answer tells that it is open"
+        os.kill(watcher, signal.SIGCONT)
+        assert shared in vault_children(made.process.pid)
+
+
+def test_the_master_key_is_forgotten_when_told_and_comes_back_with_the_keyring(tmp_path: Path, daemon: KeyringDaemon) -> None:
+    daemon.start()
+    with stage(tmp_path, daemon) as made:
+        engine, _ = up(made)
+        keys = keys_of(engine)
+        engine.ask("secret_put", name="work", secret="sk-1")
+        engine.send("forget")
+        assert engine.ask("secret_get", name="work")["secret"] == "sk-1", "an open keyring is not forgotten"
+        daemon.lock_collection()
+        engine.message("vault", state="locked")
+        engine.send("forget")
+        made.until(lambda: engine.ask("secret_get", name="work")["error"]["message"].endswith("give its password."))
+        engine.order(kill=signal.SIGKILL)
+        engine, _ = up(made)
+        assert engine.message("vault", state="locked")["keys"] is None, "another engine gets nothing"
+        daemon.unlock_collection()
+        assert keys_of(engine) == keys
+        assert engine.ask("secret_get", name="work")["secret"] == "sk-1"
 
 
 def test_a_vault_child_that_dies_is_replaced_by_the_next_question(tmp_path: Path, daemon: KeyringDaemon) -> None:

@@ -18,6 +18,19 @@ CONFIGURATION = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Con
 <busconfig><type>session</type><listen>unix:path={folder}/bus</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
 """
+# What the login of GNOME calls: the daemon takes the password itself.
+_UNLOCK = """
+import secretstorage
+from jeepney import DBusAddress, new_method_call
+bus = secretstorage.dbus_init()
+place, name = "/org/freedesktop/secrets", "org.freedesktop.secrets"
+service = DBusAddress(place, name, "org.freedesktop.Secret.Service")
+inner = DBusAddress(place, name, "org.gnome.keyring.InternalUnsupportedGuiltRiddenInterface")
+session = bus.send_and_get_reply(new_method_call(service, "OpenSession", "sv", ("plain", ("s", "")))).body[1]
+secret = (session, b"", {password!r}.encode(), "text/plain")
+bus.send_and_get_reply(new_method_call(inner, "UnlockWithMasterPassword", "o(oayays)", (place + "/aliases/default", secret)))
+assert not secretstorage.Collection(bus).is_locked()
+"""
 
 
 class KeyringDaemon:
@@ -59,6 +72,14 @@ class KeyringDaemon:
     def lock(self) -> None:
         """Start it again without the password."""
         self.start(None)
+
+    def lock_collection(self) -> None:
+        """As a screen lock or seahorse does it, while the daemon runs."""
+        self.tool("import secretstorage as s; s.Collection(s.dbus_init()).lock()")
+
+    def unlock_collection(self) -> None:
+        """As another program does it, without a question."""
+        self.tool(_UNLOCK.format(password=PASSWORD))
 
     def stop(self) -> None:
         if self._daemon is not None:
