@@ -26,7 +26,10 @@ START_S = 30.0
 
 
 class Gateway:
-    """`gatehouse serve` on a free port in `folder`. url: where clients go. Stops when the block ends."""
+    """`gatehouse serve` on a free port in `folder`. line: what it said when it was ready. url: where clients go.
+
+    Stops when the block ends.
+    """
 
     def __init__(self, folder: Path, *extra: str, vault: str = "passphrase") -> None:
         self.folder = folder
@@ -38,7 +41,7 @@ class Gateway:
             self.arguments += ["--passphrase-file", str(self.passphrase)]
         self.process: subprocess.Popen[str] | None = None
         self.said: list[str] = []
-        self.url = ""
+        self.line = self.url = ""
         self.reader = threading.Thread()
 
     def start(self, port: int = 0) -> Gateway:
@@ -56,7 +59,8 @@ class Gateway:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.startswith("ready http://127.0.0.1:"), (line, self.said, self.log())
-        self.url = line.split()[1]
+        self.line = line.strip()
+        self.url = self.line.split()[1]
         return self
 
     def control(self, timeout_s: float = 30.0) -> ControlClient:

@@ -158,8 +158,8 @@ def _parser() -> argparse.ArgumentParser:
 
     unlock = verb(verbs, "unlock", "open the vault: asks for the passphrase, or lets the system ask for its keyring")
     unlock.add_argument("--passphrase-stdin", action="store_true", help="read the passphrase from standard input")
-    vault = actions("vault", "where keys are kept")
-    forget = verb(vault, "policy", "what becomes of keys in memory when the keyring locks while the gateway runs")
+    keys = actions("keys", "the keys of providers")
+    forget = verb(keys, "policy", "what becomes of keys in memory when the keyring locks while the gateway runs")
     forget.add_argument(
         "--forget-on-lock", choices=("on", "off"), default=None, help="on: they are forgotten, and requests get 503 (default off)"
     )

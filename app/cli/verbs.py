@@ -282,7 +282,7 @@ def _unlock(options: Namespace, client: ControlClient) -> int:
     return OK
 
 
-def _vault_policy(options: Namespace, client: ControlClient) -> int:
+def _keys_policy(options: Namespace, client: ControlClient) -> int:
     if options.forget_on_lock is None:
         vault = _opened(client).vault
     else:
@@ -353,6 +353,6 @@ VERBS: Final[dict[tuple[str, str | None], Verb]] = {
     ("network", "selftest"): _network,
     ("network", "report"): _network,
     ("unlock", None): _unlock,
-    ("vault", "policy"): _vault_policy,
+    ("keys", "policy"): _keys_policy,
     ("quit", None): _quit,
 }

@@ -54,7 +54,7 @@ def test_it_is_green_only_after_a_verification_that_found_nothing() -> None:
     assert "anchored 2 min ago in GNOME Keyring" in view.below
     missing = c.AuditFinding(kind="no anchor", seq=1, sentence="x", advice="y")
     incomplete = status(verdict=verdict(state="incomplete", intact=False, findings=(missing,)))
-    for not_so in (None, incomplete, status(verdict=None), status(trouble="Not asked yet."), status(verifying=(10, 100))):
+    for not_so in (None, incomplete, status(verdict=None), status(trouble="GNOME Keyring is locked."), status(verifying=(10, 100))):
         assert strip(not_so, NOW_US).ink != "oki"
     assert strip(status(verifying=(10, 40)), NOW_US).fact == "Verifying, 25 %"
 

@@ -87,7 +87,7 @@ def test_an_engine_that_stays_down_can_be_started_again() -> None:
         ("locked", "GNOME Keyring is locked.", "Unlock…"),
         ("absent", "No keyring answers on this machine.", "Look again"),
         ("empty", "The master key of this data folder is missing.", "Look again"),
-        ("denied", "GNOME Keyring refused access to the keys.", "Ask again"),
+        ("denied", "GNOME Keyring did not give the keys.", "Ask again"),
     ],
 )
 def test_each_state_of_the_keys_has_its_words_and_its_way_out(state: str, fact: str, button: str) -> None:
@@ -109,10 +109,17 @@ def test_a_new_data_folder_can_be_given_a_passphrase() -> None:
     assert shown(replace(UP, snapshot=snapshot(state="locked", vault=new))).fact == "The keys are locked by your passphrase."
 
 
-def test_a_lock_while_running_says_that_local_models_go_on() -> None:
+def test_a_lock_while_running_says_that_others_go_on() -> None:
     vault = VaultView(mode="keyring", state="locked", place="GNOME Keyring")
-    assert "Local models work" in shown(replace(UP, snapshot=snapshot(state="running", vault=vault))).consequence
-    assert "Local models work" not in shown(replace(UP, snapshot=snapshot(state="locked", vault=vault))).consequence
+    both = (provider("cloud", key_state="unknown"), provider("lab", key_state="none"))
+    assert "The others work" in shown(replace(UP, snapshot=snapshot(state="running", vault=vault, providers=both))).consequence
+    assert "work" not in shown(replace(UP, snapshot=snapshot(state="locked", vault=vault))).consequence
+
+
+def test_a_question_of_the_system_that_is_open_is_said_on_the_button() -> None:
+    vault = VaultView(mode="keyring", state="locked", place="GNOME Keyring")
+    found = shown(replace(UP, snapshot=snapshot(state="locked", vault=vault), busy=frozenset({"unlock:"})))
+    assert [choice.words for choice in found.choices] == ["Waiting for an answer…"]
 
 
 def test_an_error_stays_in_sight_before_remarks() -> None:

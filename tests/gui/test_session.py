@@ -59,7 +59,7 @@ def test_the_last_records_stay_in_sight_while_the_engine_starts_again(server: Se
     wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.providers)
     server.providers.clear()
     server.state = "starting"
-    server.vault = c.VaultView(mode="keyring", state="locked", place="", message="Not asked yet.")
+    server.vault = c.VaultView(mode="keyring", state="starting", place="", message="Gatehouse is still starting.")
     server.hang_up()
     wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.state == "starting")
     kept = desk.session.state.snapshot
