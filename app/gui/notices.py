@@ -140,7 +140,7 @@ def _reach(snapshot: Snapshot) -> str:
         return said if works else tr("A key cannot be added or read now. Nothing is lost.")
     names = ", ".join(shut) if len(shut) <= 2 else plural(len(shut), "{n} provider", "{n} providers")
     said = tr("Clients get 503 “keys locked” for {names}.", names=names)
-    return tr("{said} The others work. Nothing is lost.", said=said) if works else tr("{said} Nothing is lost.", said=said)
+    return tr("{said} The others go on. Nothing is lost.", said=said) if works else tr("{said} Nothing is lost.", said=said)
 
 
 def _notice_banner(notice: Notice) -> Banner:

@@ -39,12 +39,14 @@ def run(arguments: Sequence[str]) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    harden()
     received = channel.receive()
     if received is None or received[0].get("op") != "boot":
         return 2
     boot = received[0]
-    return _watch(channel) if boot.get("watch") is True else _serve(channel, Path(boot["data_dir"]))
+    if boot.get("watch") is True:
+        return _watch(channel)  # it holds no key, and what it is connected to may be looked at
+    harden()
+    return _serve(channel, Path(boot["data_dir"]))
 
 
 def _watch(channel: Channel) -> int:

@@ -140,8 +140,8 @@ def test_a_lock_is_on_the_screen_within_seconds_and_unlock_ends_it(
 @pytest.mark.parametrize(
     ("states", "said"),
     [
-        (("unknown", "none"), "Clients get 503 “keys locked” for p0. The others work. Nothing is lost."),
-        (("unknown", "held", "unknown"), "Clients get 503 “keys locked” for p0, p2. The others work. Nothing is lost."),
+        (("unknown", "none"), "Clients get 503 “keys locked” for p0. The others go on. Nothing is lost."),
+        (("unknown", "held", "unknown"), "Clients get 503 “keys locked” for p0, p2. The others go on. Nothing is lost."),
         (("unknown",) * 3, "Clients get 503 “keys locked” for 3 providers. Nothing is lost."),
         (("held", "none"), "Requests go on with what is in memory. A key cannot be added or read now."),
         ((), "A key cannot be added or read now. Nothing is lost."),

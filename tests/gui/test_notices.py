@@ -112,7 +112,7 @@ def test_a_new_data_folder_can_be_given_a_passphrase() -> None:
 def test_a_lock_while_running_says_that_others_go_on() -> None:
     vault = VaultView(mode="keyring", state="locked", place="GNOME Keyring")
     both = (provider("cloud", key_state="unknown"), provider("lab", key_state="none"))
-    assert "The others work" in shown(replace(UP, snapshot=snapshot(state="running", vault=vault, providers=both))).consequence
+    assert "The others go on" in shown(replace(UP, snapshot=snapshot(state="running", vault=vault, providers=both))).consequence
     assert "work" not in shown(replace(UP, snapshot=snapshot(state="locked", vault=vault))).consequence
 
 

@@ -51,10 +51,20 @@ class KeyringDaemon:
             "DBUS_SESSION_BUS_ADDRESS": f"unix:path={folder}/bus",
         }
         self._daemon: subprocess.Popen[bytes] | None = None
+        self.find_bus()
+
+    def find_bus(self) -> None:
         self._bus = subprocess.Popen(
-            ["dbus-daemon", f"--config-file={configuration}", "--nofork"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["dbus-daemon", f"--config-file={self.folder / 'bus.conf'}", "--nofork"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait((folder / "bus").exists)
+        wait((self.folder / "bus").exists)
+
+    def lose_bus(self) -> None:
+        """The session's bus dies, and the keyring's daemon, which lives on it, with it."""
+        self._bus.kill()
+        self._bus.wait()
+        (self.folder / "bus").unlink(missing_ok=True)
+        self.stop()
 
     def start(self, password: str | None = PASSWORD) -> None:
         """The daemon, unlocked with the password (which makes the keyring the first time), or as it starts without one: locked."""

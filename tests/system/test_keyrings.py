@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
@@ -16,6 +18,8 @@ from app.core.secret import Secret
 from app.system.keyrings import WINDOWS_LIMIT, Keyring, system_keyring
 from tests.strangers import common_ground, needs_root
 from tests.system.keyring_daemon import CONFIGURATION, KeyringDaemon, wait
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GNOME Keyring on D-Bus")
 
@@ -179,3 +183,56 @@ def test_a_bus_of_another_user_is_told_nothing(tmp_path: Path, monkeypatch: pyte
         finally:
             bus.kill()
             bus.wait()
+
+
+WATCH = """
+import sys
+from app.system.keyrings import watch_locks
+def told(locked):
+    assert not {"keyring", "cryptography", "secretstorage"} & set(sys.modules), "what costs 20 MB"
+    print(locked, flush=True)
+watch_locks(told)
+"""
+
+
+def test_whether_it_is_locked_is_told_through_locks_deaths_and_a_lost_bus(daemon: KeyringDaemon) -> None:
+    """The same process goes on watching through all of it."""
+    daemon.start()
+    child = subprocess.Popen(
+        [sys.executable, "-c", WATCH], cwd=ROOT, env=daemon.environment | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    lines: queue.Queue[str] = queue.Queue()
+    assert child.stdout is not None
+    out = child.stdout
+    reader = threading.Thread(target=lambda: [lines.put(line.strip()) for line in out], daemon=True)
+    reader.start()
+
+    def told(wanted: str) -> None:
+        """The next different word; the same one may be told more than once."""
+        while (word := lines.get(timeout=20)) != wanted:
+            assert word == before[-1], (word, before)
+        before.append(wanted)
+
+    before = ["nothing yet"]
+    try:
+        told("False")
+        daemon.lock_collection()
+        told("True")
+        daemon.unlock_collection()
+        told("False")
+        daemon.stop()
+        told("None")
+        daemon.start()
+        told("False")
+        daemon.lose_bus()
+        told("None")
+        daemon.find_bus()
+        daemon.start()
+        told("False")
+        daemon.lock_collection()
+        told("True")
+    finally:
+        child.kill()
+        child.wait()
+        reader.join(5)
+        out.close()
