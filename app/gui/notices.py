@@ -111,6 +111,8 @@ def _vault_banner(snapshot: Snapshot, *, fresh: bool, asking: bool) -> Banner:
             return Banner("wa", "lock-key-fill", fact, reach, choices=(_ask(tr("Unlock…"), asking=asking),))
         case "absent":
             advice = vault.message or tr("Start the system's keyring service, then look again.")
+            if fresh:  # the keeper's words are for a terminal: they name options of the command line
+                advice = tr("Nothing was written. Start a keyring service and look again, or keep keys in a file that a passphrase opens.")
             fact, again = tr("No keyring answers on this machine."), _ask(tr("Look again"), asking=asking, primary=not fresh)
             choices = (again, Choice("passphrase", tr("Use a passphrase…"), primary=True)) if fresh else (again,)
             return Banner("wa", "warning-fill", fact, reach, below=advice, choices=choices)

@@ -22,6 +22,11 @@ LOCKED_FILE: Final = "a file locked by your passphrase"  # the place of keys wit
 _NONCE_BYTES: Final = 12
 
 
+def provider_item(name: str) -> str:
+    """What the key of a provider account is called in the keyring."""
+    return f"provider/{name}"
+
+
 def derived(master: bytes, label: str) -> bytes:
     """The 32-byte key for one use."""
     extracted = hmac.digest(b"\0" * 32, master, hashlib.sha256)

@@ -14,12 +14,13 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from app.core.errors import AppError
 from app.core.secret import Secret
-from app.keeper.sealing import KEY_BYTES, LOCKED_FILE, NotOpenedError, Stretching, derived, seal, unseal
+from app.keeper.sealing import KEY_BYTES, LOCKED_FILE, NotOpenedError, Stretching, derived, provider_item, seal, unseal
 from app.system.keyrings import Keyring
 from app.system.paths import Paths, write_private
 
@@ -68,11 +69,12 @@ class Strongbox:
         self._keyring: Final = keyring
         self._default: Final = default_folder
 
-    def open(self, wanted: Wanted, *, prompt: bool, passphrase: Secret | None) -> Opened:
+    def open(self, wanted: Wanted, *, prompt: bool, passphrase: Secret | None, refused: Sequence[str] = ()) -> Opened:
         """Reach the master key, making it only for a folder without data.
 
-        prompt: the keyring may ask the person. AppError `vault_passphrase` for a wrong or too short one, `vault_denied` when the folder's
-        keys are elsewhere than wanted, `data_folder` when vault.json cannot be written.
+        prompt: the keyring may ask the person. refused: items that the keyring refused lately; some ask the person for each item, so it
+        is open only when these can be read as well. AppError `vault_passphrase` for a wrong or too short one, `vault_denied` when the
+        folder's keys are elsewhere than wanted, `data_folder` when vault.json cannot be written.
         """
         try:
             file = self._read()
@@ -85,7 +87,9 @@ class Strongbox:
                 raise AppError(
                     "vault_denied", f"The keys of this data folder are in {place}.", f"Start with --vault {mode}, or without --vault."
                 )
-            return self._open_passphrase(file, passphrase) if mode == "passphrase" else self._open_keyring(file, prompt=prompt)
+            if mode == "passphrase":
+                return self._open_passphrase(file, passphrase)
+            return self._with(refused, file["service"], self._open_keyring(file, prompt=prompt))
         if self._has_data() and not (self._default and wanted != "passphrase"):
             return Opened(
                 "keyring",
@@ -175,10 +179,7 @@ class Strongbox:
             if stored is None and not self._has_data():
                 stored = self._new_master(service)
         except AppError as error:
-            if error.code not in ("vault_locked", "vault_absent", "vault_denied"):
-                raise
-            state: State = "locked" if error.code == "vault_locked" else "absent" if error.code == "vault_absent" else "denied"
-            return Opened("keyring", state, standing.place, error.sentence())
+            return Opened("keyring", _state(error), standing.place, error.sentence())
         if stored is None:
             message = f"{standing.place} has no item “{_MASTER}” for the service “{service}”, which this data folder needs. {_MISSING}"
             return Opened("keyring", "empty", standing.place, message)
@@ -189,6 +190,14 @@ class Strongbox:
         if file is None:
             self._write({"version": 1, "mode": "keyring", "service": service, "sealed": {}})
         return Opened("keyring", "ready", standing.place, "", service, master)
+
+    def _with(self, refused: Sequence[str], service: str, opened: Opened) -> Opened:
+        try:
+            for item in refused if opened.state == "ready" else ():
+                self._keyring.get(service, item)
+        except AppError as error:
+            return replace(opened, state=_state(error), message=error.sentence())
+        return opened
 
     def _new_master(self, service: str) -> Secret:
         """Prove that the keyring keeps what it is given, then give it a new master key and read it back. AppError vault_*."""
@@ -276,10 +285,18 @@ class Strongbox:
             self._write(file)
 
 
+def _state(error: AppError) -> State:
+    """What a refusal of the keyring says about it. Any other error is raised again."""
+    states: dict[str, State] = {"vault_locked": "locked", "vault_absent": "absent", "vault_denied": "denied"}
+    if error.code not in states:
+        raise error
+    return states[error.code]
+
+
 def _item(name: str) -> str:
     if not name or len(name) > 200 or not name.isprintable():
         raise AppError("name_invalid", "A secret needs a name that can be printed.")
-    return f"provider/{name}"
+    return provider_item(name)
 
 
 def _audit_item(item: str) -> str:

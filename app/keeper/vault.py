@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 
 from app.core.errors import AppError
 from app.keeper.locks import Locks
-from app.keeper.sealing import ENGINE_LABELS, KEY_BYTES, LOCKED_FILE, REMEMBERED_LABEL, SEALED_LABEL, derived
+from app.keeper.sealing import ENGINE_LABELS, KEY_BYTES, LOCKED_FILE, REMEMBERED_LABEL, SEALED_LABEL, derived, provider_item
 from app.system.channel import Caller
 from app.system.children import Child
 from app.system.paths import Paths
@@ -90,6 +90,7 @@ class Vault:
         self._closed = False
         self._stale = False
         self._clicked_s = 0.0
+        self._refused: set[str] = set()  # items of the keyring, as `Strongbox.open` wants them
         self._locks: Final = Locks(start_child, on_hint)
         self.asked = wanted == "session"  # is `view` an answer, or only what is said before there is one?
         self._master: bytes | None = None
@@ -155,7 +156,8 @@ class Vault:
 
     def _reach(self, *, prompt: bool, passphrase: str | None) -> None:
         """Ask the child, and show what it says. AppError as `open`."""
-        fields: dict[str, object] = {"wanted": self._wanted, "prompt": prompt, "passphrase": passphrase}
+        refused = sorted(self._refused)
+        fields: dict[str, object] = {"wanted": self._wanted, "prompt": prompt, "passphrase": passphrase, "refused": refused}
         try:
             answer = self._ask("open", fields, apart=prompt)
         except AppError as error:
@@ -172,6 +174,8 @@ class Vault:
                 view = View(view.mode, "empty", view.place, message)
             else:
                 self._master = master
+        if view.state == "ready":
+            self._refused.difference_update(refused)
         if prompt:
             self._clicked_s = time.monotonic()
         elif view.state == "locked" and self.view.state == "denied" and time.monotonic() - self._clicked_s < _SAID_S:
@@ -270,6 +274,8 @@ class Vault:
         try:
             answer = self._ask(op, fields)
         except AppError as error:
+            if error.code == "vault_locked":
+                self._refused.add(str(fields["item"]) if "item" in fields else provider_item(str(fields["name"])))
             if error.code in _REFUSALS and not self.view.closed:
                 self.look()
             raise

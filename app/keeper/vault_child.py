@@ -2,7 +2,7 @@
 
 The keyring's library and the ciphers cost 20 MB and a passphrase 256 MB for a moment; the keeper does not carry that.
 
-    open {wanted, prompt, passphrase} -> {mode, state, place, message, service, master: hex | null}
+    open {wanted, prompt, passphrase, refused} -> {mode, state, place, message, service, master: hex | null}
     secret_get {name, sealing} -> {secret}      secret_put {name, secret, sealing} -> {place}      secret_remove {name} -> {}
     audit_get {item, sealing} -> {secret: text | null}      audit_put {item, secret, sealing} -> {place}
 
@@ -92,8 +92,9 @@ def _answer(strongbox: Strongbox, request: dict[str, Any]) -> dict[str, object]:
             "wanted": "auto" | "keyring" | "passphrase" as wanted,
             "prompt": bool(prompt),
             "passphrase": str() | None as given,
+            "refused": list(refused),
         }:
-            opened = strongbox.open(wanted, prompt=prompt, passphrase=None if given is None else Secret(given))
+            opened = strongbox.open(wanted, prompt=prompt, passphrase=None if given is None else Secret(given), refused=refused)
             master = None if opened.master is None else opened.master.hex()
             view = {"mode": opened.mode, "state": opened.state, "place": opened.place, "message": opened.message}
             return view | {"service": opened.service, "master": master}

@@ -99,9 +99,10 @@ def test_each_state_of_the_keys_has_its_words_and_its_way_out(state: str, fact: 
 
 
 def test_a_new_data_folder_can_be_given_a_passphrase() -> None:
-    absent = VaultView(mode="keyring", state="absent", place="", message="No service answered. Nothing was written.")
+    absent = VaultView(mode="keyring", state="absent", place="", message="No service answered. Choose: --vault passphrase.")
     found = shown(replace(UP, fresh=True, snapshot=snapshot(state="locked", vault=absent)))
-    assert found.below == "No service answered. Nothing was written."
+    assert found.below.startswith("Nothing was written.")
+    assert "--" not in found.below, "no option of the command line in the window"
     assert acts(found) == ["unlock", "passphrase"]
     assert [choice.primary for choice in found.choices] == [False, True]
     new = VaultView(mode="passphrase", state="locked", place="a file")

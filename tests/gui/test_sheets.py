@@ -332,7 +332,10 @@ def test_a_passphrase_is_chosen_twice_for_an_empty_data_folder(server: Server, d
     sheet = desk.window.sheet()
     assert isinstance(sheet, UnlockSheet)
     assert sheet._again is not None
-    sheet._field.line.setText("correct horse")
+    QTest.keyClicks(sheet._field.line, "correct horse")
+    QTest.keyClick(sheet._field.line, Qt.Key.Key_Return)
+    assert sheet._again.line.hasFocus(), "Enter in the first field leads to the second"
+    assert sheet._field.line.text() == "correct horse"
     sheet._again.line.setText("correct house")
     sheet.submit()
     assert "not the same" in below(sheet._field)

@@ -384,3 +384,31 @@ def test_stretching_costs_what_it_promises() -> None:
     assert Stretching.fresh().salt != Stretching.fresh().salt
     quick = Stretching(os.urandom(16), memory_kib=8192, passes=1, lanes=1)
     assert quick.key("a") == quick.key("a") != quick.key("b")
+
+
+class Asking(Items):
+    """A keyring that is open, and asks the person for each item: read without a question, such an item is refused (macOS)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asks: set[str] = set()
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if username in self.asks:
+            raise keyring.errors.KeyringLocked
+        return super().get_password(service, username)
+
+
+def test_a_keyring_that_refuses_one_item_is_not_open_until_that_one_can_be_read(paths: Paths) -> None:
+    """Otherwise everything would look well, and nobody would be offered the way to the question."""
+    asking = Asking()
+    made = box(paths, asking)
+    master = opened(made).master
+    assert master is not None
+    made.put("work", Secret("sk-1"), derived(master, SEALED_LABEL))
+    asking.asks = {"provider/work"}
+    assert made.open("auto", prompt=False, passphrase=None).state == "ready"
+    found = made.open("auto", prompt=False, passphrase=None, refused=["provider/work", "audit-key"])
+    assert (found.state, found.message, found.master) == ("locked", "A test keyring is locked. Unlock it in Gatehouse.", master)
+    asking.asks = set()
+    assert made.open("auto", prompt=True, passphrase=None, refused=["provider/work", "provider/gone"]).state == "ready"

@@ -315,3 +315,32 @@ def test_the_master_key_is_in_no_process_that_does_not_need_it(tmp_path: Path, d
             public += Path(f"/proc/{pid}/cmdline").read_bytes().decode() + Path(f"/proc/{pid}/environ").read_bytes().decode()
         assert master not in public
         assert master not in json.dumps(engine._seen)
+
+
+def test_what_was_refused_is_asked_for_again_when_a_person_clicks(tmp_path: Path) -> None:
+    """A puppet for a keyring that is open and still refuses one item."""
+
+    def reply(vault: Puppeteer, op: str, **fields: Any) -> dict[str, Any]:
+        asked = vault.message(op)
+        vault.order(send={"re": asked["id"]} | fields)
+        return asked
+
+    is_open = {"mode": "keyring", "state": "ready", "place": "macOS Keychain", "message": "", "service": "s", "master": "5a" * 32}
+    shut = is_open | {"state": "locked", "message": "macOS Keychain wants to ask you first. Click Unlock."}
+    with Stage(tmp_path / "data", vault="keyring", real=()) as made:
+        engine, _ = up(made)
+        vault = made.child("vault")
+        assert reply(vault, "open", **is_open)["refused"] == []
+        keys_of(engine)
+        engine.send("secret_get", id=1, name="work")
+        error = {"code": "vault_locked", "message": "macOS Keychain wants to ask you first.", "hint": "Click Unlock."}
+        reply(vault, "secret_get", error=error)
+        assert reply(vault, "open", **shut)["refused"] == ["provider/work"]
+        assert engine.message("vault", state="locked")["message"] == shut["message"]
+        engine.send("unlock", id=2, passphrase=None)
+        while True:  # the watcher is a puppet as well
+            if (apart := made.child("vault")).message("boot").get("watch") is None:
+                break
+        asked = reply(apart, "open", **is_open)
+        assert (asked["prompt"], asked["refused"]) == (True, ["provider/work"])
+        engine.message("vault", state="ready")

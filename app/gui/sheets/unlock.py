@@ -40,7 +40,11 @@ class UnlockSheet(Sheet):
         return self._field.line
 
     def submit(self) -> None:
-        self._on_unlock()
+        """Enter. In the first of two fields it leads to the second."""
+        if self._again is not None and self._field.line.hasFocus() and not self._again.line.text():
+            self._again.line.setFocus()
+        else:
+            self._on_unlock()
 
     def forget(self) -> None:
         self._field.wipe()
