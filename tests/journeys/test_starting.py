@@ -93,10 +93,23 @@ class Starting:
         self.question = self.vault.message("open", prompt=False)
         self.control = ControlClient(stage.paths.control, timeout_s=30)
         self.url = self.control.snapshot().base_url
+        self._started: list[subprocess.Popen[str]] = []
 
-    def cli(self, *words: str) -> subprocess.Popen[str]:
+    def cli(self, *words: str, stdin: str = "") -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "app", *words, "--data-dir", str(self.stage.folder)]
-        return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        made = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._started.append(made)
+        assert made.stdin is not None
+        with made.stdin as typed:
+            typed.write(stdin)
+        made.stdin = None
+        return made
+
+    def close(self) -> None:
+        self.control.close()
+        for each in self._started:
+            each.kill()
+            each.communicate()
 
     def answer(self, **fields: Any) -> None:
         said = {"mode": "keyring", "state": "ready", "place": "GNOME Keyring", "message": "", "service": "s", "master": MASTER} | fields
@@ -117,11 +130,12 @@ def starting(tmp_path: Path) -> Iterator[Starting]:
     with Stage(tmp_path / "data", vault="keyring", real=("engine",)) as stage:
         made = Starting(stage)
         yield made
-        made.control.close()
+        made.close()
 
 
 def test_commands_wait_for_the_vaults_first_answer(starting: Starting) -> None:
-    add = starting.cli("provider", "add", "work", "--kind", "openai", "--base-url", "http://127.0.0.1:9/v1", "--local", "--key-stdin")
+    address = ("--base-url", "http://127.0.0.1:9/v1", "--local")
+    add = starting.cli("provider", "add", "work", "--kind", "openai", *address, "--key-stdin", stdin="sk-canary-1")
     shown = starting.control.snapshot()
     assert (shown.state, shown.vault.state, shown.vault.message) == ("starting", "starting", "Gatehouse is still starting.")
     status, body = health(starting.url, "readiness")
@@ -129,10 +143,6 @@ def test_commands_wait_for_the_vaults_first_answer(starting: Starting) -> None:
     assert body["message"].startswith("Gatehouse is still starting.")
     assert health(starting.url, "liveliness") == (200, {"status": "alive"})
     assert starting.stage.printed == [], "no word of ready before the vault's answer"
-    assert add.stdin is not None
-    add.stdin.write("sk-canary-1")
-    add.stdin.close()
-    add.stdin = None
     status_words = starting.cli("status")
     with pytest.raises(subprocess.TimeoutExpired):
         add.wait(1.5)

@@ -67,6 +67,9 @@ class Caller:
             assert int(reply.headers.get("retry-after", 0)) == (0 if for_good else 5)
             for word in words:
                 assert word in reply.json()["error"]["message"]
+        ready = httpx2.get(f"{self.url}/health/readiness", trust_env=False, timeout=20)
+        assert (ready.status_code, ready.json()["code"]) == (503, "store_unavailable")
+        assert all(word in ready.json()["message"] for word in words)
 
 
 def snapshot(one: Gateway) -> Snapshot:
@@ -109,6 +112,7 @@ def test_a_full_disk_is_said_and_requests_go_on_when_there_is_room(small_disk: P
             assert caller.ask().status_code == 503
             filler.unlink()
             caller.until(200, "an answer, now that there is room")
+            assert httpx2.get(f"{one.url}/health/readiness", trust_env=False, timeout=20).status_code == 200
             wait_for(lambda: snapshot(one).state == "running", "the snapshot to be as before", PATIENCE_S)
         check_everything(one, caller.acknowledged)
 
