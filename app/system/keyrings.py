@@ -215,6 +215,8 @@ def watch_locks(told: Callable[[bool | None], None]) -> None:
             from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]  # noqa: PLC0415 - Linux only, no stubs
 
             with contextlib.closing(open_dbus_connection("SESSION")) as bus:
+                if not same_user(bus.sock):
+                    raise ConnectionRefusedError("the session's bus belongs to another user")
                 _subscribe(bus)
                 pause_s = _BUS_AGAIN_S[0]
                 while True:
