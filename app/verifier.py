@@ -1,9 +1,10 @@
 """Checks an audit log of Gatehouse. This one file is enough: it needs Python 3.11, `cryptography`, and nothing of Gatehouse.
 
-    python verify.py [FOLDER] [--key FINGERPRINT] [--json]
+    python -I verify.py [FOLDER] [--key FINGERPRINT] [--json]
 
 FOLDER is an export (by default the folder this file lies in). FINGERPRINT is the log's, as its owner reads it off the Audit page; without
-it the check says that the log is whole under the key it names, not whose key that is.
+it the best answer is "incomplete": whole under the key it names, and nobody has said whose key that is. With -I nothing is imported from
+the folder, whatever lies there and whatever the environment says; without it this file takes the folder off Python's path itself.
 
 Exit codes: 0 intact, 1 tampered, 2 incomplete (something is missing that a full answer needs), 3 bad input (this is no export).
 
@@ -18,20 +19,35 @@ What is checked:
                    prune       what was taken away at the beginning: its last number and hash, and the tree's edge there
                    restore     a person went on from a log that did not fit what was known of it: a new key and a new beginning, and a
                                digest of all entries before it, as they were found
-    manifest     the export's files with their digests, signed by the newest key
+    manifest     the export's files with their sizes and digests, signed by the newest key; what else lies there is named, and not checked
 
 Hostile input must end in a verdict, never in a crash, and never in "intact".
 """
 
-from __future__ import annotations
+import sys
+
+if __name__ == "__main__":
+    # What lies beside this file is a stranger's, and so is the current folder: nothing is imported from there, and nothing was before
+    # this line. (`from __future__` would have been. `os` is there already: the interpreter needs it for itself.)
+    import os
+
+    _strange = [os.path.realpath(os.path.dirname(__file__)), os.path.dirname(os.path.realpath(__file__))]  # noqa: PTH120 - no pathlib yet
+    try:  # noqa: SIM105 - no contextlib yet
+        _strange.append(os.path.realpath(os.curdir))
+    except OSError:
+        pass  # the current folder is gone, and nothing can be in it
+    _strange = [os.path.normcase(folder) for folder in _strange]
+    _kept = [entry for entry in sys.path if os.path.isabs(entry)]  # noqa: PTH117 - likewise
+    sys.path[:] = [entry for entry in _kept if os.path.normcase(os.path.realpath(entry)) not in _strange]
 
 import argparse
 import hashlib
 import json
+import os
 import re
+import stat
 import struct
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -52,6 +68,9 @@ Progress = Callable[[int], None]
 
 _AT_ONCE: Final = 2_000
 _LONGEST_LINE: Final = 64 << 20
+_MOST_NAMES: Final = 10_000
+_NAMED: Final = 20
+_LONGEST_NAME: Final = 80
 _NOTHING: Final = hashlib.sha256(b"").digest()
 _sha256: Final = hashlib.sha256
 
@@ -96,13 +115,14 @@ ADVICE: Final[dict[str, str]] = {
     ),
     "no anchor": "The vault does not say how far the log had come, so entries missing at its end would not show.",
     "unsigned": "Nothing is signed here yet.",
+    "no pin": 'Read the fingerprint off the Audit page of the log\'s owner, or ask them for it, and give it: --key "FINGERPRINT".',
     "another key": "The log is whole under another key than the one you gave. Ask its owner.",
-    "missing file": "Copy the whole folder again.",
+    "missing file": "Copy the whole folder again. A link, a pipe or a device in place of a file is not followed.",
     "short file": "The file ends early. Copy the whole folder again.",
     "changed file": "The file is not the one that was exported. Export again where the log is, and compare.",
     "unreadable": "The line is not what an export writes. Export again where the log is, and compare.",
 }
-_INCOMPLETE: Final = frozenset({"no anchor", "unsigned", "missing file", "short file"})
+_INCOMPLETE: Final = frozenset({"no anchor", "unsigned", "no pin", "missing file", "short file"})
 
 
 @dataclass(slots=True)
@@ -218,7 +238,7 @@ class Record:
         return _sha256(RECORD + self.body).digest()
 
     @staticmethod
-    def of(body: bytes, signature: bytes) -> Record:
+    def of(body: bytes, signature: bytes) -> "Record":
         """BadInputError when the bytes are not a record."""
         said = _object(body)
         try:
@@ -287,7 +307,7 @@ class Anchor:
         )
 
     @staticmethod
-    def of(text: str) -> Anchor:
+    def of(text: str) -> "Anchor":
         """BadInputError when the text is no anchor."""
         said = _object(text.encode("utf-8", "surrogatepass"), strict=False)
         try:
@@ -608,24 +628,27 @@ _SIGNED_LINE: Final = re.compile(rb'\{"body":(\{.*\}),"signature":"((?:[0-9a-f]{
 
 
 def check(folder: Path, *, pin: str = "", progress: Progress | None = None) -> Verdict:
-    """The verdict on an export. BadInputError when it is none."""
-    # 1. what was exported, and whether that is here
+    """The verdict on an export; without a `pin` at best "incomplete". BadInputError when it is none."""
+    # 1. what was exported, and whether that is here, by its size
     body, signature = _manifest(folder)
     said = _object(body)
     files = said.get("files")
     if said.get("kind") != "export" or not isinstance(files, dict) or not {ENTRIES_FILE, RECORDS_FILE} <= set(files):
         raise BadInputError(f"{MANIFEST_FILE} does not describe an export.")
-    damage = [finding for name in sorted(files) if (finding := _file(folder, name, files[name])) is not None]
+    damage = [finding for name in sorted(files) if (finding := _size(folder, name, files[name])) is not None]
+    others = _others(folder, {*files, MANIFEST_FILE})
+    if any(finding.kind == "changed file" for finding in damage):
+        return Verdict(findings=damage, notes=others)  # what somebody made larger may have no end
     # 2. the log itself, as far as it is here
     lines = _Lines()
     records = lines.of(folder / RECORDS_FILE, _record_line)
     entries = lines.of(folder / ENTRIES_FILE, _entry_line)
     verdict = judge(records, entries, pin=pin, progress=progress)
-    partial = any(finding.kind in ("short file", "missing file") for finding in damage)
-    if partial:
+    verdict.notes += others
+    if damage:
         # What the end of a file would have said is missing; the rest must still fit.
         verdict.findings = [finding for finding in verdict.findings if finding.kind not in ("cut", "unsigned", "evidence")]
-    if partial and any(RECORDS_FILE in finding.sentence for finding in damage):
+    if any(RECORDS_FILE in finding.sentence for finding in damage):
         verdict.findings = damage  # without what was signed nothing more can be said
         return verdict
     verdict.findings += [*damage, *lines.findings]
@@ -637,6 +660,10 @@ def check(folder: Path, *, pin: str = "", progress: Progress | None = None) -> V
     for name, is_so in (("seq", verdict.seq), ("head", verdict.head.hex()), ("number", verdict.number), ("log", verdict.log)):
         if not verdict.findings and (said.get(name) != is_so or type(said.get(name)) is not type(is_so)):
             verdict.find("changed file", verdict.seq, f"{MANIFEST_FILE} says something else about {name!r} than the log.")
+    if verdict.state != "tampered":
+        verdict.findings += [finding for name in sorted(files) if (finding := _content(folder, name, files[name])) is not None]
+    if not pin and verdict.state != "tampered":
+        verdict.find("no pin", verdict.seq, "What is here is whole under the key it names, but whose key that is nobody has said.")
     return verdict
 
 
@@ -653,14 +680,24 @@ def _manifest(folder: Path) -> tuple[bytes, bytes]:
 
 
 def _regular(path: Path) -> BinaryIO:
-    """OSError for what is no file: reading a pipe or a device might never end."""
-    if not path.is_file():
+    """OSError for what is no file: reading a pipe or a device might never end, and a link leads out of the folder."""
+    _must_be_plain(path.lstat(), path)
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _must_be_plain(os.fstat(file), path)
+        return os.fdopen(file, "rb")
+    except OSError:
+        os.close(file)
+        raise
+
+
+def _must_be_plain(info: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(info.st_mode):
         raise FileNotFoundError(path.name)
-    return path.open("rb")
 
 
-def _file(folder: Path, name: object, said: object) -> Finding | None:
-    """Is the file of the export here, and the one that was exported?"""
+def _size(folder: Path, name: object, said: object) -> Finding | None:
+    """Is the file of the export here, and as large as it was? Reads nothing of it."""
     if (
         not isinstance(name, str)
         or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name)
@@ -669,19 +706,41 @@ def _file(folder: Path, name: object, said: object) -> Finding | None:
         or type(said.get("bytes")) is not int
     ):
         raise BadInputError(f"{MANIFEST_FILE} names a file that no export has.")
-    digest, size = _sha256(), 0
+    try:
+        with _regular(folder / name) as file:
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return Finding("missing file", 0, f"{name} is missing, or is no ordinary file.")
+    if size < said["bytes"]:
+        return Finding("short file", 0, f"{name} has {size} of its {said['bytes']} bytes.")
+    if size > said["bytes"]:
+        return Finding("changed file", 0, f"{name} has {size} bytes instead of {said['bytes']}, so it was not read.")
+    return None
+
+
+def _content(folder: Path, name: str, said: Mapping[str, Any]) -> Finding | None:
+    """Is the file, which has its size or less, the one that was exported? Reads it whole."""
+    digest, left = _sha256(), said["bytes"]
     try:
         with _regular(folder / name) as file:
             while part := file.read(1 << 20):
                 digest.update(part)
-                size += len(part)
+                left -= len(part)
     except OSError:
-        return Finding("missing file", 0, f"{name} is missing.")
-    if digest.hexdigest() == said.get("sha256") and size == said["bytes"]:
-        return None
-    if size < said["bytes"]:
-        return Finding("short file", 0, f"{name} has {size} of its {said['bytes']} bytes.")
+        return None  # said already
+    if left > 0 or digest.hexdigest() == said.get("sha256"):
+        return None  # a file that is short was said already
     return Finding("changed file", 0, f"{name} is not the file that was exported.")
+
+
+def _others(folder: Path, known: Container[str]) -> list[str]:
+    """What lies in the folder beside what was exported, as one note that is safe to print: whoever gave the folder chose these names."""
+    with os.scandir(folder) as found:
+        names = sorted(ascii(entry.name)[:_LONGEST_NAME] for entry in islice(found, _MOST_NAMES) if entry.name not in known)
+    if not names:
+        return []
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [f"Not part of what was exported, and not checked: {', '.join(names[:_NAMED])}{more}."]
 
 
 class _Lines:
@@ -768,6 +827,11 @@ def _list(said: Mapping[str, Any], name: str, longest: int) -> list[Any]:
 
 # -- as a command
 
+_NO_PACKAGE: Final = (
+    'No signature can be checked, because this Python has no package "cryptography". One that was installed for the user alone is not '
+    "seen with -I: install it into an environment (python -m venv) and use the Python there."
+)
+
 
 def words(verdict: Verdict) -> str:
     """The verdict for a person."""
@@ -807,16 +871,18 @@ def run(folder: Path, *, pin: str = "", as_json: bool = False, progress: Progres
     try:
         verdict = check(folder, pin=pin, progress=progress)
     except BadInputError as error:
-        return _bad(str(error), as_json=as_json)
+        return _no_verdict("bad input", str(error), as_json=as_json)
     except (OSError, ValueError, MemoryError, RecursionError) as error:
-        return _bad(f"It cannot be read ({type(error).__name__}).", as_json=as_json)
+        return _no_verdict("bad input", f"It cannot be read ({type(error).__name__}).", as_json=as_json)
+    except ImportError:
+        return _no_verdict("incomplete", _NO_PACKAGE, as_json=as_json)
     sys.stdout.write((json.dumps(fields(verdict), indent=2) if as_json else words(verdict)) + "\n")
     return EXIT_CODES[verdict.state]
 
 
-def _bad(sentence: str, *, as_json: bool) -> int:
-    sys.stdout.write((json.dumps({"state": "bad input", "sentence": sentence}) if as_json else f"Bad input: {sentence}") + "\n")
-    return EXIT_CODES["bad input"]
+def _no_verdict(state: State, sentence: str, *, as_json: bool) -> int:
+    sys.stdout.write((json.dumps({"state": state, "sentence": sentence}) if as_json else f"{state.capitalize()}: {sentence}") + "\n")
+    return EXIT_CODES[state]
 
 
 def _progress(done: int) -> None:

@@ -141,10 +141,18 @@ def _parser() -> argparse.ArgumentParser:
     accept = verb(audit, "accept", "go on from a log with a finding, under a new key: a restore that you confirm")
     accept.add_argument("--yes", action="store_true", help="do not ask")
     check = verb(
-        verbs, "verify", "check an exported audit log or network report, without a gateway: 0 intact, 1 tampered, 2 incomplete, 3 bad input"
+        verbs,
+        "verify",
+        "check an exported audit log or network report, without a gateway: 0 intact under the key that --key names, 1 tampered, "
+        "2 incomplete (also when no key is given), 3 bad input",
     )
     check.add_argument("path", metavar="PATH", help="the folder of the export or report")
-    check.add_argument("--key", metavar="FINGERPRINT", default=None, help="the fingerprint the log must have; for a report, its key")
+    check.add_argument(
+        "--key",
+        metavar="FINGERPRINT",
+        default=None,
+        help="the fingerprint the log must have, as its owner reads it off the Audit page; for a report, the key that must have signed it",
+    )
     verb(verbs, "privacy", "each promise about privacy, how it is kept just now, and the command that checks it")
 
     network = actions("network", "what leaves this machine, and proof of what does not")

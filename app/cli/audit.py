@@ -80,7 +80,7 @@ def export(options: Namespace, client: ControlClient) -> int:
     made = client.export_audit(Path(options.folder).expanduser().absolute())
     words = (
         f"{text.many(made.entries, 'entry', 'entries')} up to {made.upto} are in {made.folder} ({text.size(made.size_bytes)}).\n"
-        f"Check them anywhere with: python {Path(made.folder) / 'verify.py'}"
+        f'Check them anywhere with: python -I {Path(made.folder) / "verify.py"} --key "{made.fingerprint}"'
     )
     show(options, made, words if made.signed else f"{words}\nThe export is not signed: see gatehouse audit status.")
     return OK

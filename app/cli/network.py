@@ -123,5 +123,5 @@ def _report(options: Namespace, client: ControlClient) -> int:
     made = client.network_report()
     folder = report.write(Path(options.folder).expanduser().absolute(), made)
     facts = {"folder": str(folder), "key": made.key}
-    show(options, facts, f"Signed: {folder}\nCheck it anywhere with: python {folder / report.VERIFIER_FILE} --key {made.key}")
+    show(options, facts, f"Signed: {folder}\nCheck it anywhere with: python -I {folder / report.VERIFIER_FILE} --key {made.key}")
     return OK

@@ -433,11 +433,14 @@ class AuditTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditExport(msgspec.Struct, frozen=True, kw_only=True):
+    """fingerprint: of the log's first key, to be given to whoever checks the export."""
+
     folder: str
     entries: int
     upto: int
     size_bytes: int
     signed: bool
+    fingerprint: str = ""
 
 
 class AuditPrunable(msgspec.Struct, frozen=True, kw_only=True):

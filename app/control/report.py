@@ -100,8 +100,10 @@ def page(report: NetworkReport) -> str:
             ),
         ),
         (
-            f"<h2>What this report can and cannot show</h2><p>{_text(told['says'])}</p><p>Check it: <code>python {VERIFIER_FILE} --key "
-            f"{report.key}</code>. The key must be the one the exported audit log names.</p>"
+            f"<h2>What this report can and cannot show</h2><p>{_text(told['says'])}</p><p>Check it: <code>python -I {VERIFIER_FILE} --key "
+            f"KEY</code>, where KEY is the public key that its owner reads off an exported audit log of that time. It should be "
+            f"<code>{report.key}</code>, but do not take it from here: whoever made this page could name any. This page itself is not "
+            "signed; report.json is.</p>"
         ),
     ]
     head = (

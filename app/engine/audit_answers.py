@@ -46,9 +46,8 @@ def status(connection: Connection, known: Known, place: str, mode: str) -> contr
     seq, head = audit.newest_link(connection)
     try:
         record = checkpoints.newest(connection)
-        opening = checkpoints.newest_of(connection, "restore", "genesis")
     except BadInputError:
-        record = opening = None
+        record = None
     kinds = audited()
     groups: dict[str, int] = dict.fromkeys(GROUPS, 0)
     for kind, count in audit.counts(connection).items():
@@ -63,7 +62,7 @@ def status(connection: Connection, known: Known, place: str, mode: str) -> contr
         sealed=0 if record is None else record.seq,
         sealed_us=0 if record is None else record.at_us,
         epoch=known.epoch,
-        fingerprint="" if opening is None else verifier.fingerprint(opening.key),
+        fingerprint=fingerprint(connection),
         anchored=known.anchored,
         anchored_us=known.anchored_us,
         place=place,
@@ -77,6 +76,15 @@ def status(connection: Connection, known: Known, place: str, mode: str) -> contr
         on_failure="continue" if settings.get(connection, "audit.on_failure", "stop") == "continue" else "stop",
         groups=groups,
     )
+
+
+def fingerprint(connection: Connection) -> str:
+    """Of the log's first key, as a person compares it; "" while there is none that can be read."""
+    try:
+        opening = checkpoints.newest_of(connection, "restore", "genesis")
+    except BadInputError:
+        return ""
+    return "" if opening is None else verifier.fingerprint(opening.key)
 
 
 def entry(connection: Connection, seq: int) -> contract.AuditDetail:

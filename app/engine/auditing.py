@@ -316,7 +316,10 @@ class Auditor:
         await self._guarded(lambda: self._seal_if_due(last=True))
         signer = self._signer if self._held is None else None
         entries, upto, size = await self._read(lambda c: exporting.write(c, folder, signer, self._now_us(), __version__))
-        return contract.AuditExport(folder=str(folder), entries=entries, upto=upto, size_bytes=size, signed=signer is not None)
+        pin = await self._read(audit_answers.fingerprint)
+        return contract.AuditExport(
+            folder=str(folder), entries=entries, upto=upto, size_bytes=size, signed=signer is not None, fingerprint=pin
+        )
 
     async def prunable(self, keep_days: int) -> contract.AuditPrunable:
         return await self._read(lambda c: audit_answers.prunable(c, self._now_us() - keep_days * _DAY_US))

@@ -24,15 +24,17 @@ _LARGEST: Final = (1 << 63) - 1
 _README: Final = """\
 This is an audit log of Gatehouse. Check it with Python 3.11 or newer and the package "cryptography":
 
-    python verify.py --key "FINGERPRINT"
+    python -I verify.py --key "FINGERPRINT"
 
-FINGERPRINT is the one that the owner of the log reads off the Audit page. The exit code is 0 for intact, 1 for tampered, 2 for
-incomplete, 3 for bad input. verify.py is short enough to be read first; nothing else is needed. With Gatehouse at hand,
-"gatehouse verify FOLDER" does the same with a copy of verify.py that did not come with the export.
+FINGERPRINT is the one that the owner of the log reads off the Audit page: ask them, and do not take it from this folder. The exit code
+is 0 for intact, 1 for tampered, 2 for incomplete, 3 for bad input. Without --key it is 2 at best, because anybody can make a log that is
+whole under a key of their own. With -I Python imports nothing that lies in this folder; verify.py is short enough to be read first, and
+needs nothing else. With Gatehouse at hand, "gatehouse verify FOLDER --key FINGERPRINT" does the same with a copy of verify.py that did
+not come with the export.
 
     entries.jsonl       one entry a line, oldest first
     checkpoints.jsonl   what was signed over them
-    manifest.json       these files and their digests, signed
+    manifest.json       these files with their sizes and digests, signed; what else lies here is not part of the export
 """
 
 

@@ -263,7 +263,10 @@ def test_changes_by_the_command_line_say_so(running: Gateway, up: Upstream, tmp_
         verb("client remove", "amp")
         verb("audit verify")
         verb("audit export", str(tmp_path / "out"))
-        assert running.cli("verify", str(tmp_path / "out")).stdout.startswith("Intact")
+        assert control.audit_status().fingerprint in running.cli("audit", "export", str(tmp_path / "again")).stdout
+        assert running.cli("verify", str(tmp_path / "out"), check=2).stdout.startswith("Incomplete")  # whose key is it?
+        pin = control.audit_status().fingerprint
+        assert running.cli("verify", str(tmp_path / "out"), "--key", pin).stdout.startswith("Intact")
         verb("audit policy", "--keep-days", "90", "--on-failure", "continue")
         wait_for(lambda: control.audit_prunable(0).upto > 0, "a signed segment")
         assert "would go" in running.cli("audit", "prune", "--keep-days", "0", "--preview").stdout

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from app import verifier
 from app.core import chain
 from app.core.errors import AppError
-from app.store import exporting
+from app.store import checkpoints, exporting
 from tests.audit.book import NOW_US, Book, book
 
 
@@ -27,8 +28,30 @@ def exported(made: Book, folder: Path) -> Path:
     return folder
 
 
+def pin_of(made: Book) -> str:
+    """As the owner reads it off the Audit page."""
+    with made.store.read() as connection:
+        opening = checkpoints.newest_of(connection, "restore", "genesis")
+    assert opening is not None
+    return verifier.fingerprint(opening.key)
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export and the fingerprint that its owner gave."""
+
+    folder: Path
+    pin: str
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    def state(self) -> str:
+        return state(self.folder, self.pin)
+
+
 @pytest.fixture
-def export(data_dir: Path) -> Path:
+def export(data_dir: Path) -> Export:
     """A small export: 30 entries, two keys, a prune."""
     with book(data_dir / "g.db") as made:
         made.begin()
@@ -41,21 +64,21 @@ def export(data_dir: Path) -> Path:
         made.prune(10)
         made.append(9)
         made.seal()
-        return exported(made, data_dir / "export")
+        return Export(exported(made, data_dir / "export"), pin_of(made))
 
 
-def state(folder: Path) -> str:
+def state(folder: Path, pin: str) -> str:
     """What the verifier says; BadInputError is one of its four answers, anything else that is raised is not."""
     try:
-        return verifier.check(folder).state
+        return verifier.check(folder, pin=pin).state
     except verifier.BadInputError:
         return "bad input"
 
 
-def test_an_export_is_private_named_for_nobody_and_intact(export: Path, data_dir: Path) -> None:
-    assert state(export) == "intact"
-    assert stat.S_IMODE(export.stat().st_mode) == 0o700
-    for file in export.iterdir():
+def test_an_export_is_private_named_for_nobody_and_intact(export: Export, data_dir: Path) -> None:
+    assert export.state() == "intact"
+    assert stat.S_IMODE(export.folder.stat().st_mode) == 0o700
+    for file in export.folder.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert os.fsencode(Path.home()) + b"/" not in file.read_bytes()
         assert os.fsencode(data_dir) not in file.read_bytes()
@@ -63,7 +86,7 @@ def test_an_export_is_private_named_for_nobody_and_intact(export: Path, data_dir
     assert len(lines) == len([json.loads(line) for line in lines]) == 21
 
 
-def test_the_file_beside_the_log_needs_nothing_of_ours(export: Path, tmp_path: Path) -> None:
+def test_the_file_beside_the_log_needs_nothing_of_ours(export: Export, tmp_path: Path) -> None:
     """As somebody else would run it: only the interpreter's own packages and cryptography, from another folder."""
     source = (export / "verify.py").read_text()
     imported = set(re.findall(r"^\s*(?:from|import) ([a-z_]+)", source, re.MULTILINE))
@@ -76,28 +99,30 @@ def test_the_file_beside_the_log_needs_nothing_of_ours(export: Path, tmp_path: P
         assert done.stderr == ""
         return done.returncode, done.stdout
 
-    code, said = run()
+    code, said = run("--key", export.pin)
     assert (code, said.split(":")[0]) == (0, "Intact")
     pin = re.search(r"Fingerprint: ([0-9a-f ]{39})", said)
     assert pin is not None
-    assert run("--key", pin[1])[0] == 0
+    assert pin[1] == export.pin
     assert run("--key", "0" * 32)[0] == 1
-    assert json.loads(run("--json")[1])["state"] == "intact"
+    assert json.loads(run("--json", "--key", export.pin)[1])["state"] == "intact"
+    unpinned = json.loads(run("--json")[1])
+    assert (unpinned["state"], [finding["kind"] for finding in unpinned["findings"]]) == ("incomplete", ["no pin"])
     (export / "checkpoints.jsonl").rename(export / "elsewhere")
-    assert run()[0] == 2
+    assert run("--key", export.pin)[0] == 2
     assert run(str(tmp_path / "nothing"))[0] == 3
     assert subprocess.run([sys.executable, str(export / "verify.py"), "--what"], capture_output=True, check=False).returncode == 3
 
 
-def test_a_copy_that_ends_early_is_incomplete(export: Path) -> None:
+def test_a_copy_that_ends_early_is_incomplete(export: Export) -> None:
     whole = (export / "entries.jsonl").read_bytes()
     lines = whole.splitlines(keepends=True)
     for kept in (b"".join(lines[:-4]), whole[:-7], lines[0]):
         (export / "entries.jsonl").write_bytes(kept)
-        assert state(export) == "incomplete"
+        assert export.state() == "incomplete"
     (export / "entries.jsonl").write_bytes(whole)
     (export / "verify.py").unlink()
-    assert state(export) == "incomplete"
+    assert export.state() == "incomplete"
 
 
 def test_the_export_of_a_changed_log_carries_the_evidence_and_says_so(data_dir: Path) -> None:
@@ -113,7 +138,8 @@ def test_the_export_of_a_changed_log_carries_the_evidence_and_says_so(data_dir: 
 def test_an_export_without_a_signature_is_not_intact(data_dir: Path) -> None:
     with book(data_dir / "g.db") as made, made.filled().store.read() as connection:
         exporting.write(connection, data_dir / "export", None, NOW_US, "1.0")
-    assert state(data_dir / "export") == "incomplete"
+    verdict = verifier.check(data_dir / "export", pin=verifier.check(data_dir / "export").fingerprint)
+    assert [finding.kind for finding in verdict.findings] == ["unsigned"]
 
 
 def test_a_folder_that_is_there_is_not_written_into(data_dir: Path) -> None:
@@ -127,7 +153,7 @@ def test_a_folder_that_is_there_is_not_written_into(data_dir: Path) -> None:
     assert [file.name for file in (data_dir / "export").iterdir()] == ["mine"]
 
 
-def test_hostile_files_end_in_a_verdict(export: Path) -> None:
+def test_hostile_files_end_in_a_verdict(export: Export) -> None:
     manifest = (export / "manifest.json").read_bytes()
     deep = b'{"body":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b',"signature":""}\n'
     huge = b'{"body":{"number":' + b"9" * 100_000 + b'},"signature":""}\n'
@@ -145,21 +171,21 @@ def test_hostile_files_end_in_a_verdict(export: Path) -> None:
         for name in ("manifest.json", "checkpoints.jsonl", "entries.jsonl"):
             kept = (export / name).read_bytes()
             (export / name).write_bytes(content)
-            assert state(export) != "intact", (name, content[:30])
+            assert export.state() != "intact", (name, content[:30])
             (export / name).write_bytes(kept)
     assert (export / "manifest.json").read_bytes() == manifest
-    assert state(export) == "intact"
+    assert export.state() == "intact"
     (export / "entries.jsonl").unlink()
     os.mkfifo(export / "entries.jsonl")  # reading it would wait for ever
-    assert state(export) == "incomplete"
+    assert export.state() == "incomplete"
     (export / "entries.jsonl").unlink()
     (export / "entries.jsonl").symlink_to("/dev/zero")
-    assert state(export) == "incomplete"
+    assert export.state() == "incomplete"
     for path in (export / "manifest.json", export / "nothing", Path("/"), Path("/dev/null")):
-        assert state(path) == "bad input"
+        assert state(path, export.pin) == "bad input"
 
 
-def test_a_manifest_that_names_other_files_is_refused(export: Path) -> None:
+def test_a_manifest_that_names_other_files_is_refused(export: Export) -> None:
     found = re.fullmatch(rb'\{"body":(.*),"signature":"(.*)"\}\n', (export / "manifest.json").read_bytes())
     assert found is not None
     said = json.loads(found[1])
@@ -167,7 +193,7 @@ def test_a_manifest_that_names_other_files_is_refused(export: Path) -> None:
         files = said["files"] | {name: {"bytes": 1, "sha256": "0" * 64}}
         line = b'{"body":%b,"signature":"%b"}\n' % (chain.canonical(said | {"files": files}), found[2])
         (export / "manifest.json").write_bytes(line)
-        assert state(export) == "bad input"
+        assert export.state() == "bad input"
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:
@@ -194,7 +220,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
     return chance.choice(ways)()
 
 
-def mutate(export: Path, rounds: int, seed: int) -> None:
+def mutate(export: Export, rounds: int, seed: int) -> None:
     chance = random.Random(seed)
     names = ["entries.jsonl", "checkpoints.jsonl", "manifest.json"] * 5 + ["verify.py", "README.txt"]
     whole = {name: (export / name).read_bytes() for name in set(names)}
@@ -206,13 +232,13 @@ def mutate(export: Path, rounds: int, seed: int) -> None:
         if all((export / name).read_bytes() == whole[name] for name in chosen):
             continue  # some ways change nothing in some files
         tried += 1
-        assert state(export) != "intact", (tried, chosen)
+        assert export.state() != "intact", (tried, chosen)
         for name in chosen:
             (export / name).write_bytes(whole[name])
-    assert state(export) == "intact"
+    assert export.state() == "intact"
 
 
-def test_a_thousand_changed_exports_are_never_intact_and_never_a_crash(export: Path) -> None:
+def test_a_thousand_changed_exports_are_never_intact_and_never_a_crash(export: Export) -> None:
     mutate(export, 1_000, seed=1)
 
 
@@ -222,21 +248,22 @@ def test_changed_exports_of_a_log_that_was_restored_are_never_intact_and_never_a
         made.restore()
         made.append(3)
         made.seal()
-        folder = exported(made, data_dir / "restored")
-    mutate(folder, 200, seed=3)
+        restored = Export(exported(made, data_dir / "restored"), pin_of(made))
+    mutate(restored, 200, seed=3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_hundred_thousand_changed_exports_are_never_intact_and_never_a_crash(export: Path) -> None:
+def test_a_hundred_thousand_changed_exports_are_never_intact_and_never_a_crash(export: Export) -> None:
     mutate(export, 100_000, seed=2)
 
 
-def test_an_export_put_together_from_two_is_not_intact(export: Path, data_dir: Path) -> None:
+def test_an_export_put_together_from_two_is_not_intact(export: Export, data_dir: Path) -> None:
     with book(data_dir / "other.db") as made:
-        other = exported(made.filled(), data_dir / "other")
+        other = Export(exported(made.filled(), data_dir / "other"), pin_of(made))
     for name in ("entries.jsonl", "checkpoints.jsonl", "manifest.json"):
         mixed = data_dir / f"mixed-{name}"
-        shutil.copytree(export, mixed)
+        shutil.copytree(export.folder, mixed)
         shutil.copy(other / name, mixed / name)
-        assert state(mixed) in ("tampered", "incomplete"), name
+        for pin in (export.pin, other.pin):
+            assert state(mixed, pin) in ("tampered", "incomplete"), name

@@ -160,6 +160,8 @@ def test_the_page_escapes_what_it_shows_and_fetches_nothing(folder: Path) -> Non
     assert "http://" not in text
     assert "https://" not in text
     assert "It cannot show." in text
+    assert f"python -I verify.py --key {PUBLIC}" not in text  # a page that came with a report does not vouch for its own key
+    assert "python -I verify.py --key KEY" in text
 
 
 def test_a_folder_that_is_there_is_not_touched(folder: Path) -> None:

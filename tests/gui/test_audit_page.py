@@ -198,6 +198,8 @@ def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: D
     wait(lambda: ("POST", "/v0/audit/verify") in [asked[:2] for asked in desk.server.asked])
     page.export_into(str(tmp_path))
     wait(lambda: any(asked[1] == "/v0/audit/export" for asked in desk.server.asked))
+    command = 'python -I verify.py --key "361a e3d7"'
+    wait(lambda: desk.session.state.notice is not None and command in desk.session.state.notice.consequence)
     page._change_retention()
     sheet = page._sheet
     assert isinstance(sheet, RetentionSheet)

@@ -250,7 +250,8 @@ class AuditPage(Page):
 
     def _on_exported(self, made: AuditExport) -> None:
         fact = tr("{n} entries exported to {folder}.", n=f"{made.entries:,}", folder=Path(made.folder).name)
-        check = tr("Check it anywhere: python verify.py") if made.signed else tr("It is not signed: see above.")
+        command = f'python -I verify.py --key "{made.fingerprint}"'
+        check = tr("Check it anywhere: {command}", command=command) if made.signed else tr("It is not signed: see above.")
         self.session.notify(Notice(tone="ok" if made.signed else "wa", fact=fact, consequence=check))
 
     @Slot()

@@ -306,12 +306,13 @@ class NetworkPage(Page):
             return
         target = Path(folder) / f"gatehouse-network-{self._now[0] // 1_000_000}"
 
-        def made(client: object) -> Path:
+        def made(client: object) -> tuple[Path, str]:
             answer: NetworkReport = client.network_report()  # type: ignore[attr-defined] # the session's client
-            return report.write(target, answer)
+            return report.write(target, answer), answer.key
 
         self.session.order("report", made, self._on_exported)
 
-    def _on_exported(self, folder: Path) -> None:
-        fact = tr("The signed report is in {folder}.", folder=folder.name)
-        self.session.notify(Notice(tone="ok", fact=fact, consequence=tr("Check it anywhere: python verify.py")))
+    def _on_exported(self, made: tuple[Path, str]) -> None:
+        fact = tr("The signed report is in {folder}.", folder=made[0].name)
+        command = f"python -I verify.py --key {made[1]}"
+        self.session.notify(Notice(tone="ok", fact=fact, consequence=tr("Check it anywhere: {command}", command=command)))
