@@ -67,6 +67,7 @@ EXIT_CODES: Final[dict[State, int]] = {"intact": 0, "tampered": 1, "incomplete":
 Progress = Callable[[int], None]
 
 _AT_ONCE: Final = 2_000
+_RECORDS_AT_ONCE: Final = 200
 _LONGEST_LINE: Final = 64 << 20
 _MOST_NAMES: Final = 10_000
 _NAMED: Final = 20
@@ -280,6 +281,23 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A record up to which everything was verified before, so that judging may go on after it.
+
+    number, seq, head: of the record, of the entry it was signed over. key, epoch, last: what the record after it must be signed with and
+    say. It must come from a place that whoever may have changed the log cannot write to.
+    """
+
+    log: str
+    number: int
+    seq: int
+    head: bytes
+    key: bytes
+    epoch: int
+    last: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """What the vault remembers of the log, so that an older copy or another log is noticed."""
 
@@ -349,7 +367,8 @@ class _Section:
     """The records of one beginning (genesis or restore) and what they say about the entries after it.
 
     start: the entry before the tree's first leaf. aside: the digest of the entries up to it, b"" when there are none. base, base_head,
-    edge: where the entries begin now. wanted: (number of an entry, its hash, the root there, the record's number), in order.
+    edge: where the entries begin now. wanted: (number of an entry, its hash, the root there, the record's number), in order. rooted: the
+    whole tree is known; after a `Point` it is not, and the hashes of the chain, which are signed too, say the same.
     """
 
     start: int
@@ -358,6 +377,7 @@ class _Section:
     aside: bytes = b""
     edge: tuple[bytes, ...] = ()
     wanted: list[tuple[int, bytes, bytes, int]] = field(default_factory=list)
+    rooted: bool = True
 
 
 def judge(
@@ -367,27 +387,30 @@ def judge(
     anchor: Anchor | None = None,
     key: bytes = b"",
     pin: str = "",
+    after: Point | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Hold `(number, body, hash)` entries against `(body, signature)` records and what else is known.
 
     anchor: what the vault remembers; without it, what is missing at the end with its checkpoints cannot be seen. key: the public key with
     which the vault signs now; without it, a log that was pruned beyond the anchor might be anybody's. pin: the fingerprint the log must
-    have. progress: called with the number of entries read, several times a second.
+    have. after: only the records and entries after that point are given. progress: called with the number of entries read, every some
+    milliseconds, also while it is still 0 because signatures are checked.
     """
     verdict = Verdict()
     read = _read(records, verdict)
-    section = _section(read, verdict)
+    section = _section(read, verdict, progress) if after is None else _going_on(after, read, verdict, progress)
+    signed = bool(read) or after is not None
     if anchor is not None:
-        _hold_against(anchor, read, verdict)
+        _hold_against(anchor, read, verdict, -1 if after is None else after.number)
     if pin and "".join(pin.split()).lower() != verdict.fingerprint.replace(" ", ""):
         verdict.find("another key", 0, f"The log's fingerprint is {verdict.fingerprint or 'not there'}, not {pin[:64]}.")
     _walk(section, entries, verdict, anchor, progress)
-    if key and read and not verdict.findings and verdict.key != key:
+    if key and signed and not verdict.findings and verdict.key != key:
         verdict.find("no key", verdict.sealed, "This log is signed with another key than the one that the vault holds.")
-    if read and not verdict.findings and verdict.set_aside:
+    if signed and not verdict.findings and verdict.set_aside:
         verdict.notes.append(f"Entries up to {verdict.set_aside} were set aside when a restore was confirmed; what follows is whole.")
-    if not read and not verdict.findings:
+    if not signed and not verdict.findings:
         verdict.find("unsigned", 0, "No checkpoint was signed yet.")
     verdict.findings.sort(key=lambda finding: _RANK.get(finding.kind, 5))
     return verdict
@@ -414,37 +437,56 @@ def _read(records: Iterable[tuple[bytes, bytes]], verdict: Verdict) -> list[Reco
     return read
 
 
-def _section(read: list[Record], verdict: Verdict) -> _Section:
+def _section(read: list[Record], verdict: Verdict, progress: Progress | None) -> _Section:
     """Check every signature and the order of the records since the last beginning. Nothing after the first finding is to be trusted."""
     verdict.records = len(read)
     first = max((place for place, record in enumerate(read) if record.kind == "restore"), default=0)
     if not read:
         return _Section(0, 0, GENESIS)
     opening = read[first]
-    key, epoch, number, seq, last = opening.key, opening.epoch, opening.number - 1, 0, opening.last
     section = _Section(opening.base, opening.base, opening.base_head, opening.aside)
-    verdict.log, verdict.fingerprint = opening.log, fingerprint(key)
+    verdict.log, verdict.fingerprint = opening.log, fingerprint(opening.key)
+    at = Point(opening.log, opening.number - 1, 0, b"", opening.key, opening.epoch, opening.last)
+    _follow(at, read[first:], section, verdict, progress)
+    return section
+
+
+def _going_on(after: Point, read: list[Record], verdict: Verdict, progress: Progress | None) -> _Section:
+    """As `_section`, of the records after a point."""
+    section = _Section(0, after.seq, after.head, rooted=False)
+    verdict.records, verdict.log = len(read), after.log
+    verdict.sealed, verdict.number = after.seq, after.number
+    _follow(after, read, section, verdict, progress)
+    return section
+
+
+def _follow(at: Point, records: list[Record], section: _Section, verdict: Verdict, progress: Progress | None) -> None:
+    """Check that each record is signed, and follows from the one before it; the first, where a log opens, from what it says itself."""
+    log, key, epoch, number, seq, last = at.log, at.key, at.epoch, at.number, at.seq, at.last
     missing = 0  # the newest record that is not there and must have been dropped by a prune to come
-    for place, record in enumerate(read[first:]):
-        if (record.kind in ("genesis", "restore")) != (place == 0):
+    for place, record in enumerate(records):
+        if progress is not None and not place % _RECORDS_AT_ONCE:
+            progress(0)
+        if (record.kind in ("genesis", "restore")) != (place == 0 and section.rooted):
             verdict.find("forged", record.seq, f"Record {record.number} opens a log where none can begin.")
         elif not signed_by(key, RECORD, record.body, record.signature):
             verdict.find("forged", record.seq, f"The checkpoint at entry {record.seq} is not signed by the key of epoch {epoch}.")
-        elif (record.log, record.epoch, record.last) != (opening.log, epoch, last) or record.number <= number or record.seq < seq:
+        elif (record.log, record.epoch, record.last) != (log, epoch, last) or record.number <= number or record.seq < seq:
             verdict.find("forged", record.seq, f"Record {record.number} of the checkpoints does not follow the one before it.")
-        elif record.kind == "prune" and not section.base <= record.base <= record.seq:
+        elif record.kind == "prune" and not (section.base if section.rooted else 0) <= record.base <= record.seq:
             verdict.find("forged", record.seq, f"Record {record.number} prunes what is not there.")
         else:
             missing = record.number - 1 if record.number != number + 1 else missing
             number, seq = record.number, record.seq
-            if record.kind == "prune":
+            if record.kind == "prune" and record.base >= section.base:
                 section.base, section.base_head, section.edge, section.aside = record.base, record.base_head, record.edge, b""
+            if record.kind == "prune":
                 missing = 0
             elif record.kind == "turn":
                 key, epoch = record.key, epoch + 1
             if record.kind in LASTING:
                 last = record.digest
-            section.wanted.append((record.seq, record.head, record.root, record.number))
+            section.wanted.append((record.seq, record.head, record.root if section.rooted else b"", record.number))
             verdict.sealed, verdict.number = record.seq, record.number
             continue
         break
@@ -452,19 +494,18 @@ def _section(read: list[Record], verdict: Verdict) -> _Section:
     if missing and not verdict.findings:
         sentence = f"Checkpoints before record {missing + 1} are missing, and no signed record says that they were pruned."
         verdict.find("missing checkpoints", seq, sentence)
-    return section
 
 
-def _hold_against(anchor: Anchor, read: list[Record], verdict: Verdict) -> None:
-    """Is this the log the vault knows, and is it at least as long?"""
+def _hold_against(anchor: Anchor, read: list[Record], verdict: Verdict, before: int) -> None:
+    """Is this the log the vault knows, and is it at least as long? before: the record before the first of `read`, -1 for none."""
     known = next((record for record in read if record.number == anchor.number), None)
-    newest = read[-1].number if read else -1
+    newest = read[-1].number if read else before
     if known is not None and known.digest != anchor.record:
         verdict.find("replaced", 0, f"Record {known.number} is not the one that the vault remembers: this is another log.")
-    elif read and verdict.log != anchor.log:
+    elif (read or before >= 0) and verdict.log != anchor.log:
         verdict.find("replaced", 0, "This is another log than the one that the vault remembers.")
     elif newest < anchor.number:
-        at = read[-1].seq if read else 0
+        at = read[-1].seq if read else verdict.sealed
         verdict.find("rolled back", at, f"The vault remembers entry {anchor.seq}; the newest checkpoint here is that of entry {at}.")
     for record in read:
         if record.kind == "restore" and record.number > anchor.number:
@@ -478,7 +519,7 @@ def _walk(
     verdict.set_aside = section.start
     verdict.seq, verdict.head = section.base, section.base_head
     try:
-        tree = Tree(section.base - section.start, section.edge)
+        tree = Tree(section.base - section.start, section.edge) if section.rooted else Tree()
     except ValueError:
         verdict.find("forged", section.base, f"The record that pruned up to entry {section.base} holds no edge of a tree.")
         tree = Tree()
@@ -569,7 +610,7 @@ def _chain(batch: list[tuple[Any, Any, Any]], verdict: Verdict, section: _Sectio
 
 def _missing(row_seq: object, seq: int, section: _Section, verdict: Verdict) -> None:
     said = row_seq if type(row_seq) is int else seq + 1
-    if seq == section.base and said > seq + 1:
+    if seq == section.base and said > seq + 1 and section.rooted:
         sentence = f"Entries {seq + 1} to {said - 1} are missing at the beginning, and no signed record says that they were pruned."
         verdict.find("unsigned prune", said, sentence)
     else:

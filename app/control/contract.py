@@ -366,7 +366,8 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """state: intact; tampered; or incomplete: something that a full answer needs is missing, such as what the vault remembers.
 
     seq, head: number and hash of the last good entry. sealed: up to where signatures reach. anchored: up to where the vault remembers.
-    rows, batches: of the ledger, held against the log. finding: the first of `findings`, or "".
+    rows, batches: of the ledger, held against the log. finding: the first of `findings`, or "". since: only entries after this one, and
+    their rows, were read, because what is before them was verified earlier (`AuditStatus.full_us`); 0: everything was read.
     """
 
     intact: bool
@@ -384,6 +385,7 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
     batches: int = 0
     at_us: int = 0
     took_ms: int = 0
+    since: int = 0
 
 
 class AuditStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -391,7 +393,9 @@ class AuditStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     anchored, place, worth: up to where the vault remembers the log, where that is, and what it is worth in words. trouble: why nothing
     is signed, or "". starting: that is only because the start is not over. held: the finding for which nothing is signed until a person
-    goes on from it. verifying: entries read and entries in all, while somebody verifies. groups: how many entries each filter has.
+    goes on from it. verifying, verifying_rows: entries and rows of the ledger that were read, and how many there are to read, during a
+    verification. groups: how many entries each filter has. full_us, full_seq: when all of the log and the ledger was last read and found
+    intact, and its newest entry then; 0 for never.
     """
 
     entries: int
@@ -412,6 +416,9 @@ class AuditStatus(msgspec.Struct, frozen=True, kw_only=True):
     held: AuditFinding | None = None
     verdict: AuditVerdict | None = None
     verifying: tuple[int, int] | None = None
+    verifying_rows: tuple[int, int] | None = None
+    full_us: int = 0
+    full_seq: int = 0
     keep_days: int
     on_failure: Literal["stop", "continue"]
     groups: dict[str, int]

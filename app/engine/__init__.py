@@ -12,5 +12,6 @@ process and talks to no D-Bus, so that the kernel can be asked to refuse both.
     bus       snapshot and events for windows     tasks     start a task and keep it
     opening   the store, at start                 entry     one account at work
     auditing  signing the audit log               network   what is known of the network; `declared`: who asked for it
+    verifying how far a verification is           audit_keys, audit_answers, audit_routes   parts of auditing and of control
     upkeep    what is done to old rows            status    how the engine is doing
 """

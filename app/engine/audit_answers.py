@@ -10,7 +10,8 @@ from app.control import contract
 from app.core.errors import AppError
 from app.core.events import GROUPS, audited
 from app.store import audit, checkpoints, sealing, settings
-from app.verifier import Anchor, BadInputError, Finding, Verdict
+from app.store.verified import Looked, Told, Verified
+from app.verifier import Anchor, BadInputError, Finding
 
 Connection = Any  # the store's; SQL is its alone
 KEEP_DAYS: Final = 365
@@ -28,7 +29,8 @@ WORTH: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What only the auditor knows. epoch: of the key that signs. anchored: what the vault remembers. progress: of a verification."""
+    """What only the auditor knows. epoch: of the key that signs. anchored, verified: what the vault remembers. progress: of a
+    verification."""
 
     epoch: int
     anchored: int
@@ -37,7 +39,8 @@ class Known:
     starting: bool
     held: Finding | None
     verdict: contract.AuditVerdict | None
-    progress: tuple[int, int] | None
+    progress: Told | None
+    verified: Verified | None
 
 
 def status(connection: Connection, known: Known, place: str, mode: str) -> contract.AuditStatus:
@@ -71,7 +74,10 @@ def status(connection: Connection, known: Known, place: str, mode: str) -> contr
         starting=known.starting and bool(known.trouble),
         held=None if known.held is None else finding(known.held),
         verdict=known.verdict,
-        verifying=known.progress,
+        verifying=None if known.progress is None else (known.progress.entries, known.progress.all_entries),
+        verifying_rows=None if known.progress is None else (known.progress.rows, known.progress.all_rows),
+        full_us=0 if known.verified is None else known.verified.full_us,
+        full_seq=0 if known.verified is None else known.verified.full_seq,
         keep_days=int(settings.get(connection, "audit.keep_days", DEFAULTS["audit.keep_days"])),
         on_failure="continue" if settings.get(connection, "audit.on_failure", "stop") == "continue" else "stop",
         groups=groups,
@@ -126,7 +132,8 @@ def finding(found: Finding) -> contract.AuditFinding:
     return contract.AuditFinding(kind=found.kind, seq=found.seq, sentence=found.sentence, advice=found.advice)
 
 
-def verdict(found: Verdict, rows: int, batches: int, anchor: Anchor | None, at_us: int, took_ms: int) -> contract.AuditVerdict:
+def verdict(looked: Looked, anchor: Anchor | None, at_us: int, took_ms: int) -> contract.AuditVerdict:
+    found = looked.verdict
     return contract.AuditVerdict(
         intact=found.state == "intact",
         state="intact" if found.state == "intact" else "incomplete" if found.state == "incomplete" else "tampered",
@@ -139,8 +146,9 @@ def verdict(found: Verdict, rows: int, batches: int, anchor: Anchor | None, at_u
         notes=tuple(found.notes),
         sealed=found.sealed,
         anchored=0 if anchor is None else anchor.seq,
-        rows=rows,
-        batches=batches,
+        rows=looked.rows.rows,
+        batches=looked.rows.batches,
+        since=looked.since,
         at_us=at_us,
         took_ms=took_ms,
     )

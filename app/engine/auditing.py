@@ -2,6 +2,7 @@
 
     at start      what the vault remembers is held against the log; then the key turns: the vault holds the old key and the new one, the
                   turn is committed, the old one is dropped. Nobody can sign for an earlier epoch after that
+                  what came after the last verification is read then, and once a week everything, without haste (`store.verified`)
     all the time  a checkpoint every 1,000 entries or 60 s, and about a second after anything but routine; the vault is told after the
                   commit, at most once a minute, sooner after anything but routine, and at the end
     a finding     nothing more is signed and the vault's memory stays as it is, until a person goes on from the log as it is (`accept`)
@@ -13,24 +14,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from app import __version__
 from app.control import contract
 from app.core.errors import AppError
-from app.core.events import ROUTINE_KINDS, AuditExported, AuditFound, AuditVerified, SettingChanged, Who
-from app.engine import audit_answers
+from app.core.events import ROUTINE_KINDS, AuditExported, AuditFound, AuditPruned, AuditVerified, SettingChanged, Who
+from app.engine import audit_answers, tasks
+from app.engine.audit_keys import Keys
 from app.engine.lifeline import Lifeline
 from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import Recorder, StoreThreads
-from app.store import audit, checkpoints, exporting, ledger, sealing, settings
+from app.engine.verifying import EndedError, Reading
+from app.store import audit, checkpoints, exporting, ledger, sealing, settings, verified
 from app.store.sealing import HeldError, Signer
+from app.store.verified import Verified
 from app.verifier import Anchor, BadInputError, Finding
 
 _log: Final = logging.getLogger(__name__)
@@ -42,36 +44,13 @@ SOON_S: Final = 1.0
 AGAIN_S: Final = 60.0  # the vault, which may have to ask a person
 SOON_AGAIN_S: Final = 5.0  # a disk, which may have room again
 PRUNE_EVERY_S: Final = 86_400.0
+WATCH_S: Final = 15.0
+FULL_EVERY_US: Final = 7 * 86_400_000_000
 _DAY_US: Final = 86_400_000_000
-_SLICE: Final = 2_000
 _ROUTINE: Final = ", ".join("?" * len(ROUTINE_KINDS))
 _NEWS: Final = f"SELECT 1 FROM audit WHERE seq > ? AND (kind IS NULL OR kind NOT IN ({_ROUTINE})) LIMIT 1"  # noqa: S608 - question marks
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Keys:
-    """The item `audit-key`: the key in use, and during a turn the one that follows."""
-
-    key: Signer
-    following: Signer | None = None
-
-    def text(self) -> str:
-        following = None if self.following is None else self.following.private.hex()
-        return json.dumps({"v": 1, "epoch": self.key.epoch, "key": self.key.private.hex(), "next": following}, separators=(",", ":"))
-
-    @staticmethod
-    def of(text: str | None) -> _Keys | None:
-        try:
-            said = json.loads(text or "")
-            epoch = int(said["epoch"])
-            following = said["next"]
-            return _Keys(
-                Signer(bytes.fromhex(said["key"]), epoch), None if following is None else Signer(bytes.fromhex(following), epoch + 1)
-            )
-        except (ValueError, TypeError, KeyError):
-            return None
 
 
 class Auditor:
@@ -98,7 +77,10 @@ class Auditor:
         self._not_before_s = 0.0  # the vault refused: no more of it until then
         self._again_s = AGAIN_S
         self._verdict: contract.AuditVerdict | None = None
-        self._progress: tuple[int, int] | None = None
+        self._reading: Reading | None = None
+        self._verified: Verified | None = None
+        self._tried_us = 0  # when everything was last begun to be read without being asked for
+        self._looked: Final = asyncio.Event()  # the vault was asked, with whatever came of it
         self._verifying = asyncio.Lock()
         self._turning = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -111,20 +93,34 @@ class Auditor:
         await asyncio.sleep(SOON_S)  # the first answer first
         await self._choices()
         await self._threads.read(lambda: Signer.fresh(0))  # imports the ciphers off the loop
+        watching = tasks.start(self._watch(), "audit check")
+        try:
+            await self._sign()
+        finally:
+            watching.cancel()
+
+    async def _sign(self) -> None:
         while True:
             if self._trouble and (self._asked_s is None or time.monotonic() - self._asked_s > self._again_s):
                 self._asked_s = time.monotonic()
                 await self._guarded(self._open)
                 self._starting = False
                 self._changed()
-                await self._guarded(self._check)
+                self._looked.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._again_s if self._trouble else SEAL_S / 4):
                     await self._wake.wait()
             await asyncio.sleep(SOON_S)
             self._wake.clear()
             await self._guarded(self._seal_if_due)
+
+    async def _watch(self) -> None:
+        """What reads for long, beside the signing, which does not wait for it."""
+        await self._looked.wait()
+        while True:
+            await self._guarded(self._check)
             await self._guarded(self._retain)
+            await asyncio.sleep(WATCH_S)
 
     def vault_opened(self) -> None:
         """What the vault could not be told or asked while it was locked is due now."""
@@ -133,6 +129,8 @@ class Auditor:
 
     async def stop(self) -> None:
         """At the end: sign what there is and tell the vault."""
+        if self._reading is not None:
+            self._reading.end()
         await self._guarded(lambda: self._seal_if_due(last=True))
 
     async def _guarded(self, step: Callable[[], object]) -> None:
@@ -160,12 +158,12 @@ class Auditor:
         async with self._turning:
             if self._signer is not None:
                 return
-            keys = _Keys.of(await self._kept("audit-key"))
+            keys = Keys.of(await self._kept("audit-key"))
             text = await self._kept("audit-anchor")
             try:
-                self._anchor = None if text is None else Anchor.of(text)
+                self._anchor, self._verified = (None, None) if text is None else (Anchor.of(text), verified.of(text))
             except BadInputError:
-                self._anchor = None
+                self._anchor = self._verified = None
             records = await self._read(checkpoints.count)
             if not records and self._anchor is None:
                 await self._begin(keys)
@@ -175,16 +173,18 @@ class Auditor:
                 self._hold(*wrong)
                 return
             await self._turn()
+            if self._verdict is not None and self._verdict.state == "incomplete":
+                self._verdict = None  # of a time when the vault could not be asked
 
-    async def _begin(self, keys: _Keys | None) -> None:
+    async def _begin(self, keys: Keys | None) -> None:
         """A log that was never signed. A start that died here before left a key, which is used."""
         signer = keys.key if keys is not None else Signer.fresh(0)
-        await self._keep("audit-key", _Keys(signer).text())
+        await self._keep("audit-key", Keys(signer).text())
         await self._write(lambda c: sealing.genesis(c, signer, self._now_us()))
         self._signer, self._trouble = signer, ""
         await self._remember()
 
-    async def _wrong(self, keys: _Keys | None, records: int) -> tuple[str, int, str] | None:
+    async def _wrong(self, keys: Keys | None, records: int) -> tuple[str, int, str] | None:
         """What speaks against signing on; otherwise the signer is known afterwards."""
         anchor = self._anchor
         found = await self._read(lambda c: sealing.first_look(c, anchor))
@@ -207,10 +207,10 @@ class Auditor:
         signer = self._signer
         assert signer is not None
         following = Signer.fresh(signer.epoch + 1)
-        await self._keep("audit-key", _Keys(signer, following).text())
+        await self._keep("audit-key", Keys(signer, following).text())
         await self._write(lambda c: sealing.turn(c, signer, following, self._now_us()))
         self._signer = following
-        await self._keep("audit-key", _Keys(following).text())
+        await self._keep("audit-key", Keys(following).text())
         self._sealed_s = time.monotonic()
         await self._remember()
 
@@ -243,7 +243,7 @@ class Auditor:
         anchor = await self._read(sealing.anchor_of)
         if anchor is not None:
             self._not_before_s = time.monotonic() + AGAIN_S
-            await self._keep("audit-anchor", anchor.text())
+            await self._keep("audit-anchor", verified.text(anchor, self._verified))
             self._not_before_s = 0.0
             self._anchor, self._remembered_s, self._fresh_anchor = anchor, time.monotonic(), False
 
@@ -260,50 +260,62 @@ class Auditor:
         """Read everything and judge it; written down. One at a time: a second asker waits, then reads anew."""
         if self._signer is None and self._held is None and not self._turning.locked():
             await self._guarded(self._open)  # asked in the first second of a start: nothing would be signed yet
-        said = await self._judge(pause_s=0.0005)
+        said = await self._judge()
         self._recorder.note(AuditVerified(state=said.state, seq=said.seq, finding=said.finding), who)
         return said
 
     async def _check(self) -> None:
-        """After a start, without haste: most of the time is left to requests. What cannot be read at all is a finding too."""
-        if self._verdict is None:
-            try:
-                await self._judge(pause_s=0.02)
-            except AppError as error:
-                if error.code != "store_unavailable" or error.retry_after_s is not None:
-                    raise
-                self._hold("damaged", 0, error.sentence())
+        """After a start what came after the last time, and once a week everything. Without haste: most of the time is left to requests.
+
+        What cannot be read at all is a finding too.
+        """
+        now_us = self._now_us()
+        full_us = 0 if self._verified is None or self._verified.full_us > now_us else self._verified.full_us
+        due = now_us - max(full_us, self._tried_us) > FULL_EVERY_US
+        if self._verifying.locked() or (self._verdict is not None and (not due or self._held is not None)):
+            return
+        whole = due or self._held is not None
+        self._tried_us = now_us if whole else self._tried_us
+        try:
+            await self._judge(whole=whole, quiet=True)
+        except EndedError:
+            self._tried_us = 0  # whoever ended it reads everything now, if nothing ends that
+        except AppError as error:
+            if error.code != "store_unavailable" or error.retry_after_s is not None:
+                raise
+            self._hold("damaged", 0, error.sentence())
 
     def _public(self) -> bytes:
         return b"" if self._signer is None else self._signer.public
 
-    async def _judge(self, pause_s: float) -> contract.AuditVerdict:
+    async def _judge(self, *, whole: bool = True, quiet: bool = False) -> contract.AuditVerdict:
+        """Everything, or what came after the last time. One at a time. EndedError when somebody who waits wants to begin."""
+        if self._reading is not None and self._reading.quiet and not quiet:
+            self._reading.end()
         async with self._verifying:
-            total = (await self._read(audit.span))[0]
             async with self._turning:  # between a commit and what the vault is told of it, the log would seem to be unknown to the vault
-                anchor, key, began = self._anchor, self._public(), time.monotonic()
-            self._progress = (0, total)
-
-            def progress(done: int) -> None:
-                self._progress = (min(done, total), total)
-                time.sleep(pause_s)  # the event loop's turn
-
+                anchor, before, key, began = self._anchor, self._verified, self._public(), time.monotonic()
+            self._reading = reading = Reading(quiet=quiet)
             try:
-                verdict, rows = await self._read(lambda c: checkpoints.verify(c, anchor, key, progress))
+                looked = await self._read(lambda c: verified.look(c, anchor, key, None if whole else before, reading.told))
             finally:
-                self._progress = None
+                reading.end()
+                self._reading = None
+            verdict = looked.verdict
             if key != self._public():  # it turned meanwhile
                 verdict.findings = [finding for finding in verdict.findings if finding.kind != "no key"]
             if anchor is None and not verdict.findings:
                 verdict.find("no anchor", verdict.seq, self._trouble or "The vault does not remember this log.")
             if self._held is not None and all(finding.kind != self._held.kind for finding in verdict.findings):
                 verdict.findings.append(self._held)
-            took_ms = round((time.monotonic() - began) * 1000)
-            said = audit_answers.verdict(verdict, rows.rows, rows.batches, anchor, self._now_us(), took_ms)
-            self._verdict = said
+            now_us, took_ms = self._now_us(), round((time.monotonic() - began) * 1000)
+            self._verdict = said = audit_answers.verdict(looked, anchor, now_us, took_ms)
             if verdict.state == "tampered":
                 first = verdict.findings[0]
                 self._hold(first.kind, first.seq, first.sentence)
+            elif verdict.state == "intact" and before == self._verified:
+                self._verified = looked.remembered(before, now_us)
+                self._fresh_anchor = True
             self._changed()
             return said
 
@@ -326,7 +338,7 @@ class Auditor:
 
     async def prune(self, upto: int, who: Who | str) -> int:
         """Take away the entries up to `upto`, as a preview named it; how many. The log is verified first: evidence is not pruned."""
-        said = self._verdict if self._held is not None else await self._judge(pause_s=0.0005)
+        said = self._verdict if self._held is not None else await self._judge(quiet=who == "gateway")
         # First what takes long, because the key is not held still meanwhile.
         async with self._threads.long_work:
             rows = await self._read(lambda c: ledger.digest_upto(c, upto))
@@ -355,15 +367,15 @@ class Auditor:
                 raise AppError("body_invalid", f"The finding is now: {held.sentence}", "Look at it first.")
             anchor = self._anchor
             found = (f"{held.kind}: {held.sentence}", *(f.sentence for f in (self._verdict.findings if self._verdict else ())))
-            keys = _Keys.of(await self._kept("audit-key"))
+            keys = Keys.of(await self._kept("audit-key"))
             epochs = [0 if anchor is None else anchor.epoch, 0 if keys is None else keys.key.epoch + 1]
             with contextlib.suppress(BadInputError):
                 current = await self._read(sealing.current_key)
                 epochs.append(0 if current is None else current[1])
             signer = Signer.fresh(max(epochs) + 1)
-            await self._keep("audit-key", _Keys(signer).text())
+            await self._keep("audit-key", Keys(signer).text())
             await self._write(lambda c: sealing.restore(c, signer, found[:20], anchor, who, self._now_us()))
-            self._signer, self._held, self._trouble, self._verdict = signer, None, "", None
+            self._signer, self._held, self._trouble, self._verdict, self._verified = signer, None, "", None, None
             await self._remember()
         self._changed()
         return contract.Done(message="The log goes on from here under a new key. What was found stays written down.")
@@ -399,7 +411,8 @@ class Auditor:
             starting=self._starting,
             held=self._held,
             verdict=self._verdict,
-            progress=self._progress,
+            progress=None if self._reading is None else self._reading.so_far,
+            verified=self._verified,
         )
         return await self._read(lambda c: audit_answers.status(c, known, place, mode))
 
@@ -413,10 +426,16 @@ class Auditor:
         if self._signer is None or self._held is not None or (self._pruned_s and now - self._pruned_s < PRUNE_EVERY_S):
             return
         self._pruned_s = now
+        pruned = await self._read(lambda c: audit.last(c, (AuditPruned.KIND,)))
+        if pruned is not None and 0 <= self._now_us() - pruned.at_us < _DAY_US:
+            return  # each prune reads everything first; a start is no reason for another one
         days = int(await self._read(lambda c: settings.get(c, "audit.keep_days", audit_answers.DEFAULTS["audit.keep_days"])))
         found = await self.prunable(days) if days else None
         if found is not None and found.upto:
-            await self.prune(found.upto, "gateway")
+            try:
+                await self.prune(found.upto, "gateway")
+            except EndedError:
+                self._pruned_s = 0.0
 
     # -- the vault and the store
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Actor = str | Who
 SEARCHED: Final = 200_000
 _AT_ONCE: Final = 1_000
+_LEAST: Final = -(1 << 63)  # the least number there can be: somebody may have made some up
 _LAST: Final = "SELECT seq, body, hash FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1"
 _HEAD: Final = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
 
@@ -122,6 +123,12 @@ def neighbours(connection: Connection, seq: int) -> tuple[str, str]:
     return tuple(found[near].hex() if isinstance(found.get(near), bytes) else "" for near in (seq - 1, seq + 1))  # type: ignore[return-value]  # two
 
 
+def count(connection: Connection, after: int | None = None) -> int:
+    """How many entries there are, or how many after that number."""
+    statement = "SELECT count(*) FROM audit WHERE seq >= ?"
+    return int(connection.exec_driver_sql(statement, (_LEAST if after is None else after + 1,)).scalar_one())
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """How many entries of each kind there are. Reads the index of kinds alone."""
     return {str(kind): int(count) for kind, count in connection.exec_driver_sql("SELECT kind, count(*) FROM audit GROUP BY kind")}
@@ -151,12 +158,12 @@ def verify(connection: Connection) -> chain.Verdict:
     return chain.verify(links(connection))
 
 
-def links(connection: Connection) -> Iterator[tuple[int, bytes, bytes]]:
-    """Number, body and hash of every entry in order, as they lie there, whatever somebody made of them."""
+def links(connection: Connection, after: int | None = None) -> Iterator[tuple[int, bytes, bytes]]:
+    """Number, body and hash of every entry in order, as they lie there, whatever somebody made of them; or of those after that number."""
     # The driver's own cursor: a million rows through Core's result objects take twice as long.
     cursor = connection.connection.cursor()
     try:
-        cursor.execute("SELECT seq, body, hash FROM audit ORDER BY seq")
+        cursor.execute("SELECT seq, body, hash FROM audit WHERE seq >= ? ORDER BY seq", (_LEAST if after is None else after + 1,))
         while rows := cursor.fetchmany(_AT_ONCE):
             yield from rows
     finally:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from app import verifier
 from app.store import audit, ledger
-from app.verifier import Anchor, Record, Tree, Verdict
+from app.verifier import Anchor, Point, Record, Tree, Verdict
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _AT_ONCE: Final = 1_000
-_ALL: Final = "SELECT body, signature FROM checkpoints ORDER BY number"
+_ALL: Final = "SELECT body, signature FROM checkpoints WHERE number >= ? ORDER BY number"
 _ONE: Final = "SELECT body, signature FROM checkpoints WHERE number = ?"
 _NEWEST: Final = "SELECT body, signature FROM checkpoints ORDER BY number DESC LIMIT 1"
-_LASTING: Final = "SELECT body, signature FROM checkpoints WHERE lasting = 1 ORDER BY number DESC"
+_LASTING: Final = "SELECT body, signature FROM checkpoints WHERE lasting = 1 AND number <= ? ORDER BY number DESC"
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1  # numbers
 _SEALING: Final = "SELECT body, signature FROM checkpoints WHERE seq >= ? ORDER BY seq, number LIMIT 1"
 
 
@@ -33,11 +34,11 @@ def add(connection: Connection, record: Record, tree: Tree) -> None:
     connection.exec_driver_sql("INSERT OR REPLACE INTO tree_edge VALUES (1, ?, ?)", (tree.size, b"".join(tree.edge())))
 
 
-def rows(connection: Connection) -> Iterator[tuple[bytes, bytes]]:
-    """Body and signature of every record, in order, as they lie there."""
+def rows(connection: Connection, after: int | None = None) -> Iterator[tuple[bytes, bytes]]:
+    """Body and signature of every record in order, as they lie there; or of those after that number."""
     cursor = connection.connection.cursor()
     try:
-        cursor.execute(_ALL)
+        cursor.execute(_ALL, (_LEAST if after is None else after + 1,))
         while found := cursor.fetchmany(_AT_ONCE):
             yield from found
     finally:
@@ -64,11 +65,13 @@ def sealing(connection: Connection, seq: int) -> Record | None:
 
 def newest_of(connection: Connection, *kinds: str) -> Record | None:
     """The newest lasting record of one of `kinds`."""
-    for body, signature in connection.exec_driver_sql(_LASTING):
-        record = Record.of(body, signature)
-        if record.kind in kinds:
-            return record
-    return None
+    return next((record for record in lasting(connection) if record.kind in kinds), None)
+
+
+def lasting(connection: Connection, upto: int = _MOST) -> Iterator[Record]:
+    """The lasting records up to that number, the newest first. BadInputError at one that is none any more."""
+    for body, signature in connection.exec_driver_sql(_LASTING, (upto,)):
+        yield Record.of(body, signature)
 
 
 def newest_lasting(connection: Connection) -> Record | None:
@@ -100,16 +103,30 @@ def edge(connection: Connection) -> Tree | None:
 
 
 def verify(
-    connection: Connection, anchor: Anchor | None, key: bytes = b"", progress: Callable[[int], None] | None = None
+    connection: Connection,
+    anchor: Anchor | None,
+    key: bytes = b"",
+    progress: Callable[[int, int], None] | None = None,
+    after: Point | None = None,
 ) -> tuple[Verdict, ledger.Verdict]:
     """Read the whole log and ledger and hold them against every signature, what the vault remembers, and the key it signs with (`key`).
 
-    The ledger is held against the log, so of a log that was tampered with nothing is said about it.
+    The ledger is held against the log, so of a log that was tampered with nothing is said about it. progress: called with how many
+    entries and rows were read. after: only what came after that point is read (`verified.point`).
     """
-    verdict = verifier.judge(rows(connection), audit.links(connection), anchor=anchor, key=key, progress=progress)
+    told = progress or (lambda entries, rows: None)
+    number, seq = (None, None) if after is None else (after.number, after.seq)
+    verdict = verifier.judge(
+        rows(connection, number),
+        audit.links(connection, seq),
+        anchor=anchor,
+        key=key,
+        after=after,
+        progress=lambda entries: told(entries, 0),
+    )
     if verdict.state == "tampered":
         return verdict, ledger.Verdict(0, 0)
-    rows_of_ledger = ledger.verify(connection, progress)
+    rows_of_ledger = ledger.verify(connection, lambda rows: told(verdict.entries, rows), seq or 0)
     if rows_of_ledger.finding:
         verdict.find("ledger", verdict.seq, rows_of_ledger.finding)
     return verdict, rows_of_ledger

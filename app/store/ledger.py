@@ -34,6 +34,9 @@ D = TypeVar("D")
 ACTOR: Final = "gateway"
 _FORM: Final = "1:"
 _NEWEST: Final = (1 << 63) - 1  # above every batch
+_OLDEST: Final = -(1 << 63)  # below every batch
+_STEP: Final = 500
+_FIRST_ID: Final = "SELECT min(json_extract(CAST(body AS TEXT), '$.detail.first')) FROM audit WHERE kind = ? AND seq > ?"
 
 _COLUMNS: Final = ("id", "batch", *(name.removeprefix("tokens.") for name in exchanges.FIELDS[1:]))
 _NAMES: Final = slice(1, 1 + len(exchanges.NAMES))
@@ -111,19 +114,31 @@ class Verdict:
     finding: str = ""
 
 
-def verify(connection: Connection, progress: Callable[[int], None] | None = None) -> Verdict:
+def count(connection: Connection, after: int = 0) -> int:
+    """How many rows `verify` reads."""
+    low = _first_after(connection, after) if after else b""
+    if low is None:
+        return 0
+    statement = "SELECT count(*) FROM exchanges WHERE id > ? AND batch >= ?" if after else "SELECT count(*) FROM exchanges"
+    return int(connection.exec_driver_sql(statement, (low, after + 1) if after else ()).scalar_one())
+
+
+def verify(connection: Connection, progress: Callable[[int], None] | None = None, after: int = 0) -> Verdict:
     """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `checkpoints.verify`).
 
     Rows whose batches' entries were pruned are held against the digest that the prune, or a later retention, wrote down. Rows that
     retention is just taking away are not held against anything; ones that it has taken must be gone.
+
+    after: only the batches after that audit entry are looked at; of rows before it nothing is said.
     """
     known = _known_gone(connection)
+    low = _first_after(connection, after) if after else b""
     upto, old, old_rows = known.pruned, hashlib.sha256(), 0
     waiting: dict[int, tuple[int, LedgerBatch, Any]] = {}  # by batch: rows still to come, what the log says, the hash so far
     rows = batches = 0
-    for batch, values in _everything(connection):
+    for batch, values in _everything(connection, low=low, after=after) if low is not None else ():
         rows += 1
-        if progress is not None and not rows % 2_000:
+        if progress is not None and not rows % _STEP:
             progress(rows)
         if 0 < batch <= upto:
             old_rows += 1
@@ -150,9 +165,11 @@ def verify(connection: Connection, progress: Callable[[int], None] | None = None
     if waiting:
         batch, (left, said, _) = min(waiting.items())
         return Verdict(rows, batches, f"{left} of the {said.count} rows of audit entry {batch} ({said.first} to {said.last}) are missing.")
-    if known.old is not None and (old_rows, _FORM + old.hexdigest()) != known.old:
+    if progress is not None:
+        progress(rows)
+    if not after and known.old is not None and (old_rows, _FORM + old.hexdigest()) != known.old:
         return Verdict(rows, batches, f"The rows of the batches up to audit entry {upto} are not those that were there when it was pruned.")
-    first = max(upto, known.going, known.gone)
+    first = max(upto, known.going, known.gone, after)
     logged = connection.exec_driver_sql("SELECT count(*) FROM audit WHERE kind = ? AND seq > ?", (LedgerBatch.KIND, first)).scalar_one()
     if logged != batches:
         return Verdict(rows, batches, f"The audit log knows {logged} batches of rows, the ledger holds {batches}.")
@@ -259,12 +276,25 @@ def _shown(connection: Connection, found: Sequence[Sequence[Any]]) -> list[Excha
     return shown
 
 
-def _everything(connection: Connection, upto: int = _NEWEST) -> Iterator[tuple[int, list[Any]]]:
-    """Every flat row of the batches up to `upto` with its batch, in the order of ids, a thousand in memory at a time."""
-    after = b""
-    while found := connection.exec_driver_sql(f"{_SELECT} WHERE id > ? AND batch <= ? ORDER BY id LIMIT 1000", (after, upto)).all():
+def _everything(connection: Connection, upto: int = _NEWEST, *, low: bytes = b"", after: int = 0) -> Iterator[tuple[int, list[Any]]]:
+    """Every flat row of the batches up to `upto` with its batch, in the order of ids, some hundred in memory at a time; or only those
+    with an id above `low` of the batches after `after`."""
+    least = after + 1 if after else _OLDEST
+    statement = f"{_SELECT} WHERE id > ? AND batch <= ? AND batch >= ? ORDER BY id LIMIT {_STEP}"
+    while found := connection.exec_driver_sql(statement, (low, upto, least)).all():
         yield from zip((row[1] for row in found), _flat(connection, found), strict=True)
-        after = found[-1][0]
+        low = found[-1][0]
+
+
+def _first_after(connection: Connection, after: int) -> bytes | None:
+    """What is just below the id of the oldest row of the batches after that audit entry; None when there is no such batch."""
+    known = _known_gone(connection)
+    floor = max(after, known.pruned, known.gone, known.going)
+    first = connection.exec_driver_sql(_FIRST_ID, (LedgerBatch.KIND, floor)).scalar()
+    try:
+        return None if first is None else (max(int.from_bytes(call_id_bytes(first)), 1) - 1).to_bytes(16)
+    except (ValueError, TypeError):  # somebody made it into something else, and the log was not judged yet
+        return b""
 
 
 def _said(connection: Connection, seq: int) -> LedgerBatch | None:
@@ -303,6 +333,7 @@ __all__ = [
     "UsageRow",
     "Verdict",
     "batch_of",
+    "count",
     "digest_upto",
     "key",
     "one",

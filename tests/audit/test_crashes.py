@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app.store import audit, checkpoints, sealing
+from app.store import audit, checkpoints, sealing, verified
 from app.store.database import Store
+from app.store.verified import Verified
 from tests.audit.appender import FileVault, start
 from tests.audit.book import book, kinds
 from tests.store.rows import KEY
@@ -43,23 +44,27 @@ def killed_after(folder: Path, acknowledgements: int) -> int:
     return last
 
 
-def check(folder: Path, acknowledged: int) -> None:
+def check(folder: Path, acknowledged: int, known: Verified | None) -> Verified | None:
+    """Reads everything, and from where the check before this one ended; the place from which to go on."""
     store = Store.open(folder / "g.db", KEY)
     try:
         with store.read() as connection:
             verdict, _ = checkpoints.verify(connection, FileVault(folder).anchor())
             assert audit.newest(connection) >= acknowledged
             assert sealing.first_look(connection, FileVault(folder).anchor()) is None
-        assert verdict.findings == []
-        assert verdict.seq >= acknowledged
+            looked = verified.look(connection, FileVault(folder).anchor(), b"", known, lambda so_far: None)
+        assert verdict.findings == looked.verdict.findings == []
+        assert verdict.seq == looked.verdict.seq >= acknowledged
+        return looked.remembered(known, 1)
     finally:
         store.close()
 
 
 def campaign(folder: Path, rounds: int, seed: int) -> None:
     chance = random.Random(seed)
+    known = None
     for _ in range(rounds):
-        check(folder, killed_after(folder, chance.choice((1, 2, 4, 5, 6, chance.randint(1, 120)))))
+        known = check(folder, killed_after(folder, chance.choice((1, 2, 4, 5, 6, chance.randint(1, 120)))), known)
 
 
 def test_killed_five_times_the_log_verifies_and_nothing_acknowledged_is_lost(data_dir: Path) -> None:
