@@ -11,7 +11,7 @@ from typing import Final
 from app.cli import OK, text
 from app.cli.verbs import show
 from app.control.client import ControlClient
-from app.control.contract import AuditPolicy, AuditVerdict
+from app.control.contract import AuditPolicy, AuditStatus, AuditVerdict
 from app.core.errors import AppError
 
 # As the offline verifier: 0 intact, 1 tampered, 2 incomplete. Its 3, bad input, is here that no gateway could be asked.
@@ -36,11 +36,17 @@ def _watch(client: ControlClient, done: threading.Event) -> None:
     """How far it is, for a person who waits."""
     while not done.wait(_PROGRESS_S):
         try:
-            progress = client.audit_status().verifying
+            status = client.audit_status()
         except AppError:
             return
-        if progress is not None:
-            print(f"\r{progress[0]:,} of {progress[1]:,} entries", end="\r", file=sys.stderr, flush=True)  # noqa: T201
+        if status.verifying is not None:
+            print(f"\r{so_far(status.verifying, status.verifying_rows)}", end="\r", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def so_far(entries: tuple[int, int], rows: tuple[int, int] | None) -> str:
+    """How far a verification is: what was read, and how much there is to read."""
+    said = f"{entries[0]:,} of {entries[1]:,} entries"
+    return said if rows is None else f"{said}, {rows[0]:,} of {rows[1]:,} rows"
 
 
 def _verdict(verdict: AuditVerdict) -> str:
@@ -64,6 +70,7 @@ def show_status(options: Namespace, client: ControlClient) -> int:
         ("Head", status.head),
         ("Signed", f"to entry {status.sealed}, {text.when(status.sealed_us)}, epoch {status.epoch}"),
         ("Fingerprint", status.fingerprint),
+        ("Verified", _verified(status)),
         ("Remembered", f"to entry {status.anchored}, {text.when(status.anchored_us)}, in {status.place}. {status.worth}"),
         ("Kept", text.many(status.keep_days, "day", "days") if status.keep_days else "for ever"),
         ("Requests", "stop while the log cannot be written" if status.on_failure == "stop" else "go on while the journal can be written"),
@@ -74,6 +81,20 @@ def show_status(options: Namespace, client: ControlClient) -> int:
         pairs.insert(0, ("Not signed", status.trouble))
     show(options, status, text.facts(pairs))
     return OK
+
+
+def _verified(status: AuditStatus) -> str:
+    """What was read since the start, and when all of it was: a change before that is found by the next verification of all of it."""
+    verdict = status.verdict
+    full = f"all of it up to entry {status.full_seq}, {text.when(status.full_us)}" if status.full_us else "never all of it"
+    if verdict is None:
+        return f"not since the start; {full}"
+    if verdict.state != "intact":
+        return f"{verdict.state}, {text.when(verdict.at_us)}: see gatehouse audit verify; intact before: {full}"
+    if not verdict.since:
+        return full
+    span = f"entries {verdict.since + 1} to {verdict.seq}" if verdict.entries else "nothing new"
+    return f"{span} since the start, {text.when(verdict.at_us)}; {full}"
 
 
 def export(options: Namespace, client: ControlClient) -> int:

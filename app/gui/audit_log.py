@@ -16,7 +16,7 @@ from app.core.events import GROUPS
 from app.gui import entries, theme
 from app.gui.cells import Column
 from app.gui.choices import ChoiceButton, Entry
-from app.gui.entry_detail import EntryDetail
+from app.gui.entry_detail import EntryDetail, Sound
 from app.gui.fields import SearchField, Segmented
 from app.gui.labels import set_look
 from app.gui.session import Session
@@ -259,9 +259,11 @@ class AuditLog(QWidget):
     def _show(self, entry: AuditEntry, detail: AuditDetail | None) -> None:
         self._open = entry, detail
         verdict = self._verdict
-        sound: bool | None = None
-        if verdict is not None and (entry.seq <= verdict.seq or verdict.findings):
-            sound = verdict.state != "tampered" or entry.seq < verdict.findings[0].seq
+        sound: Sound = "unread"
+        if verdict is not None and verdict.state != "tampered" and entry.seq <= verdict.since:
+            sound = "earlier"
+        elif verdict is not None and (entry.seq <= verdict.seq or verdict.findings):
+            sound = "matches" if verdict.state != "tampered" or entry.seq < verdict.findings[0].seq else "differs"
         self._detail.show_entry(entry, detail, self._mode, sound, self._now[0])
 
     @Slot()

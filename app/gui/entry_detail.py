@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtWidgets import QFrame, QGridLayout, QScrollArea, QVBoxLayout, QWidget
@@ -16,6 +17,18 @@ from app.gui.widgets import Button, Status, hairline, row_of
 from app.gui.words import tr
 
 WIDTH = 312
+# Of an entry: not read yet; read before the start and not since; read since, and as it was hashed or not.
+Sound = Literal["unread", "earlier", "matches", "differs"]
+
+
+def _states() -> dict[Sound, tuple[str, str, str]]:
+    """Glyph, word and tone of each."""
+    return {
+        "unread": ("minus-circle", tr("Not verified yet"), "tx3"),
+        "earlier": ("check-circle-fill", tr("Verified before the start"), "tx3"),
+        "matches": ("check-circle-fill", tr("Matches"), "ok"),
+        "differs": ("x-circle-fill", tr("Does not match"), "er"),
+    }
 
 
 def seal(detail: AuditDetail) -> str:
@@ -29,12 +42,12 @@ def seal(detail: AuditDetail) -> str:
 def proves(mode: VaultMode) -> str:
     """What a person may conclude from it, and what not."""
     sure = {
-        "keyring": tr("Nobody changed or removed an entry before the head in your keyring without it showing here."),
+        "keyring": tr("When all of the log is verified, it shows if anybody changed or removed an entry before the head in your keyring."),
         "passphrase": tr(
-            "Nobody changed or removed an entry without it showing here, unless they put back an older copy of the whole data folder, "
-            "with the sealed vault file in it."
+            "When all of the log is verified, it shows if anybody changed or removed an entry, unless they put back an older copy of the "
+            "whole data folder, with the sealed vault file in it."
         ),
-        "session": tr("Nobody changed or removed an entry since this session began without it showing here."),
+        "session": tr("When all of the log is verified, it shows if anybody changed or removed an entry since this session began."),
     }[mode]
     return f"{sure} {tr('Whoever holds your unlocked vault could still add entries.')}"
 
@@ -91,8 +104,8 @@ class EntryDetail(QFrame):
     def entry(self) -> AuditEntry | None:
         return self._entry
 
-    def show_entry(self, entry: AuditEntry, detail: AuditDetail | None, mode: VaultMode, sound: bool | None, now_us: int) -> None:
-        """detail: once it was read. sound: whether the last verification found nothing wrong up to here; None: there was none."""
+    def show_entry(self, entry: AuditEntry, detail: AuditDetail | None, mode: VaultMode, sound: Sound, now_us: int) -> None:
+        """detail: once it was read. sound: what the last verification says of it."""
         self._entry = entry
         self._number.setText(tr("entry {n}", n=f"{entry.seq:,}"))
         self._title.setText(entries.title(entry))
@@ -105,7 +118,7 @@ class EntryDetail(QFrame):
         self._area.setWidget(self._build(entry, detail, mode, sound))
         self.setAccessibleName(tr("Entry {n}: {title}", n=entry.seq, title=entries.title(entry)))
 
-    def _build(self, entry: AuditEntry, detail: AuditDetail | None, mode: VaultMode, sound: bool | None) -> QWidget:
+    def _build(self, entry: AuditEntry, detail: AuditDetail | None, mode: VaultMode, sound: Sound) -> QWidget:
         inner = QWidget(self._area)
         inner.setProperty("role", "scrolled")
         column = QVBoxLayout(inner)
@@ -117,12 +130,7 @@ class EntryDetail(QFrame):
         column.addWidget(hairline(inner))
         chain = _section(column)
         verdict = Status("small", inner)
-        if sound is None:
-            verdict.show_state("minus-circle", tr("Not verified yet"), "tx3")
-        elif sound:
-            verdict.show_state("check-circle-fill", tr("Matches"), "ok")
-        else:
-            verdict.show_state("x-circle-fill", tr("Does not match"), "er")
+        verdict.show_state(*_states()[sound])
         chain.addLayout(row_of(Label(tr("Chain"), "heading", parent=inner), None, verdict))
         grid = QGridLayout()
         grid.setHorizontalSpacing(12)

@@ -321,6 +321,10 @@ def test_starts_ends_crashes_locks_and_restores(data_dir: Path, tmp_path: Path) 
         for kind in ("gateway.started", "gateway.stopped", "gateway.quit_asked"):
             seen[kind] = kinds[kind]
         assert by_me(kinds["gateway.quit_asked"])["via"] == "command line"
+        status = wait_for(lambda: (now := control.audit_status()).verdict and now, "the check after the start")
+        assert status.verdict.since >= 1  # from where the one that somebody asked for ended
+        assert status.full_seq >= status.verdict.since
+        assert f"entries {status.verdict.since + 1} to {status.verdict.seq} since the start" in second.cli("audit", "status").stdout
         control.add_client("amp")
         wait_for(lambda: control.audit_status().sealed >= control.audit_status().seq, "the signature")
         wait_for(lambda: control.audit_status().anchored == control.audit_status().seq, "the vault to be told")

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.cli import FAILED, GATEWAY, KEYS, OK, USAGE, arguments
+from app.cli import FAILED, GATEWAY, KEYS, OK, USAGE, arguments, audit
 from app.control import contract as c
 from tests.cli.conftest import Ran
 from tests.control.server import START_US, ControlServer
@@ -387,6 +387,26 @@ def test_the_audit_log_is_listed_and_verified(server: ControlServer, here: Run) 
     assert ran.code == 1
     assert "Entry 2" in ran.out
     assert here("audit", "verify", "--json").code == 1
+
+
+def test_how_far_a_verification_is_says_entries_and_rows() -> None:
+    assert audit.so_far((2_089, 2_089), (350_000, 1_000_000)) == "2,089 of 2,089 entries, 350,000 of 1,000,000 rows"
+    assert audit.so_far((0, 5), None) == "0 of 5 entries"
+
+
+def test_the_status_says_what_was_verified_and_when_all_of_it_was(server: ControlServer, here: Run) -> None:
+    verdict = c.AuditVerdict(intact=True, entries=8, seq=40, head="ab" * 32, since=32, at_us=START_US)
+    known = c.AuditStatus(
+        entries=40, first=1, seq=40, head="ab" * 32, size_bytes=900, sealed=40, sealed_us=START_US, epoch=3, fingerprint="361a e3d7",
+        anchored=40, anchored_us=START_US, place="GNOME Keyring", worth="", verdict=verdict, full_us=START_US, full_seq=20,
+        keep_days=365, on_failure="stop", groups={},
+    )  # fmt: skip
+    server.audit_status = known
+    said = here("audit", "status").out
+    assert "entries 33 to 40 since the start" in said
+    assert "all of it up to entry 20" in said
+    server.audit_status = msgspec.structs.replace(known, verdict=None, full_us=0, full_seq=0)
+    assert "not since the start; never all of it" in here("audit", "status").out
 
 
 # -- the vault and the end

@@ -56,7 +56,35 @@ def test_it_is_green_only_after_a_verification_that_found_nothing() -> None:
     incomplete = status(verdict=verdict(state="incomplete", intact=False, findings=(missing,)))
     for not_so in (None, incomplete, status(verdict=None), status(trouble="GNOME Keyring is locked."), status(verifying=(10, 100))):
         assert strip(not_so, NOW_US).ink != "oki"
-    assert strip(status(verifying=(10, 40)), NOW_US).fact == "Verifying, 25 %"
+
+
+def test_a_verification_shows_how_far_it_is_over_entries_and_rows() -> None:
+    def seen(entries: tuple[int, int], rows: tuple[int, int] | None) -> tuple[str, str, float | None]:
+        view = strip(status(verifying=entries, verifying_rows=rows), NOW_US)
+        return view.fact, view.below, view.share
+
+    assert seen((10, 40), None) == ("Verifying, 25 %", "10 of 40 entries", 0.25)
+    assert seen((0, 0), (0, 0)) == ("Verifying, 0 %", "0 of 0 entries, 0 of 0 rows of the ledger", 0.0)
+    fact, below, share = seen((2_089, 2_089), (350_000, 1_000_000))
+    assert (fact, below) == ("Verifying, 35 %", "2,089 of 2,089 entries, 350,000 of 1,000,000 rows of the ledger")
+    assert share == pytest.approx(352_089 / 1_002_089)
+    assert seen((2_089, 2_089), (999_999, 1_000_000))[0] == "Verifying, 99 %"  # all of it is not until it is
+    assert strip(status(), NOW_US).share is None
+
+
+def test_what_was_not_read_since_the_start_is_said_with_when_it_was() -> None:
+    day_us = 24 * 60 * MINUTE_US
+    part = status(verdict=verdict(since=12_000, entries=408, rows=20), full_us=NOW_US - 3 * day_us, full_seq=11_500)
+    view = strip(part, NOW_US)
+    assert (view.fact, view.ink) == ("Verified to entry 12,408 · head 9f3c0000…00a1", "oki")
+    assert view.below.startswith("Entries after 12,000 and their rows recomputed")
+    assert "everything up to entry 11,500 last recomputed" in view.below
+    whole = strip(status(full_us=NOW_US, full_seq=12_408), NOW_US)
+    assert whole.below.startswith("Recomputed")
+    assert "everything" not in whole.below
+    unread = strip(status(verdict=None, full_us=NOW_US - 3 * day_us, full_seq=11_500), NOW_US)
+    assert unread.fact == "Not verified since the start"
+    assert "everything up to entry 11,500 last recomputed" in unread.below
 
 
 @pytest.mark.parametrize(
@@ -153,6 +181,34 @@ def test_an_entry_does_not_match_only_when_somebody_tampered_with_it(
     wait(lambda: page._status is not None and page._status.verdict == desk.server.audit_status.verdict)
     page._log.open_entry(entries.key(entry(2)))
     wait(lambda: word in {label.word() for label in page._detail.findChildren(Status)})
+
+
+def test_an_entry_before_what_was_read_since_the_start_is_not_called_matching(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    def words(number: int) -> set[str]:
+        page._log.open_entry(entries.key(entry(number)))
+        wait(lambda: page._detail._number.text() == f"entry {number}")
+        return {label.word() for label in page._detail.findChildren(Status)}
+
+    desk.server.audit_status = status(verdict=verdict(seq=3, since=2), seq=3, full_us=NOW_US, full_seq=2)
+    page._ask_status()
+    wait(lambda: page._status is not None and page._status.verdict == desk.server.audit_status.verdict)
+    wait(lambda: "Verified before the start" in words(1) & words(2))
+    wait(lambda: "Matches" in words(3))
+
+
+def test_the_bar_is_there_while_something_is_read_and_a_person_may_ask_all_the_same(page: AuditPage, desk: Desk, wait: Wait) -> None:
+    assert not page._strip.bar.isVisible()
+    desk.server.audit_status = status(seq=3, verifying=(3, 3), verifying_rows=(1, 3))
+    page._ask_status()
+    wait(page._strip.bar.isVisible)
+    assert page._strip.bar.share() == pytest.approx(4 / 6)
+    assert "Verifying, 66 %" in page._strip.accessibleName()
+    assert page._strip.verifying.text() == "Verify now"  # the engine's own check gives way
+    page._strip.verifying.click()
+    wait(lambda: ("POST", "/v0/audit/verify") in [asked[:2] for asked in desk.server.asked])
+    desk.server.audit_status = status(seq=3)
+    page._ask_status()
+    wait(lambda: not page._strip.bar.isVisible())
 
 
 def test_an_entry_that_is_open_follows_the_next_verification(page: AuditPage, desk: Desk, wait: Wait) -> None:
