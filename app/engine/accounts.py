@@ -256,7 +256,7 @@ class Accounts:
         except AppError as error:
             if error.code.startswith("vault_"):
                 raise
-            message = error.sentence()
+            message = entry.redactor(entry.secret).error(error).sentence()
         if self._entries.get(name) is not entry:
             return
         entry.account = replace(
@@ -323,7 +323,8 @@ class Accounts:
             if asked.proves:
                 message = "The key works."
             if asked.lists:
-                models = DIALECTS[asked.dialect].read_models(body)
+                redactor = entry.redactor(key)
+                models = tuple(name for name in DIALECTS[asked.dialect].read_models(body) if redactor.name(name) == name)
                 message = f"Works, {len(models)} model{'' if len(models) == 1 else 's'}."
             asked = asked.then
         return models, message

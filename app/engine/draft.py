@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from app.core.errors import AppError
 from app.core.ids import call_id
 from app.core.records import HIDDEN, Exchange, Outcome, Tokens
+from app.wire.redact import SHAPES_ALONE
 from app.wire.usage import Usage
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ _NO_TOKENS: Final = Tokens()
 
 class Draft:
     """journaled: "opened" was written. closed: "closed" was written, nothing may change any more.
-    spoken: the provider's dialect."""
+    spoken: the provider's dialect. redactor: of the account's key, once it is known; nothing passes from here to the ledger or to the
+    client's headers without it."""
 
     __slots__ = (
         "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us",
-        "hidden", "id", "journaled", "keeping", "last", "message", "model", "opened_us", "removed", "reply", "spoken", "stream", "usage",
+        "hidden", "id", "journaled", "keeping", "last", "message", "model", "opened_us", "redactor", "removed", "reply", "spoken", "stream",
+        "usage",
     )  # fmt: skip
 
     def __init__(self, now_us: int, endpoint: str, dialect: str) -> None:
@@ -49,6 +52,7 @@ class Draft:
         self.keeping: Keeping | None = None
         self._entry: Entry | None = None
         self.spoken: Dialect | None = None
+        self.redactor = SHAPES_ALONE
         self._began = time.monotonic_ns()
         self._went: tuple[int | None, int] = (None, 0)
 
@@ -60,9 +64,12 @@ class Draft:
         """The request is on this connection, whatever becomes of it."""
         self._went = (connection, bytes_out)
 
-    def fail(self, error: AppError) -> None:
-        self.error = error.code
-        self.message = error.sentence()[:_LONGEST]
+    def fail(self, error: AppError) -> AppError:
+        """Note why it failed; the same error without keys, which is what the client may be told."""
+        clean = self.redactor.error(error)
+        self.error = clean.code
+        self.message = clean.sentence()[:_LONGEST]
+        return clean
 
     def first_byte(self) -> None:
         if self.first_byte_us is None:
@@ -72,7 +79,7 @@ class Draft:
         """The provider's headers that the client gets."""
         assert self._entry is not None
         assert self.spoken is not None
-        return self._entry.reply_headers(self.spoken, reply.headers)
+        return self.redactor.headers(self._entry.reply_headers(self.spoken, reply.headers))
 
     def opening(self) -> Exchange:
         """What is known before the first byte goes out."""
@@ -84,10 +91,10 @@ class Draft:
             client=self.client,
             endpoint=self.endpoint,
             dialect=self.dialect,
-            asked=self.asked,
+            asked=self.redactor.name(self.asked),
             account=entry.account.name,
             kind=entry.account.kind,
-            model=self.model,
+            model=self.redactor.name(self.model),
             stream=self.stream,
             host=entry.host,
         )
@@ -107,10 +114,10 @@ class Draft:
             client=self.client,
             endpoint=self.endpoint,
             dialect=self.dialect,
-            asked=self.asked,
+            asked=self.redactor.name(self.asked),
             account=entry.account.name if entry is not None else "",
             kind=entry.account.kind if entry is not None else "",
-            model=self.model,
+            model=self.redactor.name(self.model),
             stream=self.stream,
             status=status,
             outcome=outcome,
@@ -125,6 +132,6 @@ class Draft:
             bytes_out=reply.bytes_out if reply is not None else self._went[1],
             bytes_in=reply.bytes_in if reply is not None else 0,
             removed_headers=self.removed,
-            dropped=", ".join((*self.dropped, *(f"{HIDDEN}{name}" for name in self.hidden))),
+            dropped=self.redactor.name(", ".join((*self.dropped, *(f"{HIDDEN}{name}" for name in self.hidden)))),
         )
         return self.last

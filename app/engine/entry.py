@@ -19,6 +19,7 @@ from app.providers.prices import Cost
 from app.providers.provider import Outgoing, Provider, reply_headers, request, speech
 from app.wire.dialect import Dialect
 from app.wire.dialects import DIALECTS
+from app.wire.redact import SHAPES_ALONE, Redactor
 from app.wire.usage import Usage
 
 _PATIENT: Final = Timeouts()
@@ -37,6 +38,7 @@ class Entry:
     secret: Secret | None = None
     timeouts: Timeouts = _PATIENT
     own: Mapping[str, OwnPrice] = field(default_factory=dict)
+    _redactor: tuple[Secret | None, Redactor] = (None, SHAPES_ALONE)
     _bases: dict[tuple[str, str, str], tuple[Secret | None, Outgoing]] = field(default_factory=dict)
     _passed: dict[tuple[str, str], int] = field(default_factory=dict)
     _returned: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -49,6 +51,12 @@ class Entry:
     @property
     def host(self) -> str:
         return self.target.destination.host if self.target is not None else ""
+
+    def redactor(self, key: Secret | None) -> Redactor:
+        """What takes `key` out of what this account's provider says."""
+        if self._redactor[0] is not key:
+            self._redactor = (key, Redactor(key))
+        return self._redactor[1]
 
     def cost(self, model: str, usage: Usage | Tokens, at_us: int) -> Cost | None:
         """By a price of one's own for the model, or for the account; else by the price file. Local accounts cost nothing."""

@@ -34,11 +34,10 @@ from app.engine.status import Opened, Status
 from app.engine.web import Incoming, Pairs, Reply, Stream
 from app.wire import count
 from app.wire.body import LARGE, Understood, understand
-from app.wire.bridge import Bridge, Relay, passage
+from app.wire.bridge import Bridge, Relay, passage, refused
 from app.wire.dialect import Dialect
 from app.wire.dialects import DIALECTS, Place, place, speaker
 from app.wire.identifiers import Choice, Pseudonyms, hide
-from app.wire.redact import redact
 
 HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness"})
 AnyReply = ProviderReply | echo.EchoReply
@@ -129,10 +128,11 @@ class Gateway:
         draft.hidden, body, call = await apart(size, lambda: _hidden(body, call, choice, opened.clients.pseudonyms, draft.client, spot))
         # 5 The key for there, bound to that account's host.
         key = await opened.accounts.secret(entry)
+        draft.redactor = entry.redactor(key)
         # 6 Same dialect: the body as it came, but for the model's name and the wish for usage. Otherwise it is translated.
         relay = await apart(size, lambda: passage(
             dialect, provider, spot.endpoint, body, call, target.model, ask_usage=entry.asks_usage, quirks=entry.quirks,
-            secrets=(key,) if key else (), call_id=draft.id, now_s=draft.opened_us // 1_000_000, array=spot.array,
+            redactor=draft.redactor, call_id=draft.id, now_s=draft.opened_us // 1_000_000, array=spot.array,
         ))  # fmt: skip
         draft.dropped = relay.dropped
         # 7 What the provider is sent: built from an allowlist, so that nothing rides along.
@@ -161,13 +161,11 @@ class Gateway:
             if (cut := tasks.why_cut()) is None:
                 self._close(draft, opened, relay, 499, "cancelled")
                 raise
-            self._close_failed(draft, opened, relay, cut)
-            raise cut from None
+            raise self._close_failed(draft, opened, relay, cut) from None
         except AppError as error:
             if error.code == "destination_refused":
                 opened.accounts.refused(entry, error)
-            self._close_failed(draft, opened, relay, error)
-            raise
+            raise self._close_failed(draft, opened, relay, error) from None
         except Exception:
             self._close_failed(draft, opened, relay, AppError("internal", "Gatehouse made a mistake; the log has the details."))
             raise
@@ -187,7 +185,7 @@ class Gateway:
         elif draft.keeping is not None:
             await self._apart.run(len(body), partial(draft.keeping.whole, body))
             await draft.keeping.keep(draft.opened_us)
-        kind = reply.header("content-type") or "application/json"
+        kind = draft.redactor.text(reply.header("content-type")) or "application/json"
         self._close(draft, opened, relay, reply.status, "failed" if relay.error is not None else "completed")
         return Reply(reply.status, body, self._headers(draft, reply), kind)
 
@@ -294,16 +292,18 @@ class Gateway:
             await stream.end()
             return
         try:
-            self._close_failed(draft, opened, relay, error, 200)
+            error = self._close_failed(draft, opened, relay, error, 200)
         except AppError as unavailable:
             error = unavailable
         await stream.end(relay.error_event(error, draft.id))
 
-    def _close_failed(self, draft: Draft, opened: Opened, relay: Passage, error: AppError, status: int | None = None) -> None:
-        """As `_close`, for what `error` ended. status: what the client has already got."""
-        if not draft.closed:
-            draft.fail(error)
-            self._close(draft, opened, relay, error.status if status is None else status, _broken_off(error, "failed"))
+    def _close_failed(self, draft: Draft, opened: Opened, relay: Passage, error: AppError, status: int | None = None) -> AppError:
+        """As `_close`, for what `error` ended. status: what the client has already got. The error without keys, as the client is told."""
+        if draft.closed:
+            return draft.redactor.error(error)
+        clean = draft.fail(error)
+        self._close(draft, opened, relay, error.status if status is None else status, _broken_off(error, "failed"))
+        return clean
 
     def _close(self, draft: Draft, opened: Opened, relay: Passage, status: int, outcome: Outcome) -> None:
         """Step 12, once. AppError store_unavailable: then the last byte must not go out."""
@@ -325,7 +325,7 @@ class Gateway:
             elif error.code in safety.CODES:
                 opened.recorder.turned_away("gateway", error.code)
             if not draft.journaled and not draft.closed and opened.recorder.may_record_refusal(draft.client):
-                draft.fail(error)
+                error = draft.fail(error)
                 draft.closed = True
                 try:
                     opened.recorder.closed(draft.closing(error.status, outcome, self._now_us()))
@@ -349,6 +349,7 @@ class Gateway:
             return Reply(reply.status, reply.body, _call_headers(draft.id))
         assert entry.target is not None
         key = await opened.accounts.secret(entry)
+        draft.redactor = entry.redactor(key)
         outgoing = entry.outgoing(request.path.removeprefix("/v1").removeprefix("/"), key, request.pairs(), spot.dialect)
         opened.recorder.opened(draft.opening())
         draft.journaled = True
@@ -361,13 +362,17 @@ class Gateway:
                 entry.target, request.method, path, outgoing.headers, body, timeouts=entry.timeouts, went=draft.went
             )
             told = await found.read(self._limits.reply, request.hold)
-            said = await self._apart.run(len(told), lambda: redact(told, (key,) if key else ()))
             status = found.status
             outcome = "completed" if 200 <= status < 300 else "failed"
+            if 200 <= status < 300:
+                said = await self._apart.run(len(told), lambda: draft.redactor.content(told))
+            else:
+                refusal = await self._apart.run(len(told), lambda: refused(spot.dialect, draft.redactor, status, told, draft.id))
+                said = refusal.body
+                draft.fail(refusal.error)
         except AppError as error:
-            draft.fail(error)
             status, outcome = error.status, _broken_off(error, "failed")
-            raise
+            raise draft.fail(error) from None
         except asyncio.CancelledError:
             status, outcome = 499, "cancelled"
             if (cut := tasks.why_cut()) is None:

@@ -24,7 +24,7 @@ The public surface, in the order in which an exchange uses it:
     call = body.understand(raw, endpoint, model=spot.model, stream=spot.stream)
                                                     # Understood(model, stream, usage_asked, members); AppError body_not_json,
                                                     #   body_too_deep, body_invalid, body_names_host, model_missing
-    way = bridge.passage(client_dialect, provider_dialect, endpoint, raw, call, model, ask_usage=..., secrets=(key,), max_tokens=...,
+    way = bridge.passage(client_dialect, provider_dialect, endpoint, raw, call, model, ask_usage=..., redactor=..., max_tokens=...,
                          quirks=..., call_id=..., now_s=..., array=spot.array)
                                                     # Relay (one dialect: `raw` but for model and stream_options) or Bridge;
                                                     #   AppError body_invalid, not_expressible

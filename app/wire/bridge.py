@@ -12,7 +12,6 @@ import msgspec
 
 from app.core.errors import AppError
 from app.core.records import Tokens
-from app.core.secret import Secret
 from app.wire import replies, shape
 from app.wire.body import LARGE, Understood, rewrite
 from app.wire.carry import carried
@@ -21,7 +20,7 @@ from app.wire.dialect import NOTHING, Dialect, Heard
 from app.wire.dialogues import DIALOGUES
 from app.wire.outline import MAX_VALUES, outline
 from app.wire.prepare import Restorer, prepare, restore
-from app.wire.redact import redact
+from app.wire.redact import ESCAPED, LONGEST, SHAPES_ALONE, Carried, Redactor
 from app.wire.sse import Splitter, events, fields
 from app.wire.usage import Usage
 
@@ -40,6 +39,21 @@ class Refusal:
     error: AppError
 
 
+def refused(dialect: Dialect, redactor: Redactor, status: int, body: bytes, call_id: str, *, retry_after_s: float | None = None) -> Refusal:
+    """An answer that is not 2xx, for a client of the provider's own dialect: without keys, as the provider put it where that is JSON of
+    ordinary size, else in our words."""
+    error = _error_said(redactor, status, body, retry_after_s)
+    clean = redactor.body(body) if isinstance(replies.decoded(body), dict | list) else None
+    return Refusal(status, dialect.error_body(error, call_id) if clean is None else clean, error)
+
+
+def _error_said(redactor: Redactor, status: int, body: bytes, retry_after_s: float | None) -> AppError:
+    message = redactor.text(replies.message(replies.decoded(body))) or f"The provider answered with status {status}."
+    if len(body) > LONGEST:
+        message = f"{message} (Only this is shown of its answer of {len(body):,} bytes.)"
+    return AppError("provider_error", message, status=status, retry_after_s=retry_after_s)
+
+
 class _Passage:
     """What both kinds know of an exchange: what was used so far, and what went wrong.
 
@@ -48,20 +62,22 @@ class _Passage:
     """
 
     __slots__ = (
-        "_client", "_finished", "_notable", "_pieces", "_provider", "_reported", "_said_bytes", "_secrets", "_settled", "_splitter",
-        "_words", "complete", "endpoint", "error", "request_body", "started",
+        "_carried", "_client", "_finished", "_needle", "_notable", "_pieces", "_provider", "_redactor", "_reported", "_said_bytes",
+        "_settled", "_splitter", "_words", "complete", "endpoint", "error", "request_body", "started",
     )  # fmt: skip
 
     content_type = "text/event-stream; charset=utf-8"
     dropped: tuple[str, ...]
     headers: tuple[tuple[str, str], ...]
 
-    def __init__(self, client: Dialect, provider: Dialect, endpoint: str, request_body: bytes, secrets: Sequence[Secret]) -> None:
+    def __init__(self, client: Dialect, provider: Dialect, endpoint: str, request_body: bytes, redactor: Redactor) -> None:
         self.endpoint = endpoint
         self.request_body = request_body
         self.error: AppError | None = None
         self.complete = self.started = False
-        self._client, self._provider, self._secrets = client, provider, secrets
+        self._client, self._provider = client, provider
+        self._redactor, self._needle = redactor, redactor.needle
+        self._carried = Carried(redactor)
         self._notable, self._words = provider.notable, provider.words.findall
         self._splitter = Splitter()
         self._reported = _NONE
@@ -91,8 +107,7 @@ class _Passage:
         return self.usage.tokens()
 
     def _fail(self, error: AppError) -> AppError:
-        message = redact(error.message.encode("utf-8", "replace"), self._secrets).decode("utf-8", "replace")
-        self.error = AppError(error.code, message, status=error.status)
+        self.error = AppError(error.code, self._carried.text(error.message), status=error.status)
         return self.error
 
     def _note(self, heard: Heard) -> None:
@@ -112,7 +127,7 @@ class Relay(_Passage):
     """One attempt of one exchange in one dialect: make it with the model's name at the target, send `request_body` to `endpoint`, feed
     it what comes back. Bytes stay as they are but for the model, the wish for usage, and keys in errors."""
 
-    __slots__ = ("_asked", "_strip_usage")
+    __slots__ = ("_asked", "_call_id", "_strip_usage")
 
     dropped = ()
     headers = ()
@@ -126,11 +141,12 @@ class Relay(_Passage):
         model: str,
         *,
         ask_usage: bool = True,
-        secrets: Sequence[Secret] = (),
+        redactor: Redactor = SHAPES_ALONE,
+        call_id: str = "",
     ) -> None:
         edits = dialect.edits(call, endpoint, model, ask_usage=ask_usage)
-        super().__init__(dialect, dialect, dialect.path(endpoint, model), rewrite(body, call.members, edits.values), secrets)
-        self._asked = endpoint
+        super().__init__(dialect, dialect, dialect.path(endpoint, model), rewrite(body, call.members, edits.values), redactor)
+        self._asked, self._call_id = endpoint, call_id
         self._strip_usage = edits.strip_usage
 
     def feed(self, chunk: bytes) -> bytes:
@@ -138,6 +154,8 @@ class Relay(_Passage):
         block = self._splitter.feed(chunk)
         if not block:
             return block
+        if self._needle in block or ESCAPED in block:
+            block = self._keyless(block)
         words = self._words(block)
         if words:
             self._pieces += len(words)
@@ -150,14 +168,14 @@ class Relay(_Passage):
 
     def finish(self) -> bytes:
         """The provider ended the stream. A last event without its empty line counts if it is whole; half an event is dropped."""
-        rest = self._splitter.rest()
+        rest = self._keyless(self._splitter.rest())
         name, data = fields(rest)
         out = b""
         if not data:
             out = rest if rest.endswith((b"\n", b"\r")) else b""
         elif data.startswith(b"[DONE]") or replies.decoded(data) is not None:
             self._count(rest)
-            out = self._heard(rest, self._provider.hear(name, data))
+            out = self._heard(rest, name, data)
         # Some servers never send the last marker, but all say why the model stopped.
         if self._finished and self.error is None:
             self.complete = True
@@ -169,16 +187,21 @@ class Relay(_Passage):
         """A whole 2xx reply, unchanged. AppError provider_not_json. `error` is set when it reports an error in spite of its status."""
         heard = self._provider.hear_reply(self._asked, body)
         self._count(body)
-        return self._heard(body, heard)
+        if heard.error is not None:
+            error = self._fail(heard.error)
+            clean = self._redactor.body(body)
+            return self._client.error_body(error, self._call_id) if clean is None else clean
+        self._noted(heard)
+        body = self._redactor.content(body)
+        if self._redactor.hides_in(body):
+            body = self._redactor.rewritten_content(body) or body
+        return body
 
     def refusal(self, status: int, body: bytes, call_id: str, *, retry_after_s: float | None = None) -> Refusal:
-        """An answer that is not 2xx, without keys. As the provider put it where it is JSON, else in our words."""
-        body = redact(body, self._secrets)
-        said = replies.decoded(body)
-        message = replies.message(said) or f"The provider answered with status {status}."
-        self.error = AppError("provider_error", message, status=status, retry_after_s=retry_after_s)
-        readable = isinstance(said, dict | list)
-        return Refusal(status, body if readable else self._client.error_body(self.error, call_id), self.error)
+        """See `refused`."""
+        refusal = refused(self._client, self._redactor, status, body, call_id, retry_after_s=retry_after_s)
+        self.error = refusal.error
+        return refusal
 
     def error_event(self, error: AppError, call_id: str) -> bytes:
         """An error inside the stream, with what ends it."""
@@ -186,16 +209,38 @@ class Relay(_Passage):
 
     def _event(self, event: bytes) -> bytes:
         name, data = fields(event)
-        return self._heard(event, self._provider.hear(name, data)) if data else event
+        return self._heard(event, name, data) if data else event
 
-    def _heard(self, said: bytes, heard: Heard) -> bytes:
-        """Note what an event or a reply said; what of it goes on to the client."""
+    def _heard(self, event: bytes, name: str, data: bytes) -> bytes:
+        """Note what an event said; what of it goes on to the client."""
+        heard = self._provider.hear(name, data)
         if heard.error is not None:
-            self._fail(heard.error)
-            return redact(said, self._secrets)
+            error = self._fail(heard.error)
+            clean = None if self._carried.crossed else self._redactor.body(data)
+            if clean is None:
+                return self._client.error_event(error, self._call_id)
+            return event if clean is data and self._redactor.raw(event) is event else _framed(self._redactor.text(name), clean)
+        if name == "error" and heard is NOTHING:  # one that nobody can read as JSON
+            clean = self._redactor.raw(data)
+            return event if clean is data and self._redactor.raw(event) is event else _framed(name, clean)
+        self._noted(heard)
+        return b"" if heard.bare_usage and self._strip_usage else event
+
+    def _noted(self, heard: Heard) -> None:
         self._note(heard)
         self.complete = self.complete or heard.end
-        return b"" if heard.bare_usage and self._strip_usage else said
+
+    def _keyless(self, block: bytes) -> bytes:
+        """What the model says, without the key."""
+        block = self._redactor.content(block)
+        if not self._redactor.hides_in(block):
+            return block
+        return b"".join([self._keyless_event(event) for event in events(block)])
+
+    def _keyless_event(self, event: bytes) -> bytes:
+        name, data = fields(event)
+        clean = self._redactor.rewritten_content(data) if self._redactor.hides_in(data) else None
+        return event if clean is None else _framed(name, clean)
 
 
 class Bridge(_Passage):
@@ -216,7 +261,7 @@ class Bridge(_Passage):
         call: Understood,
         facts: Facts,
         *,
-        secrets: Sequence[Secret] = (),
+        redactor: Redactor = SHAPES_ALONE,
     ) -> None:
         self._yours, self._theirs = DIALOGUES[client.name], DIALOGUES[provider.name]
         if endpoint not in self._yours.endpoints:
@@ -232,7 +277,7 @@ class Bridge(_Passage):
         custom = self._theirs.custom == "always" or self._theirs.custom in facts.quirks
         self._names = prepare(asked, provider.name, self._theirs.longest_name, losses, custom=custom)
         written = encode(self._theirs.write_call(asked, facts, losses))
-        super().__init__(client, provider, provider.path(self._theirs.endpoint(call.stream), facts.model), written, secrets)
+        super().__init__(client, provider, provider.path(self._theirs.endpoint(call.stream), facts.model), written, redactor)
         self.dropped, self.headers = losses.names, provider.own_headers
         self._call, self._facts = asked, facts
         self._reader, self._writer = self._theirs.reader(facts.id), self._yours.writer(asked, facts)
@@ -242,10 +287,13 @@ class Bridge(_Passage):
     def feed(self, chunk: bytes) -> bytes:
         """Whole events in the client's dialect. AppError provider_broken when one event is too large."""
         block = self._splitter.feed(chunk)
-        return b"".join([self._event(event) for event in events(block)]) if block else block
+        return self._keyless(b"".join([self._event(event) for event in events(block)])) if block else block
 
     def finish(self) -> bytes:
         """The provider ended the stream. One that says not why it ended is an error."""
+        return self._keyless(self._finish())
+
+    def _finish(self) -> bytes:
         out = b""
         rest = self._splitter.rest()
         data = fields(rest)[1]
@@ -276,13 +324,11 @@ class Bridge(_Passage):
         answer.usage = self.usage
         restore(answer, self._names)
         self.complete = True
-        return encode(self._yours.write_answer(answer, self._call, self._facts))
+        return self._keyless(encode(self._yours.write_answer(answer, self._call, self._facts)))
 
     def refusal(self, status: int, body: bytes, call_id: str, *, retry_after_s: float | None = None) -> Refusal:
         """An answer that is not 2xx, in the client's dialect and without keys."""
-        said = replies.decoded(redact(body, self._secrets))
-        message = replies.message(said) or f"The provider answered with status {status}."
-        self.error = AppError("provider_error", message, status=status, retry_after_s=retry_after_s)
+        self.error = _error_said(self._redactor, status, body, retry_after_s)
         return Refusal(status, self._client.error_body(self.error, call_id), self.error)
 
     def error_event(self, error: AppError, call_id: str) -> bytes:
@@ -304,6 +350,10 @@ class Bridge(_Passage):
         self._note(heard)
         out = self._said(self._reader.event(name, data))
         return out + self._end() if heard.end else out
+
+    def _keyless(self, said: bytes) -> bytes:
+        """What the model says, without the key: as we write it, letters and digits are not escaped."""
+        return self._redactor.content(said) if self._needle in said else said
 
     def _said(self, deltas: Sequence[Delta]) -> bytes:
         if not deltas:
@@ -370,7 +420,7 @@ def passage(
     model: str,
     *,
     ask_usage: bool = True,
-    secrets: Sequence[Secret] = (),
+    redactor: Redactor = SHAPES_ALONE,
     max_tokens: int = 0,
     quirks: frozenset[str] = frozenset(),
     call_id: str = "",
@@ -379,18 +429,23 @@ def passage(
 ) -> Relay | Bridge:
     """How `body`, sent to `endpoint` in the client's dialect, goes to `model` at a provider that speaks `provider`.
 
-    max_tokens: the most the model gives out, where a dialect wants to be told; 0: unknown. quirks: of the provider's row. call_id,
-    now_s: of the exchange, for ids and times that the provider does not give. array: of the `Place`. AppError: body_invalid and its
-    like, not_expressible.
+    redactor: of the account's key. max_tokens: the most the model gives out, where a dialect wants to be told; 0: unknown. quirks: of the
+    provider's row. call_id, now_s: of the exchange, for ids and times that the provider does not give. array: of the `Place`. AppError:
+    body_invalid and its like, not_expressible.
 
     In one dialect the bytes are left alone, unless they hold marks that a translation left in the client's conversation (`carry`).
     """
     if client.name == provider.name and not (endpoint in DIALOGUES[client.name].endpoints and carried(body)):
         relay = _ArrayRelay if array else Relay
-        return relay(client, endpoint, body, call, model, ask_usage=ask_usage, secrets=secrets)
+        return relay(client, endpoint, body, call, model, ask_usage=ask_usage, redactor=redactor, call_id=call_id)
     facts = Facts(model=model, asked=call.model, max_tokens=max_tokens, quirks=quirks, id=call_id, now_s=now_s)
     bridge = _ArrayBridge if array else Bridge
-    return bridge(client, provider, endpoint, body, call, facts, secrets=secrets)
+    return bridge(client, provider, endpoint, body, call, facts, redactor=redactor)
+
+
+def _framed(name: str, data: bytes) -> bytes:
+    head = b"event: " + name.encode("utf-8", "replace") + b"\n" if name else b""
+    return head + b"".join([b"data: " + line + b"\n" for line in data.splitlines()]) + b"\n"
 
 
 def text_bytes(body: bytes) -> int:

@@ -18,6 +18,7 @@ from app.wire.body import understand
 from app.wire.bridge import Bridge, Relay, passage
 from app.wire.dialect import Name
 from app.wire.dialects import DIALECTS
+from app.wire.redact import Redactor
 from app.wire.sse import events, fields
 
 NAMES: tuple[Name, ...] = ("openai", "responses", "anthropic", "gemini")
@@ -70,7 +71,7 @@ def crossing(
             whole.pop("stream_options", None)
         raw = json.dumps(whole).encode()
     call = understand(raw, endpoint, model="work/m" if gemini else "", stream=stream if gemini else None)
-    more = {"call_id": "01JX", "now_s": 1_793_000_000, "secrets": (KEY,), **more}
+    more = {"call_id": "01JX", "now_s": 1_793_000_000, "redactor": Redactor(KEY), **more}
     return passage(DIALECTS[client], DIALECTS[provider], endpoint, raw, call, model, **more)  # type: ignore[index]
 
 
