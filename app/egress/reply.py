@@ -274,10 +274,9 @@ class Reply:
                     if self._ended and self._error is None:
                         unpacker.end()
                     return b""
-                piece = self._buffer.pop(0)
-                self._buffered -= len(piece)
-                unpacker.put(piece)
-                if not self._buffer and self._line is not None and self._line.paused:
+                unpacker.put(b"".join(self._buffer))
+                self._buffer, self._buffered = [], 0
+                if self._line is not None and self._line.paused:
                     self._line.resume()
             self._decoded += len(data)
             if self._decoded > self.limits.body_bytes:

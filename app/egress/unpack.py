@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from typing import Final
 
 from app.egress.http1 import BrokenReplyError
@@ -10,6 +11,8 @@ from app.egress.http1 import BrokenReplyError
 STEP: Final = 256 * 1024
 _ALLOWED_RATIO: Final = 100
 _FREE_BYTES: Final = 16 * 1024 * 1024
+_SLICE: Final = 16 * 1024  # given to the decompressor at once: it copies what is left whenever a member ends
+_EMPTY: Final = 1_000  # members that may come without giving anything
 
 
 class Unpacker:
@@ -20,7 +23,8 @@ class Unpacker:
             shown = encoding.decode("ascii", "replace")[:40]
             raise BrokenReplyError(f"compressed its answer ({shown}) although it was asked not to.")
         self._inner = zlib.decompressobj(wbits=31)
-        self._waiting = b""
+        self._waiting: deque[bytes] = deque()
+        self._empty = 0
         self._bytes_in = 0
         self._bytes_out = 0
 
@@ -31,19 +35,30 @@ class Unpacker:
 
     def put(self, data: bytes) -> None:
         self._bytes_in += len(data)
-        self._waiting += data
+        self._waiting.extend([data[at : at + _SLICE] for at in range(0, len(data), _SLICE)])
 
     def take(self) -> bytes:
         """At most `STEP` bytes of what was put in; b"" when more input is needed. BrokenReplyError on damage or a bomb."""
-        if not self._waiting:
-            return b""
+        while self._waiting:
+            out = self._unpacked(self._waiting.popleft())
+            if out:
+                self._empty = 0
+                return out
+        return b""
+
+    def _unpacked(self, piece: bytes) -> bytes:
         if self._inner.eof:  # RFC 1952 2.2: members may follow each other
             self._inner = zlib.decompressobj(wbits=31)
+            self._empty += 1
+            if self._empty > _EMPTY:
+                raise BrokenReplyError("sent compressed data with nothing in it.")
         try:
-            out = self._inner.decompress(self._waiting, STEP)
+            out = self._inner.decompress(piece, STEP)
         except zlib.error:
             raise BrokenReplyError("sent compressed data that is damaged.") from None
-        self._waiting = self._inner.unused_data if self._inner.eof else self._inner.unconsumed_tail
+        left = self._inner.unused_data if self._inner.eof else self._inner.unconsumed_tail
+        if left:
+            self._waiting.appendleft(left)
         self._bytes_out += len(out)
         if self._bytes_out > _FREE_BYTES and self._bytes_out > self._bytes_in * _ALLOWED_RATIO:
             raise BrokenReplyError("sent compressed data that grows without end.")

@@ -42,6 +42,7 @@ from app.wire.identifiers import Choice, Pseudonyms, hide
 HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness"})
 AnyReply = ProviderReply | echo.EchoReply
 Passage = Relay | Bridge
+_MOST_BEFORE: Final = 65_536  # bytes of a stream that wait while nothing but comments came
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,27 +204,27 @@ class Gateway:
         # 10 Status and first event are awaited, so that what fails now is a real status; after `first_chunk_s` the client gets 200.
         patience = loop.time() + limits.first_chunk_s
         sent = tasks.start(sending, "send")
-        data = b""
+        begun = bytearray()
         try:
             await asyncio.wait((sent,), timeout=limits.first_chunk_s)
             if sent.done():
                 reply = draft.reply = sent.result()
                 if not 200 <= reply.status < 300 or "text/event-stream" not in reply.header("content-type"):
                     return await self._whole(request, draft, opened, relay, reply)
-                while not relay.started and loop.time() < patience:
+                while not relay.started and loop.time() < patience and len(begun) < _MOST_BEFORE:
                     piece = await reply.chunk_within(max(0.0, patience - loop.time()))
                     if not piece:
                         break
-                    data += relay.feed(piece)
+                    begun += relay.feed(piece)
                     if relay.error is not None and not relay.started:
                         raise relay.error
-                if data:
+                if begun:
                     draft.first_byte()
             stream = await request.stream(200, self._headers(draft, draft.reply), relay.content_type)
             try:
                 if draft.reply is None:
                     draft.reply = await self._awaited(sent, stream, relay, draft)
-                await self._relay(draft, opened, relay, draft.reply, stream, data)
+                await self._relay(draft, opened, relay, draft.reply, stream, bytes(begun))
             except AppError as error:
                 await self._end_late(draft, opened, relay, stream, error)
             except asyncio.CancelledError:

@@ -209,7 +209,8 @@ def _tools(out: Table, call: Call, known: tuple[int, int] | None, losses: Losses
     choice = call.choice
     tools = call.tools
     if choice is not None and choice.mode != "tool" and choice.names:
-        tools = [tool for tool in tools if tool.name in choice.names]
+        allowed = set(choice.names)
+        tools = [tool for tool in tools if tool.name in allowed]
     if not tools:
         # A conversation with calls in it needs their tools, even when none may be called any more.
         called = {part.name: None for message in call.messages for part in message.parts if isinstance(part, ToolCall)}

@@ -67,37 +67,48 @@ def read(body: Table, seed: str) -> Answer:
     if not reader.said and not any(isinstance(delta, Finish) for delta in deltas):
         raise AppError("provider_broken", "The provider's answer holds no candidate.")
     answer = Answer()
+    pieces: list[str] = []  # of the part that is last
     for delta in deltas:
         if isinstance(delta, Start):
             answer.id, answer.model = delta.id, delta.model
         elif isinstance(delta, Said):
-            last = answer.parts[-1] if answer.parts else None
-            if isinstance(last, Text):
-                last.text += delta.text
-            else:
-                answer.parts.append(Text(delta.text))
+            if not (answer.parts and isinstance(answer.parts[-1], Text)):
+                _join(answer.parts, pieces)
+                answer.parts.append(Text(""))
+            pieces.append(delta.text)
         elif isinstance(delta, Thought):
-            _add_thought(answer.parts, delta)
+            _add_thought(answer.parts, pieces, delta)
         elif isinstance(delta, CallStart):
+            _join(answer.parts, pieces)
             call = ToolCall(id=delta.id, name=delta.name, arguments="", signature=delta.signature, origin=delta.origin)
             answer.parts.append(call)
         elif isinstance(delta, CallPiece):
-            last = answer.parts[-1]
-            assert isinstance(last, ToolCall)
-            last.arguments += delta.text
+            pieces.append(delta.text)
         elif isinstance(delta, Finish):
             answer.reason = delta.reason
+    _join(answer.parts, pieces)
     answer.logprobs = reader.logprobs or None
     return answer
 
 
-def _add_thought(parts: list[Part], delta: Thought) -> None:
+def _join(parts: list[Part], pieces: list[str]) -> None:
+    """Make `pieces` the words of the last part, and begin anew: to add each to what is there would copy all of it each time."""
+    last = parts[-1] if parts else None
+    if isinstance(last, Text | Thinking):
+        last.text = "".join(pieces)
+    elif isinstance(last, ToolCall):
+        last.arguments = "".join(pieces)
+    pieces.clear()
+
+
+def _add_thought(parts: list[Part], pieces: list[str], delta: Thought) -> None:
     last = parts[-1] if parts else None
     if isinstance(last, Thinking) and not last.signature and not delta.redacted:
-        last.text += delta.text
         last.signature = delta.signature
     else:
-        parts.append(Thinking(text=delta.text, signature=delta.signature, redacted=delta.redacted, origin=NAME))
+        _join(parts, pieces)
+        parts.append(Thinking(signature=delta.signature, redacted=delta.redacted, origin=NAME))
+    pieces.append(delta.text)
 
 
 class Reader:

@@ -8,6 +8,7 @@ next belong together by name and order.
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,9 @@ from app.wire.chat import Call, Choice, Format, Media, Message, Opaque, Part, Re
 from app.wire.shape import Table
 
 NAME: Final = "gemini"
+
+# The ids of the calls that wait for their responses, by name.
+Pending = dict[str, deque[str]]
 _encode: Final = msgspec.json.encode
 
 _KNOWN: Final = frozenset({
@@ -56,19 +60,19 @@ def read(body: Table) -> Call:
     system = body.get("systemInstruction")
     if system is not None:
         given = {"parts": [{"text": system}]} if isinstance(system, str) else shape.table(system, "systemInstruction")
-        parts = _parts(given.get("parts"), "systemInstruction.parts", [])
+        parts = _parts(given.get("parts"), "systemInstruction.parts", {})
         if parts:
             call.messages.append(Message("system", parts))
     contents = body.get("contents")
     if isinstance(contents, dict):
         contents = [contents]
-    pending: list[tuple[str, str]] = []
+    pending: Pending = {}
     for at, item in enumerate(shape.rows(contents, "contents")):
         role = item.get("role", "user")
         if role not in ("user", "model", "function"):
             raise shape.wrong(f"contents[{at}].role", "user or model")
         if role == "model":
-            pending = []
+            pending = {}
         parts = _parts(item.get("parts"), f"contents[{at}].parts", pending, turn=at)
         call.messages.append(Message("assistant" if role == "model" else "user", parts))
     for at, item in enumerate(shape.rows(body.get("tools") or [], "tools")):
@@ -208,18 +212,23 @@ def json_schema(schema: Any) -> Any:
     return out
 
 
-def _parts(value: object, where: str, pending: list[tuple[str, str]], turn: int = 0) -> list[Part]:
-    """pending: name and id of the calls that wait for their responses."""
+def _parts(value: object, where: str, pending: Pending, turn: int = 0) -> list[Part]:
     out: list[Part] = []
+    pieces: list[str] = []  # of the thought that is last
     for at, part in enumerate(shape.rows([] if value is None else value, where)):
         for read_part in _part(part, f"{where}[{at}]", pending, f"{turn}_{at}"):
             last = out[-1] if out else None
             # A thought of another model came in pieces, its seal in the last: its provider wants the whole back.
             if isinstance(read_part, Thinking) and isinstance(last, Thinking) and _continues(last, read_part):
-                last.text += read_part.text
+                pieces.append(read_part.text)
                 last.signature, last.origin = read_part.signature, read_part.origin
-            else:
-                out.append(read_part)
+                continue
+            if len(pieces) > 1 and isinstance(last, Thinking):
+                last.text = "".join(pieces)
+            pieces = [read_part.text] if isinstance(read_part, Thinking) else []
+            out.append(read_part)
+    if len(pieces) > 1 and isinstance(out[-1], Thinking):
+        out[-1].text = "".join(pieces)
     return out
 
 
@@ -227,7 +236,7 @@ def _continues(earlier: Thinking, later: Thinking) -> bool:
     return not (earlier.signature or later.redacted) and (later.origin != NAME or not later.signature)
 
 
-def _part(part: Table, where: str, pending: list[tuple[str, str]], place: str) -> list[Part]:
+def _part(part: Table, where: str, pending: Pending, place: str) -> list[Part]:
     origin, seal, redacted = carry.unpacked(shape.text_or_none(part.get("thoughtSignature"), f"{where}.thoughtSignature"), NAME)
     if part.get("functionCall") is not None:
         inner = shape.table(part["functionCall"], f"{where}.functionCall")
@@ -235,8 +244,9 @@ def _part(part: Table, where: str, pending: list[tuple[str, str]], place: str) -
         args = shape.table(inner.get("args") or {}, f"{where}.functionCall.args")
         identifier = shape.text_or_none(inner.get("id"), f"{where}.functionCall.id")
         identifier, own, from_id = carry.unmark(identifier)
-        pending.append((name, identifier or f"call_{place}"))
-        call = ToolCall(id=pending[-1][1], name=name, arguments=_encode(args).decode(), signature=own or seal)
+        identifier = identifier or f"call_{place}"
+        pending.setdefault(name, deque()).append(identifier)
+        call = ToolCall(id=identifier, name=name, arguments=_encode(args).decode(), signature=own or seal)
         call.origin = from_id if own else origin if seal else ""
         return [call]
     if part.get("functionResponse") is not None:
@@ -257,14 +267,12 @@ def _part(part: Table, where: str, pending: list[tuple[str, str]], place: str) -
     return [Opaque(NAME, kind, part)] if kind else []
 
 
-def _result(inner: Table, where: str, pending: list[tuple[str, str]], place: str) -> ToolResult:
+def _result(inner: Table, where: str, pending: Pending, place: str) -> ToolResult:
     name = shape.text_or_none(inner.get("name"), f"{where}.name")
     identifier = carry.unmark(shape.text_or_none(inner.get("id"), f"{where}.id"))[0]
     if not identifier:
-        found = next((one for one in pending if one[0] == name), None)
-        if found is not None:
-            pending.remove(found)
-        identifier = found[1] if found is not None else f"call_{place}"
+        waiting = pending.get(name)
+        identifier = waiting.popleft() if waiting else f"call_{place}"
     said = shape.table(inner.get("response") or {}, f"{where}.response")
     error = set(said) == {"error"}
     whole = said.get("error") if error else said.get("output", said.get("result")) if len(said) == 1 else None

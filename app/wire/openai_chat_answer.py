@@ -5,6 +5,7 @@ Sources: the package `openai` (3.54: types/chat/chat_completion, chat_completion
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ from app.wire.shape import Table, got
 from app.wire.usage import Usage, count
 
 _encode: Final = msgspec.json.encode
+_MARKS: Final = re.compile(r'["\\{}\[\]]')
 
 _REASONS: Final[Mapping[str, Reason]] = {
     "stop": "stop",
@@ -81,15 +83,19 @@ def read(body: Table, seed: str) -> Answer:
 
 def _whole_calls(deltas: Sequence[Delta]) -> list[Part]:
     out: list[Part] = []
+    pieces: list[str] = []
     for delta in deltas:
         if isinstance(delta, CallStart):
             out.append(
                 ToolCall(id=delta.id, name=delta.name, arguments="", custom=delta.custom, signature=delta.signature, origin=delta.origin)
             )
         elif isinstance(delta, CallPiece):
+            pieces.append(delta.text)
+        elif isinstance(delta, CallEnd):
             last = out[-1]
             assert isinstance(last, ToolCall)
-            last.arguments += delta.text
+            last.arguments = "".join(pieces)
+            pieces.clear()
     return out
 
 
@@ -133,16 +139,64 @@ class _Held:
         self.pieces: list[str] = []
 
 
+class _Whole:
+    """Whether the pieces of a call's arguments are one JSON object, each looked at once: this is asked whenever another call's piece
+    comes."""
+
+    __slots__ = ("_blank", "_depth", "_ended", "_escaped", "_quoted", "_seen", "_spoilt")
+
+    def __init__(self) -> None:
+        self._seen = self._depth = 0
+        self._blank = True
+        self._quoted = self._escaped = self._ended = self._spoilt = False
+
+    def of(self, pieces: Sequence[str]) -> bool:
+        """`pieces`: those of the last time, and perhaps more. No arguments are an object too."""
+        if not pieces or self._spoilt:
+            return False
+        open_until_now = not self._ended
+        for piece in pieces[self._seen :]:
+            self._look(piece)
+        self._seen = len(pieces)
+        if open_until_now and self._ended and not self._spoilt:
+            self._spoilt = shape.arguments("".join(pieces)) is None
+        return (self._blank or self._ended) and not self._spoilt
+
+    def _look(self, piece: str) -> None:
+        self._blank = self._blank and not piece.strip()
+        if self._ended:
+            self._spoilt = self._spoilt or bool(piece.strip())
+            return
+        at = 1 if self._escaped and piece else 0
+        self._escaped = self._escaped and not piece
+        for found in _MARKS.finditer(piece, at):
+            here = found.start()
+            if here < at:
+                continue
+            if found[0] == '"':
+                self._quoted = not self._quoted
+            elif found[0] == "\\":
+                at = here + 2
+                self._escaped = self._quoted and at > len(piece)
+            elif not self._quoted:
+                self._depth += 1 if found[0] in "{[" else -1
+                if self._depth <= 0:
+                    self._ended = True
+                    self._spoilt = bool(piece[here + 1 :].strip())
+                    return
+
+
 class Reader:
     """Chunks. Providers differ in how they number parallel calls; what comes out is one call after the other."""
 
-    __slots__ = ("_closed", "_held", "_numbers", "_open", "_pieces", "_seed", "_started", "called")
+    __slots__ = ("_closed", "_held", "_numbers", "_open", "_pieces", "_seed", "_started", "_whole", "called")
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
         self._started = self.called = False
         self._open: int | None = None
         self._pieces: list[str] = []
+        self._whole = _Whole()
         self._held: dict[int, _Held] = {}
         self._closed: set[int] = set()
         self._numbers: dict[int, tuple[int, str]] = {}  # the provider's index -> ours, and the id it had
@@ -237,7 +291,7 @@ class Reader:
             held.signature, held.origin = google["thought_signature"], "gemini"
         if piece:
             held.pieces.append(piece)
-        if self._open is not None and self._whole():
+        if self._open is not None and self._whole.of(self._pieces):
             self._end(out)
         if self._open is None and held.name:
             self._begin(out, at)
@@ -255,13 +309,10 @@ class Reader:
         self._numbers[key] = ours, identifier
         return ours
 
-    def _whole(self) -> bool:
-        return shape.arguments("".join(self._pieces)) is not None and bool(self._pieces)
-
     def _begin(self, out: list[Delta], at: int) -> None:
         held = self._held.pop(at)
         self._open, self.called = at, True
-        self._pieces = held.pieces
+        self._pieces, self._whole = held.pieces, _Whole()
         identifier = held.id or f"call_{self._seed}_{at}"
         out.append(CallStart(identifier, held.name, held.custom, held.signature, held.origin))
         out += [CallPiece(piece) for piece in held.pieces]

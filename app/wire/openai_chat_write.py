@@ -47,7 +47,8 @@ def write(call: Call, facts: Facts, losses: Losses) -> Table:
     choice, wanted = call.choice, call.tools
     if choice is not None and choice.mode != "tool" and choice.names and not own and "openai_own" not in facts.quirks:
         # `allowed_tools` is OpenAI's own: elsewhere those that are not allowed are not there.
-        wanted = [tool for tool in wanted if tool.name in choice.names]
+        allowed = set(choice.names)
+        wanted = [tool for tool in wanted if tool.name in allowed]
         choice = Choice(choice.mode)
     tools = [written for tool in wanted if (written := _tool(tool, losses, own=own)) is not None]
     if tools:

@@ -64,7 +64,8 @@ def _item(answer: Answer, item: Table, seed: str) -> None:
             elif isinstance(part.get("text"), str):
                 answer.parts.append(Text(part["text"]))
                 if isinstance(part.get("logprobs"), list) and part["logprobs"]:
-                    answer.logprobs = [*(answer.logprobs or []), *part["logprobs"]]
+                    answer.logprobs = answer.logprobs or []
+                    answer.logprobs += part["logprobs"]
     elif kind == "reasoning":
         answer.parts.append(Thinking(text=thought_of(item), signature=seal_of(item), origin=NAME))
     elif kind in ("function_call", "custom_tool_call"):

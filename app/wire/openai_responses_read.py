@@ -138,7 +138,8 @@ def _item(out: list[Message], item: Table, where: str) -> None:
             custom=kind == "custom_tool_call_output",
         )
         last = out[-1] if out else None
-        if last is not None and last.role == "user" and all(isinstance(part, ToolResult) for part in last.parts):
+        # A turn holds results alone, or none.
+        if last is not None and last.role == "user" and (not last.parts or isinstance(last.parts[0], ToolResult)):
             last.parts.append(result)
         else:
             out.append(Message("user", [result]))

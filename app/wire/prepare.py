@@ -68,7 +68,8 @@ def _leave_out(call: Call, losses: Losses) -> None:
         losses.drop_all([tool.name for tool in hosted], "tools.")
         call.tools = kept
         if call.choice is not None and call.choice.mode != "tool" and call.choice.names:
-            allowed = tuple(name for name in call.choice.names if name not in {tool.name for tool in hosted})
+            theirs = {tool.name for tool in hosted}
+            allowed = tuple(name for name in call.choice.names if name not in theirs)
             if not allowed:
                 raise inexpressible("tool_choice", "the tools it allows run at the provider that the client's dialect belongs to.")
             call.choice.names = allowed
