@@ -215,7 +215,7 @@ class Gateway:
                     piece = await reply.chunk_within(max(0.0, patience - loop.time()))
                     if not piece:
                         break
-                    begun += relay.feed(piece)
+                    begun += await self._fed(relay, piece)
                     if relay.error is not None and not relay.started:
                         raise relay.error
                 if begun:
@@ -268,8 +268,7 @@ class Gateway:
                 continue
             if not piece:
                 break
-            # An event that is not whole yet may be large once it is.
-            data = feed(piece) if relay.waiting < LARGE else await self._apart.run(LARGE + 1, partial(feed, piece))
+            data = feed(piece) if relay.waiting < LARGE else await self._fed(relay, piece)
         data = relay.finish()
         if draft.keeping is not None and relay.complete:
             await self._apart.run(len(data), partial(draft.keeping.hear, data))
@@ -281,6 +280,10 @@ class Gateway:
         if not draft.closed:
             self._close_stream(draft, opened, relay)
         await stream.end(data)
+
+    async def _fed(self, relay: Passage, piece: bytes) -> bytes:
+        """What `relay.feed` gives; apart while an event is not whole yet that will be large once it is."""
+        return await self._apart.run(relay.waiting + len(piece), partial(relay.feed, piece))
 
     def _close_stream(self, draft: Draft, opened: Opened, relay: Passage) -> None:
         if relay.error is not None:
