@@ -45,6 +45,7 @@ ROUTES = {
     "POST audit accept": "audit.restored",
     "POST echo": "ledger.batch",
     "POST vault unlock": "vault.changed",
+    "PUT vault policy": "setting.changed",
     "POST quit": "gateway.quit_asked",
     "POST network selftest": "egress.self_test",
     "POST network report": "egress.report",
@@ -71,6 +72,7 @@ VERB_KINDS = {
     "audit policy": "setting.changed",
     "audit accept": "audit.restored",
     "unlock": "vault.changed",
+    "keys policy": "setting.changed",
     "quit": "gateway.quit_asked",
     "network selftest": "egress.self_test",
     "network report": "egress.report",
@@ -267,6 +269,7 @@ def test_changes_by_the_command_line_say_so(running: Gateway, up: Upstream, tmp_
         assert running.cli("verify", str(tmp_path / "out"), check=2).stdout.startswith("Incomplete")  # whose key is it?
         pin = control.audit_status().fingerprint
         assert running.cli("verify", str(tmp_path / "out"), "--key", pin).stdout.startswith("Intact")
+        verb("keys policy", "--forget-on-lock", "on")
         verb("audit policy", "--keep-days", "90", "--on-failure", "continue")
         wait_for(lambda: control.audit_prunable(0).upto > 0, "a signed segment")
         assert "would go" in running.cli("audit", "prune", "--keep-days", "0", "--preview").stdout
