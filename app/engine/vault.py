@@ -67,7 +67,7 @@ class Vault:
         """AppError store_unavailable."""
         opened, before, after = self._status.need(), self._status.vault.forgets, chosen.forget_on_lock
         if after != before:
-            event = SettingChanged(name="forget keys when the keyring locks", before=_WORDS[before], after=_WORDS[after])
+            event = SettingChanged(name=_FORGETS, before=_WORDS[before], after=_WORDS[after])
 
             def write() -> None:
                 with opened.threads.store.change(event, who, self._status.now_us()) as connection:

@@ -86,7 +86,11 @@ _FIELDS: Final = {
     "price.set": "price",
 }
 _PAGES: Final = {"provider": "providers", "client": "clients", "ledger": "activity"}
-_SETTINGS: Final = {"audit.keep_days": "days the audit log is kept", "audit.on_failure": "requests while the log cannot be written"}
+_SETTINGS: Final = {
+    "audit.keep_days": "days the audit log is kept",
+    "audit.on_failure": "requests while the log cannot be written",
+    "vault.forget_on_lock": "keys are forgotten when the keyring locks",
+}
 
 
 def title(entry: AuditEntry) -> str:

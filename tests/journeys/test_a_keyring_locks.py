@@ -222,8 +222,9 @@ def test_keys_are_forgotten_on_lock_where_a_person_chose_so(running: Gateway, ke
     vault_state(one, "ready")
     assert ask(one, key, "used").status_code == 200
     assert health(one, "readiness")[0] == 200
-    kinds = [entry["kind"] for entry in one.cli_json("audit", "list", "--limit", "200")]
-    assert "setting.changed" in kinds
+    (chosen,) = [entry for entry in one.cli_json("audit", "list", "--limit", "200") if entry["kind"] == "setting.changed"]
+    assert chosen["body"]["detail"] == {"name": "vault.forget_on_lock", "before": "off", "after": "on"}
+    assert chosen["actor"] == "person"
     # chosen while it is locked, it counts at once
     one.cli("keys", "policy", "--forget-on-lock", "off")
     keyring.lock_collection()
