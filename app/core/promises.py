@@ -202,13 +202,15 @@ PROMISES: Final = (
     ),
     Promise(
         id="truth",
-        broken="A row of the ledger says that a client left where Gatehouse ended its request, or that a request was answered where it was "
-        "not.",
-        claim="a row names who ended a request",
+        broken="A row, the window or a command says what is not so: that a client left where Gatehouse ended its request, that a provider "
+        "answers where it turns requests away, that nothing was contacted where it is not known.",
+        claim="what is said is so",
         trial="`gatehouse quit` during a stream: the client reads an error that says so, the row says interrupted",
         tests=(
             "journeys/test_gatehouse_stops.py::test_who_is_waiting_when_gatehouse_stops_is_told_so_and_recorded_so",
             "journeys/test_who_ended_a_request.py::test_the_row_names_who_ended_it",
+            "journeys/test_provider_health.py::test_a_provider_that_turns_requests_away_is_not_said_to_answer",
+            "gui/test_home.py::test_what_is_not_known_is_not_shown_as_nothing",
         ),
     ),
     Promise(

@@ -14,6 +14,7 @@ from app.core import events
 from app.gui import entries
 from app.gui.integrity import strip
 from app.gui.pages.audit import AuditPage, kept
+from app.gui.promises import _PromiseCard
 from app.gui.sheets.retention import RetentionSheet, preview
 from app.gui.widgets import Status
 from tests.gui.conftest import Wait
@@ -285,3 +286,10 @@ def test_promises_are_listed_with_the_commands_that_check_them(page: AuditPage, 
     page._part.choose(1)
     page._on_part(1)
     wait(lambda: page._promises.count() > 1)
+
+
+def test_a_promise_that_is_not_kept_or_not_known_is_not_shown_as_kept(page: AuditPage) -> None:
+    verdicts: tuple[bool | None, ...] = (True, False, None)
+    page._promises.show_promises([c.Promise(id=str(kept), title="Retention", kept=kept, state="So.", check="x") for kept in verdicts], "")
+    cards = page._promises.findChildren(_PromiseCard)
+    assert [card.accessibleName() for card in cards] == [f"Retention: {said}. So." for said in ("kept", "not kept", "not known yet")]

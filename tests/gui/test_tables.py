@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
-from app.gui import exchanges
+from app.gui import exchanges, inspector
 from app.gui.cells import Cell, Column
 from app.gui.tables import CELL, KEY, Rows, SortedRows, Table
 from tests.gui.desk import exchange
@@ -156,6 +156,17 @@ def test_each_outcome_has_an_icon_and_a_word() -> None:
     assert len({seen.glyph for seen in words.values()}) == 5
     assert exchanges.verdict(exchange(attempts=2)).word == "200, 2nd try"
     assert exchanges.verdict(exchange(attempts=4)).sentence == "Answered on 4th try"
+
+
+def test_what_gatehouse_ended_is_not_said_to_be_the_clients_doing() -> None:
+    cut = exchange(outcome="interrupted", status=200, error="draining", message="Gatehouse was stopped before this request was finished.")
+    found_later = exchange(outcome="interrupted", status=0, error="", message="")
+    unsent = exchange(outcome="interrupted", status=503, error="draining", account="", model="", attempts=0)
+    assert exchanges.verdict(cut).sentence == "Interrupted: Gatehouse was stopped"
+    assert exchanges.verdict(found_later).sentence == "Interrupted: Gatehouse ended before this was finished"
+    assert inspector.present(cut).message == cut.message
+    last = "".join(run.text for run in inspector.present(unsent).steps[-1].runs)
+    assert last == "Gatehouse was stopped before any provider was asked"
 
 
 def test_scrolling_moves_what_is_painted_and_paints_only_what_comes_into_sight(application: QApplication) -> None:
