@@ -1,4 +1,4 @@
-"""Opens the sheets over the window, one at a time. A sheet's file is read when it is first opened, so that the window starts sooner."""
+"""Opens the sheets that are no page's own. A sheet's file is read when it is first opened, so that the window starts sooner."""
 
 from __future__ import annotations
 
@@ -7,39 +7,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Slot
+from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
 from app.control.contract import ProviderView
 from app.gui.accounts import left_behind
 from app.gui.clipboard import Clipboard
 from app.gui.session import Session
-from app.gui.sheet import Sheet
 from app.gui.words import plural, tr
 
 
 class Forms(QObject):
-    """`sheet`: the one that is open, or None."""
-
     def __init__(self, session: Session, clipboard: Clipboard, window: QWidget) -> None:
         super().__init__(window)
         self._session = session
         self._clipboard = clipboard
         self._window = window
-        self.sheet: Sheet | None = None
-
-    def open(self, sheet: Sheet, first: QWidget) -> None:
-        """Shows a sheet with the keyboard on `first`, in place of one that is open."""
-        if self.sheet is not None:
-            self.sheet.close_now()
-        self.sheet = sheet
-        sheet.closed.connect(self._on_closed)
-        sheet.open(first)
-
-    @Slot()
-    def _on_closed(self) -> None:
-        if self.sender() is self.sheet:
-            self.sheet = None
 
     # -- providers
 
@@ -47,7 +30,7 @@ class Forms(QObject):
         from app.gui.sheets.add_provider import AddProviderSheet  # noqa: PLC0415  see the module's docstring
 
         sheet = AddProviderSheet(self._session, self._window)
-        self.open(sheet, sheet.first())
+        sheet.open(sheet.first())
 
     def replace_key(self, name: str) -> None:
         from app.gui.sheets.replace_key import ReplaceKeySheet  # noqa: PLC0415
@@ -55,7 +38,7 @@ class Forms(QObject):
         view = self._provider(name)
         if view is not None:
             sheet = ReplaceKeySheet(view, self._session, self._window)
-            self.open(sheet, sheet.first())
+            sheet.open(sheet.first())
 
     def remove_provider(self, name: str) -> None:
         view, snapshot = self._provider(name), self._session.state.snapshot
@@ -82,7 +65,7 @@ class Forms(QObject):
         from app.gui.sheets.add_client import AddClientSheet  # noqa: PLC0415
 
         sheet = AddClientSheet(self._session, self._clipboard, self._window)
-        self.open(sheet, sheet.first())
+        sheet.open(sheet.first())
 
     def remove_client(self, name: str) -> None:
         snapshot = self._session.state.snapshot
@@ -103,7 +86,7 @@ class Forms(QObject):
 
         account, _, model = about.partition("/")
         sheet = SetPriceSheet(self._session, account, model, time.time_ns() // 1000, self._window)
-        self.open(sheet, sheet.first())
+        sheet.open(sheet.first())
 
     # -- the gateway
 
@@ -112,7 +95,7 @@ class Forms(QObject):
         from app.gui.sheets.unlock import UnlockSheet  # noqa: PLC0415
 
         sheet = UnlockSheet(self._session, self._window, choosing=self._session.state.fresh)
-        self.open(sheet, sheet.first())
+        sheet.open(sheet.first())
 
     def log(self, lines: Sequence[str]) -> None:
         words = tr(
@@ -125,7 +108,7 @@ class Forms(QObject):
         from app.gui.sheets.closing import ClosingSheet  # noqa: PLC0415
 
         sheet = ClosingSheet(chosen, self._window)
-        self.open(sheet, sheet.first())
+        sheet.open(sheet.first())
 
     # -- inside
 
@@ -134,13 +117,13 @@ class Forms(QObject):
 
         title, verb = tr("Remove {name}?", name=name), tr("Remove {name}", name=name)
         sheet = ConfirmSheet(title, tuple(sentences), verb, run, self._window)
-        self.open(sheet, sheet.first())
+        sheet.open(sheet.first())
 
     def _text(self, title: str, explanation: str, lines: Sequence[str], *, from_end: bool = False) -> None:
         from app.gui.sheets.text import TextSheet  # noqa: PLC0415
 
         sheet = TextSheet(title, explanation, lines, self._clipboard.copy, self._window, from_end=from_end)
-        self.open(sheet, sheet.first())
+        sheet.open(sheet.first())
 
     def _provider(self, name: str) -> ProviderView | None:
         snapshot = self._session.state.snapshot

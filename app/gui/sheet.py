@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shiboken6
 from PySide6.QtCore import QEvent, QObject, Qt, Signal, Slot
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QFrame, QGraphicsDropShadowEffect, QHBoxLayout, QVBoxLayout, QWidget
@@ -21,7 +22,7 @@ class Sheet(QWidget):
         super().__init__(parent)
         self._width, self._height = width, height
         self._returns_to: QWidget | None = None
-        self._gone = False
+        self._open = self._gone = False
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # not by a click: what is typed next would go nowhere
         self.setAccessibleName(title)
         self.frame = QFrame(self)
@@ -77,13 +78,20 @@ class Sheet(QWidget):
         return self.body
 
     def open(self, first: QWidget | None = None) -> None:
-        """Shows the sheet and gives the keyboard to `first`."""
+        """Shows the sheet, in place of one that is open, and gives the keyboard to `first`."""
         window = self.parentWidget()
+        before = sheet_over(window) if window is not None else None
+        if before is not None and before is not self:
+            before.close_now()
+        self._open = True
         self._returns_to = window.focusWidget() if window is not None else None
         self._place()
         self.show()
         self.raise_()
         (first or self).setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def is_open(self) -> bool:
+        return self._open
 
     @Slot()
     def dismiss(self) -> None:
@@ -97,16 +105,16 @@ class Sheet(QWidget):
     def close_now(self) -> None:
         if self._gone:
             return
-        self._gone = True
+        self._gone, self._open = True, False
         self.forget()
         self.frame.removeEventFilter(self)
         parent = self.parentWidget()
         if parent is not None:
             parent.removeEventFilter(self)
         self.hide()
-        if self._returns_to is not None:
+        if self._returns_to is not None and shiboken6.isValid(self._returns_to):
             self._returns_to.setFocus(Qt.FocusReason.PopupFocusReason)
-            self._returns_to = None
+        self._returns_to = None
         self.closed.emit()
         self.deleteLater()
 
@@ -177,3 +185,9 @@ class Sheet(QWidget):
         height = min(wanted, self.height() - 32)
         top = max(16, min((self.height() - height) // 2, 96))
         self.frame.setGeometry((self.width() - width) // 2, top, width, height)
+
+
+def sheet_over(window: QWidget) -> Sheet | None:
+    """The sheet that is open over `window`, whoever opened it. There is at most one: `Sheet.open` closes the one before."""
+    found = window.findChildren(Sheet, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    return next((sheet for sheet in found if sheet.is_open()), None)

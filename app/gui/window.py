@@ -29,7 +29,7 @@ from app.gui.header import DIALECTS, Header
 from app.gui.page import Page
 from app.gui.pages import PAGES, entries, make_page
 from app.gui.session import Session
-from app.gui.sheet import Sheet
+from app.gui.sheet import Sheet, sheet_over
 from app.gui.sidebar import Sidebar
 from app.gui.state import Dialect, base_url
 from app.gui.words import tr
@@ -229,13 +229,13 @@ class Window(QFrame):
         from app.gui.palette import Palette  # noqa: PLC0415  read when first opened, for a quick start
         from app.gui.palette_commands import commands  # noqa: PLC0415
 
-        if self.forms.sheet is None:
+        if self.sheet() is None:
             palette = Palette(commands(self, self._session.state), self)
-            self.forms.open(palette, palette.first())
+            palette.open(palette.first())
 
     def sheet(self) -> Sheet | None:
         """The sheet that is open over the page."""
-        return self.forms.sheet
+        return sheet_over(self)
 
     # -- keyboard
 
@@ -259,7 +259,7 @@ class Window(QFrame):
         shortcut.activated.connect(partial(self._unless_sheet, run))
 
     def _unless_sheet(self, run: Callable[[], None]) -> None:
-        if self.forms.sheet is None:
+        if self.sheet() is None:
             run()
 
     def _find(self) -> None:

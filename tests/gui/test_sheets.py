@@ -418,12 +418,6 @@ def test_a_click_beside_a_field_leaves_the_keyboard_where_it_was(desk: Desk, wai
         assert desk.window.focusWidget() is sheet._name.line
 
 
-def test_shortcuts_of_the_page_behind_do_nothing_under_a_sheet(desk: Desk, wait: Wait) -> None:
-    open_add_provider(desk, wait)
-    desk.window._unless_sheet(lambda: desk.window.open_page("activity"))
-    assert desk.window.page().NAME == "home"
-
-
 @pytest.mark.parametrize(
     ("other", "said"),
     [
