@@ -50,7 +50,7 @@ class HostsCard(Card):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(spacing=10, parent=parent)
-        self.setFixedWidth(theme.current().px(SIDE))
+        theme.follow(self, lambda: self.setFixedWidth(theme.current().px(SIDE)))
         self._lines: Sequence[HostLine] | None = None
         self.column.addWidget(Label(tr("Left this machine today"), "heading", parent=self))
         self._rows = QVBoxLayout()
@@ -219,7 +219,7 @@ class _ProviderRow(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 0, 16, 0)
         row.setSpacing(8)
-        self.setFixedHeight(theme.current().px(36))
+        theme.follow(self, lambda: self.setFixedHeight(theme.current().px(36)))
         row.addWidget(Tile("" if line.local else accounts.letter(line.label), "desktop" if line.local else "", 24, parent=self))
         row.addWidget(Elided(line.label, "body", "tx", self), 1)
         state = Status(parent=self)
@@ -228,7 +228,7 @@ class _ProviderRow(QWidget):
         row.addWidget(state)
         took = Label(line.took, "small", "tx3", self)
         took.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        took.setMinimumWidth(theme.current().px(52))
+        theme.follow(took, lambda: took.setMinimumWidth(theme.current().px(52)))
         took.setVisible(bool(line.took))
         row.addWidget(took)
         self.setAccessibleName(f"{line.label}: {line.words.word} {line.took}")

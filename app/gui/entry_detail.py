@@ -63,7 +63,7 @@ class EntryDetail(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "inspector")
-        self.setFixedWidth(theme.current().px(WIDTH))
+        theme.follow(self, lambda: self.setFixedWidth(theme.current().px(WIDTH)))
         self._entry: AuditEntry | None = None
         whole = QVBoxLayout(self)
         whole.setContentsMargins(1, 0, 0, 0)

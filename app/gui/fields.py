@@ -98,7 +98,7 @@ class SecretField(Field):
         self._look.setCheckable(True)
         self._look.toggled.connect(self._on_look)
         self.line.addAction(self._look, QLineEdit.ActionPosition.TrailingPosition)
-        self._on_look(False)
+        theme.follow(self, lambda: self._on_look(self._look.isChecked()))
 
     def take(self) -> Secret:
         """The secret, once: the field is empty afterwards and cannot be undone back into."""
@@ -134,7 +134,8 @@ class SearchField(QWidget):
         self.line.setPlaceholderText(placeholder)
         self.line.setAccessibleName(placeholder)
         self.line.setClearButtonEnabled(False)
-        mark = QAction(QIcon(icons.pixmap("magnifying-glass", 14, theme.current().colour("tx3"))), placeholder, self)
+        mark = QAction(placeholder, self)
+        theme.follow(self, lambda: mark.setIcon(QIcon(icons.pixmap("magnifying-glass", 14, theme.current().colour("tx3")))))
         self.line.addAction(mark, QLineEdit.ActionPosition.LeadingPosition)
         layout.addWidget(self.line)
         self.line.textChanged.connect(self.changed)

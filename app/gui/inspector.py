@@ -180,7 +180,7 @@ class Inspector(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("role", "inspector")
-        self.setFixedWidth(theme.current().px(WIDTH))
+        theme.follow(self, lambda: self.setFixedWidth(theme.current().px(WIDTH)))
         self._row: Exchange | None = None
         self._address = ""
         self._view: View | None = None
@@ -365,7 +365,7 @@ def _grid(facts: tuple[Fact, ...], parent: QWidget) -> QGridLayout:
     grid = QGridLayout()
     grid.setHorizontalSpacing(8)
     grid.setVerticalSpacing(6)
-    grid.setColumnMinimumWidth(0, theme.current().px(88))
+    theme.follow(parent, lambda: grid.setColumnMinimumWidth(0, theme.current().px(88)))
     grid.setColumnStretch(1, 1)
     for number, fact in enumerate(facts):
         grid.addWidget(Label(fact.name, "small", "tx3", parent), number, 0, Qt.AlignmentFlag.AlignTop)

@@ -34,11 +34,17 @@ class Lines(Card):
         self._lines.setSpacing(0)
         self.column.addLayout(self._lines)
         self.column.addStretch(1)
+        theme.follow(self, self._draw)
 
     def show_lines(self, lines: Sequence[Line], none: str = "", below: str = "") -> None:
-        if self._shown == (lines, none, below):
+        if self._shown != (lines, none, below):
+            self._shown = (lines, none, below)
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._shown is None:
             return
-        self._shown = (lines, none, below)
+        lines, none, below = self._shown
         clear_layout(self._lines)
         metrics = theme.current().metrics("mono" if self._mono else "smallstrong")
         # One column for all names, so that what is said about them stands in another.

@@ -30,7 +30,7 @@ class Sheet(QWidget):
         shadow = QGraphicsDropShadowEffect(self.frame)
         shadow.setBlurRadius(32)
         shadow.setOffset(0, 12)
-        shadow.setColor(theme.current().colour("shadow"))
+        theme.follow(self, lambda: shadow.setColor(theme.current().colour("shadow")))
         self.frame.setGraphicsEffect(shadow)
 
         whole = QVBoxLayout(self.frame)

@@ -34,7 +34,7 @@ class Strip(Bars):
         self._bars: tuple[Bar, ...] = ()
         self._title, self._edges = "", ("", "")
         self._loaded_us = 0
-        self.setFixedHeight(_TOP + _HEIGHT + theme.current().px(_BELOW))
+        theme.follow(self, lambda: self.setFixedHeight(_TOP + _HEIGHT + theme.current().px(_BELOW)))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def show_bars(self, bars: Sequence[Bar], title: str, edges: tuple[str, str]) -> None:

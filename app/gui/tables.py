@@ -196,7 +196,7 @@ class Table(QTableView):
         self._row_height = row_height
         self._hovered = -1
         self._fits = False
-        self.edge, self.gap = edge, gap
+        self._edge, self.gap = edge, gap
         self.dense: Type = dense
         self.mirrored = self.layoutDirection() == Qt.LayoutDirection.RightToLeft
         self.setModel(rows)
@@ -219,6 +219,17 @@ class Table(QTableView):
         head.setStretchLastSection(False)
         self._set_metrics()
         self.doubleClicked.connect(self._on_double)
+
+    @property
+    def edge(self) -> int:
+        return self._edge
+
+    @edge.setter
+    def edge(self, edge: int) -> None:
+        if edge != self._edge:
+            self._edge = edge
+            self._share_out()
+            self.viewport().update()
 
     def rows(self) -> Rows[Any]:
         return self._rows
@@ -309,10 +320,15 @@ class Table(QTableView):
         self.opened.emit(str(index.data(KEY)))
 
     def _set_metrics(self) -> None:
-        look = theme.current()
-        self.verticalHeader().setDefaultSectionSize(look.px(self._row_height))
-        self.verticalHeader().setMinimumSectionSize(look.px(self._row_height))
+        look, rows, bar = theme.current(), self.verticalHeader(), self.verticalScrollBar()
+        before, height = rows.defaultSectionSize(), look.px(self._row_height)
+        top = bar.value()
+        rows.setMinimumSectionSize(height)  # first: no row may be lower than it
+        rows.setDefaultSectionSize(height)
         self.horizontalHeader().setFixedHeight(look.px(28))
+        if top and height != before:  # the row at the top stays there
+            self.updateGeometries()
+            bar.setValue(top * height // before)
 
     def _refit(self) -> None:
         height = self.horizontalHeader().height() + self.model().rowCount() * self.verticalHeader().defaultSectionSize()

@@ -6,6 +6,7 @@ Sizes are pixels at 100 % text size. `scale` (0.9 to 1.3) enlarges text and the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
@@ -245,6 +246,19 @@ class Theme(QObject):
         return self._template.substitute(values)
 
 
+class _Follower(QObject):
+    """Lives as long as its parent, and so does the connection to the theme."""
+
+    def __init__(self, parent: QObject, apply: Callable[[], object]) -> None:
+        super().__init__(parent)
+        self._apply = apply
+        current().changed.connect(self._on_changed)
+
+    @Slot()
+    def _on_changed(self) -> None:
+        self._apply()
+
+
 _current: Theme | None = None
 
 
@@ -254,6 +268,13 @@ def current() -> Theme:
     if _current is None:
         _current = Theme()
     return _current
+
+
+def follow(widget: QObject, apply: Callable[[], object]) -> None:
+    """Calls `apply` now, and again whenever colours or text size change while `widget` lives: for what the style sheet cannot say,
+    a height in pixels, an icon's ink."""
+    _Follower(widget, apply)
+    apply()
 
 
 def palette(tokens: Tokens) -> QPalette:

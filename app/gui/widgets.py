@@ -224,7 +224,7 @@ class CardHead(QWidget):
         self.row = QHBoxLayout(self)
         self.row.setContentsMargins(16, 0, 8, 0)
         self.row.setSpacing(8)
-        self.setFixedHeight(theme.current().px(44))
+        theme.follow(self, lambda: self.setFixedHeight(theme.current().px(44)))
         self.title = Label(title, "heading", parent=self)
         self.remark = Elided(remark, "small", "tx3", self)
         self.row.addWidget(self.title)
@@ -261,6 +261,7 @@ class EmptyState(QWidget):
             column.addLayout(row)
         column.addStretch(1)
         self.set_words(fact, sentence)
+        theme.follow(self, self._fit)
 
     def set_glyph(self, glyph: str) -> None:
         self._glyph.set_glyph(glyph, "tx3")
@@ -268,6 +269,9 @@ class EmptyState(QWidget):
     def set_words(self, fact: str, sentence: str) -> None:
         self.fact.setText(fact)
         self.sentence.set_runs((Run(sentence, "tx2"),))
+        self._fit()
+
+    def _fit(self) -> None:
         # A layout that centres a widget does not ask it how high it is at a width.
         width = theme.current().px(300)
         self.sentence.setFixedSize(width, self.sentence.heightForWidth(width))

@@ -299,18 +299,12 @@ class Window(QFrame):
 
     @Slot()
     def _on_theme(self) -> None:
-        """Painted parts and fixed heights follow the theme: the pages are made anew when they are next seen."""
-        page = self._page
-        for old in self._pages.values():
-            self._stack.removeWidget(old)
-            old.deleteLater()
-        self._pages.clear()
+        """Pages and sheets stay as they are, with all they hold; what a style sheet cannot say follows by itself (`theme.follow`)."""
         self.header.retheme()
         self._set_narrow()
         self.sidebar.set_rail(self._narrow)
         self.sidebar.set_mark()
-        if page:
-            self.open_page(page)
+        self.refresh()
         for widget in self.findChildren(QWidget):
             widget.update()
 

@@ -104,7 +104,7 @@ def test_nothing_sticks_out_at_the_least_size_in_any_text_size(server: Server, d
         theme.current().set_scale(1.0)
 
 
-def test_pages_are_drawn_anew_for_another_theme(desk: Desk, application: QApplication) -> None:
+def test_another_theme_is_seen_at_once(desk: Desk, application: QApplication) -> None:
     try:
         theme.current().set_scheme("dark")
         application.processEvents()

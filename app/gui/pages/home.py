@@ -98,7 +98,7 @@ class _Figures(QWidget):
         top = Qt.AlignmentFlag.AlignTop
         grid.addWidget(self.requests, 1, 0, top)
         side = QWidget(self)
-        side.setFixedWidth(theme.current().px(SIDE))
+        theme.follow(side, lambda: side.setFixedWidth(theme.current().px(SIDE)))
         column = QVBoxLayout(side)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(16)

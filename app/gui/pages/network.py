@@ -14,7 +14,7 @@ from app.control.contract import DestinationView, NetworkReport, NetworkView
 from app.core.errors import AppError
 from app.core.records import EgressRecord
 from app.gui import format as fmt
-from app.gui import leaving
+from app.gui import leaving, theme
 from app.gui.cells import Cell, Column
 from app.gui.fields import Segmented
 from app.gui.labels import Elided, Label
@@ -149,6 +149,7 @@ class NetworkPage(Page):
         self._books = Lines(tr("Books"), self._all, remark=tr("connections"))
         self._agree = Status("smallstrong", self._books)
         self._books.head.row.addWidget(self._agree)
+        theme.follow(self._agree, self._widen_agree)
         self._three = QGridLayout()
         self._three.setSpacing(16)
         self._arrange()
@@ -229,7 +230,7 @@ class NetworkPage(Page):
         self._layers.show_lines(words.layers)
         self._books.show_lines(words.books, below=words.books_below)
         self._agree.show_state(words.books_glyph, words.books_state, words.books_tone)
-        self._agree.setMinimumWidth(self._agree.sizeHint().width())
+        self._widen_agree()
         self._checks.show_commands(words.commands)
         self._listening.show_lines(words.listening)
         self._names.show_lines(words.names, tr("No name was asked for."))
@@ -237,6 +238,9 @@ class NetworkPage(Page):
         if before is None:
             for sentence in words.cannot:
                 self._limits.addWidget(Point(sentence, self._cannot))
+
+    def _widen_agree(self) -> None:
+        self._agree.setMinimumWidth(self._agree.sizeHint().width())
 
     @Slot(str)
     def _on_copied(self, text: str) -> None:

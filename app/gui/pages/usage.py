@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, 
 from app.control.client import ControlClient
 from app.control.contract import ActivityNames, RowFilter, UsageRow
 from app.core.errors import AppError
-from app.gui import choices, spending
+from app.gui import choices, spending, theme
 from app.gui import format as fmt
 from app.gui.cells import Cell, Column
 from app.gui.choices import ChoiceButton, Entry
@@ -175,6 +175,7 @@ class UsagePage(Page):
             self._tables[by] = table
             self._held.addWidget(table)
         self._below.column.addWidget(self._held)
+        theme.follow(self._held, self._fit_held)
         column.addWidget(self._below)
         column.addStretch(1)
         self._empty = EmptyState("activity", tr("Reading…"), "", (), self._stack)
@@ -280,10 +281,13 @@ class UsagePage(Page):
         table = self._tables[self._by]
         table.rows().show(view.lines)
         self._held.setCurrentWidget(table)
-        self._held.setFixedHeight(table.height())
+        self._fit_held()
         hidden = self._by != "model" and any(line.sums.unpriced for line in view.lines)
         self._note.setText(tr("Prices are set by model.") if hidden else "")
         self._note.setVisible(hidden)
+
+    def _fit_held(self) -> None:
+        self._held.setFixedHeight(self._tables[self._by].height())
 
     def _name_menus(self) -> None:
         over = self._period()

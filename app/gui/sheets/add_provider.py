@@ -128,7 +128,7 @@ class AddProviderSheet(Sheet):
     def _build_side(self) -> QFrame:
         side = QFrame(self.frame)
         side.setProperty("role", "sheetside")
-        side.setFixedWidth(theme.current().px(264))
+        theme.follow(side, lambda: side.setFixedWidth(theme.current().px(264)))
         column = QVBoxLayout(side)
         column.setContentsMargins(8, 12, 8, 8)
         column.setSpacing(8)
