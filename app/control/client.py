@@ -236,10 +236,22 @@ class ControlClient:
     def run_retention(self) -> Trimmed:
         return self._ask("POST", "/v0/retention/run", Trimmed, timeout_s=_LONG_S)
 
-    def audit(self, *, limit: int = 50, before: int | None = None, group: str = "", actor: str = "", text: str = "") -> AuditPage:
-        """Audit entries that fit, newest first; `before`: the page's `next`, which may come with an empty page."""
+    def audit(
+        self,
+        *,
+        limit: int = 50,
+        before: int | None = None,
+        group: str = "",
+        actor: str = "",
+        text: str = "",
+        titled: Sequence[str] = (),
+        fold: bool = False,
+    ) -> AuditPage:
+        """Audit entries that fit, newest first; `before`: the page's `next`, which may come with an empty page. fold: batches that follow
+        each other as runs; there is no `text` then."""
         path = f"/v0/audit?limit={limit}" + ("" if before is None else f"&before={before}")
-        for name, value in (("group", group), ("actor", actor), ("text", text)):
+        chosen = (("group", group), ("actor", actor), ("text", text), ("titled", ",".join(titled)), ("fold", "1" if fold else ""))
+        for name, value in chosen:
             path += f"&{name}={quote(value, safe='', errors='replace')}" if value else ""
         return self._ask("GET", path, AuditPage)
 

@@ -38,8 +38,9 @@ Paths (all under `/v0`):
     GET    /v0/retention                     -> RetentionView
     PUT    /v0/retention          RetentionPolicy -> RetentionView
     POST   /v0/retention/run                 -> Trimmed
-    GET    /v0/audit?limit=N&before=SEQ&group=G&actor=A&text=T  -> AuditPage, newest first; group: changes access network gateway
-                                               audit ledger
+    GET    /v0/audit?limit=N&before=SEQ&group=G&actor=A&text=T&titled=K,K  -> AuditPage, newest first; group: changes access network
+                                               gateway audit ledger; titled: kinds that fit the text by their title. fold=1 instead of
+                                               text: batches that follow each other as runs
     GET    /v0/audit/SEQ                     -> AuditDetail
     GET    /v0/audit/status                  -> AuditStatus
     POST   /v0/audit/verify                  -> AuditVerdict
@@ -68,6 +69,7 @@ import msgspec
 from app.core.records import (
     Account,
     AuditEntry,
+    AuditRun,
     Client,
     EgressRecord,
     Exchange,
@@ -349,8 +351,11 @@ class ActivityRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
+    """runs: where they were asked for, those between the entries."""
+
     entries: tuple[AuditEntry, ...]
     next: int | None = None
+    runs: tuple[AuditRun, ...] = ()
 
 
 class AuditFinding(msgspec.Struct, frozen=True, kw_only=True):

@@ -202,6 +202,19 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRun:
+    """Batches of recorded requests that follow each other: numbers and times of the oldest and the newest. entries: how many there are;
+    requests: how many they hold; both None while it is being counted."""
+
+    first: int
+    upto: int
+    first_us: int
+    last_us: int
+    entries: int | None = None
+    requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
     """One group of the usage table. `key` has one text per asked dimension, in the asked order.
 

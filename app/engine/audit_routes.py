@@ -12,7 +12,7 @@ from app.core.events import Who, audited
 from app.engine.numbers import MOST_DAYS, number
 from app.engine.status import Status
 from app.engine.web import Incoming
-from app.store import audit
+from app.store import audit, audit_runs
 from app.system.peers import Peer
 
 Read = Callable[[type[Any]], Awaitable[Any]]
@@ -67,10 +67,15 @@ async def _page(status: Status, arguments: dict[str, str]) -> contract.AuditPage
     kinds = [kind for kind, event in audited().items() if group == event.GROUP]
     if group and not kinds:
         raise AppError("body_invalid", "There is no such group of entries.")
+    titled = [kind for kind in arguments.get("titled", "").split(",") if kind in audited()]
+    counts = status.need().auditor.counts
 
     def work() -> contract.AuditPage:
         with threads.store.read() as connection:
-            entries, following = audit.find(connection, limit, before, kinds=kinds, actor=actor, text=text)
+            if arguments.get("fold") == "1" and not text:
+                entries, runs, following = audit_runs.page(connection, counts, limit, before, kinds=kinds, actor=actor)
+                return contract.AuditPage(entries=tuple(entries), next=following, runs=tuple(runs))
+            entries, following = audit.find(connection, limit, before, kinds=kinds, actor=actor, text=text, titled=titled)
             return contract.AuditPage(entries=tuple(entries), next=following)
 
     return await threads.read(work)

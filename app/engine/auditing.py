@@ -30,7 +30,7 @@ from app.engine.lifeline import Lifeline
 from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.verifying import EndedError, Reading
-from app.store import audit, checkpoints, exporting, ledger, sealing, settings, verified
+from app.store import audit, audit_runs, checkpoints, exporting, ledger, sealing, settings, verified
 from app.store.sealing import HeldError, Signer
 from app.store.verified import Verified
 from app.verifier import Anchor, BadInputError, Finding
@@ -81,6 +81,7 @@ class Auditor:
         self._verified: Verified | None = None
         self._tried_us = 0  # when everything was last begun to be read without being asked for
         self._looked: Final = asyncio.Event()  # the vault was asked, with whatever came of it
+        self.counts: Final = audit_runs.Counts()
         self._verifying = asyncio.Lock()
         self._turning = asyncio.Lock()
         self._wake = asyncio.Event()

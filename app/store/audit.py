@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Actor = str | Who
 SEARCHED: Final = 200_000
+ACTED_BY: Final = "json_valid(CAST(body AS TEXT)) AND json_extract(CAST(body AS TEXT), '$.actor') = ?"
 _AT_ONCE: Final = 1_000
 _LEAST: Final = -(1 << 63)  # the least number there can be: somebody may have made some up
 _LAST: Final = "SELECT seq, body, hash FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1"
@@ -66,23 +67,31 @@ def page(connection: Connection, limit: int, before: int | None = None) -> list[
 
 
 def find(
-    connection: Connection, limit: int, before: int | None = None, *, kinds: Sequence[str] = (), actor: str = "", text: str = ""
+    connection: Connection,
+    limit: int,
+    before: int | None = None,
+    *,
+    kinds: Sequence[str] = (),
+    actor: str = "",
+    text: str = "",
+    titled: Sequence[str] = (),
 ) -> tuple[list[AuditEntry], int | None]:
     """Entries that fit, newest first, and the `before` with which to go on; None when there are no older ones.
 
-    kinds: any of these. actor: exactly. text: in what was written down, case ignored; or the number of an entry. At most
-    `SEARCHED` entries are read, so a rare word may give an empty page with a place to go on from.
+    kinds: any of these. actor: exactly. text: in what was written down, case ignored; or the number of an entry. titled: kinds that fit
+    the text, too, because what they are called on screen has it. At most `SEARCHED` entries are read, so a rare word may give an empty
+    page with a place to go on from.
     """
     wanted, values = [], list[object]()
     if kinds:
         wanted.append(f"kind IN ({', '.join('?' * len(kinds))})")
         values += kinds
     if actor:
-        wanted.append("json_valid(CAST(body AS TEXT)) AND json_extract(CAST(body AS TEXT), '$.actor') = ?")
+        wanted.append(ACTED_BY)
         values.append(actor)
     if text:
-        wanted.append("(instr(lower(CAST(body AS TEXT)), ?) OR seq = ?)")
-        values += [text.lower(), int(text) if text.isdecimal() and len(text) < 19 else -1]
+        wanted.append(f"(instr(lower(CAST(body AS TEXT)), ?) OR seq = ? OR kind IN ({', '.join('?' * len(titled))}))")
+        values += [text.lower(), int(text) if text.isdecimal() and len(text) < 19 else -1, *titled]
     upper = (1 << 63) - 1 if before is None else before - 1
     newest = connection.exec_driver_sql("SELECT seq FROM audit WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (upper,)).scalar()
     if newest is None:

@@ -94,6 +94,11 @@ def test_requests_are_summed_priced_taken_out_and_kept_within_limits(tmp_path: P
         assert "ten million" in ask("retention", "set", "--size", "1k", code=1)
         kinds = [entry.kind for entry in client.audit(limit=100).entries]
         assert {"ledger.exported", "ledger.repriced", "price.set", "setting.changed"} <= set(kinds)
+        folded = client.audit(limit=100, fold=True)
+        assert {entry.kind for entry in folded.entries} == set(kinds) - {"ledger.batch"}
+        assert sum(run.entries or 0 for run in folded.runs) == kinds.count("ledger.batch") > 0
+        assert sum(run.requests or 0 for run in folded.runs) == len(client.activity(limit=100).rows)
+        assert {entry.kind for entry in client.audit(text="price set", titled=("price.set",)).entries} == {"price.set"}
         assert client.verify_audit().state == "intact"
 
 
