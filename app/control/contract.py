@@ -654,6 +654,7 @@ __all__ = [
     "AuditPolicy",
     "AuditPrunable",
     "AuditPrune",
+    "AuditRun",
     "AuditStatus",
     "AuditTarget",
     "AuditVerdict",

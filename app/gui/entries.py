@@ -97,6 +97,11 @@ def title(entry: AuditEntry) -> str:
     return tr(_TITLES.get(entry.kind, entry.kind))
 
 
+def titles() -> dict[str, str]:
+    """What each kind of entry is called."""
+    return {kind: tr(words) for kind, words in _TITLES.items()}
+
+
 def who(entry: AuditEntry) -> str:
     return {"person": tr("You"), "gateway": tr("Gatehouse"), "keeper": tr("Gatehouse, keeper")}.get(entry.actor, entry.actor)
 

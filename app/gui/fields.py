@@ -219,5 +219,10 @@ class Segmented(QFrame):
     def index(self) -> int:
         return self._group.checkedId()
 
+    def set_names(self, names: Sequence[str]) -> None:
+        """Other words for the same choices."""
+        for index, text in enumerate(names):
+            self._group.button(index).setText(text)
+
     def choose(self, index: int) -> None:
         self._group.button(index).setChecked(True)

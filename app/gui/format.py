@@ -174,6 +174,17 @@ def moment(at_us: int, now_us: int, zone: tzinfo | None = None) -> str:
     return f"{day(at_us, now_us, zone)} {at.hour:02}:{at.minute:02}"
 
 
+def between(first_us: int, last_us: int, now_us: int, zone: tzinfo | None = None) -> str:
+    """10:02 to 10:41 where both are today; else 18 Nov 10:02 to 19 Nov 10:41, the day once where it is the same."""
+    first, last = local(first_us, zone), local(last_us, zone)
+    minutes = f"{first.hour:02}:{first.minute:02}", f"{last.hour:02}:{last.minute:02}"
+    days = day(first_us, now_us, zone), day(last_us, now_us, zone)
+    if days[0] != days[1]:
+        return tr("{a} to {b}", a=f"{days[0]} {minutes[0]}", b=f"{days[1]} {minutes[1]}")
+    whole = minutes[0] if minutes[0] == minutes[1] else tr("{a} to {b}", a=minutes[0], b=minutes[1])
+    return whole if last.date() == local(now_us, zone).date() else f"{days[0]} {whole}"
+
+
 def table_time(at_us: int, now_us: int, zone: tzinfo | None = None) -> str:
     """A time cell: the clock today, day and minute before."""
     if local(at_us, zone).date() == local(now_us, zone).date():

@@ -259,6 +259,12 @@ class Table(QTableView):
             signal.connect(self._refit)
         self._refit()
 
+    def pass_over(self, rows: int) -> None:
+        """So many rows came in above: what is seen stays where it is."""
+        self.updateGeometries()
+        bar = self.verticalScrollBar()
+        bar.setValue(bar.value() + rows * self.verticalHeader().defaultSectionSize())
+
     def current_key(self) -> str:
         index = self.currentIndex()
         return str(index.data(KEY)) if index.isValid() and self.selectionModel().isSelected(index) else ""

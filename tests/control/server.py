@@ -11,6 +11,8 @@ import dataclasses
 import hashlib
 import hmac
 import http.server
+import itertools
+import json
 import queue
 import shutil
 import socket
@@ -28,6 +30,7 @@ import msgspec
 
 from app.control import contract as c
 from app.core.errors import CODES, AppError
+from app.core.events import audited
 from app.core.records import MinuteBar
 
 START_US = 1_760_000_000_000_000
@@ -58,6 +61,7 @@ class ControlServer:
         self.usage: list[c.UsageRow] = []
         self.prices: list[c.OwnPrice] = []
         self.entries: list[c.AuditEntry] = []
+        self.counting = 0
         self.finding = ""
         self.audit_status: c.AuditStatus | None = None
         self.vault = c.VaultView(mode="keyring", state="ready", place="GNOME Keyring")
@@ -180,13 +184,13 @@ class ControlServer:
             case ("GET", "usage"):
                 return self.usage
             case ("GET", "audit"):
-                entries = [e for e in reversed(self.entries) if "before" not in query or e.seq < int(query["before"])]
-                limit = int(query["limit"])
-                return c.AuditPage(entries=tuple(entries[:limit]), next=entries[limit - 1].seq if len(entries) > limit else None)
+                return self._audit(query)
             case ("GET", "audit", "status"):
                 return self.audit_status
             case ("GET", "audit", "prune"):
                 return c.AuditPrunable(upto=2, count=2, first=1, first_us=START_US, last_us=START_US, size_bytes=500, rows=0, kept=1)
+            case ("GET", "audit", seq) if not 0 < int(seq) <= len(self.entries):
+                raise AppError("unknown_name", f"There is no entry {seq}.")
             case ("GET", "audit", seq):
                 return c.AuditDetail(
                     entry=self.entries[int(seq) - 1], previous="", following="ab" * 32, sealed_by=3, sealed_us=START_US, sealed_epoch=0
@@ -222,6 +226,28 @@ class ControlServer:
                 self.quitted.set()
                 return c.Done(message="Stopping.")
         raise AppError("not_found", "There is no such path.")
+
+    def _audit(self, query: dict[str, str]) -> c.AuditPage:
+        """As the engine: with `fold`, batches that follow each other are runs; `counting` of them are not counted yet."""
+        before, limit = int(query.get("before", 1 << 62)), int(query["limit"])
+        found = [entry for entry in reversed(self.entries) if entry.seq < before and _fits_audit(entry, query)]
+        if query.get("fold") != "1":
+            return c.AuditPage(entries=tuple(found[:limit]), next=found[limit - 1].seq if len(found) > limit else None)
+        others = [entry for entry in found if entry.kind != "ledger.batch"][:limit]
+        following = others[-1].seq if len(others) == limit else None
+        runs = []
+        for is_batch, group in itertools.groupby(found, key=lambda entry: entry.kind == "ledger.batch"):
+            members = list(group)
+            if is_batch and (following is None or members[-1].seq > following):
+                last, first = members[0], members[-1]
+                run = c.AuditRun(first=first.seq, upto=last.seq, first_us=first.at_us, last_us=last.at_us)
+                if self.counting:
+                    self.counting -= 1
+                else:
+                    requests = sum(int(str(dict(entry.body["detail"])["count"])) for entry in members)  # type: ignore[call-overload]
+                    run = dataclasses.replace(run, entries=len(members), requests=requests)
+                runs.append(run)
+        return c.AuditPage(entries=tuple(others), next=following, runs=tuple(runs))
 
     def _add(self, new: c.NewProvider) -> c.ProviderView:
         if new.kind != "openai" and not new.base_url:
@@ -265,6 +291,16 @@ def _fits(row: c.Exchange, query: dict[str, str]) -> bool:
         and row.id.startswith(query.get("id", ""))
         and int(query.get("since_us", 0)) <= row.opened_us < int(query.get("until_us", 1 << 62))
     )
+
+
+def _fits_audit(entry: c.AuditEntry, query: dict[str, str]) -> bool:
+    kind = audited().get(entry.kind)
+    in_group = "group" not in query or (kind is not None and query["group"] == kind.GROUP)
+    by_actor = query.get("actor", entry.actor) == entry.actor
+    words = query.get("text", "").lower() in json.dumps(entry.body, ensure_ascii=False).lower() or entry.kind in query.get(
+        "titled", ""
+    ).split(",")
+    return in_group and by_actor and words
 
 
 class _Control(http.server.BaseHTTPRequestHandler):

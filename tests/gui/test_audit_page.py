@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMenu
 
 from app.control import contract as c
 from app.core import events
-from app.gui import entries
+from app.gui import audit_rows, entries
 from app.gui.integrity import strip
 from app.gui.pages.audit import AuditPage, kept
 from app.gui.promises import _PromiseCard
@@ -160,12 +160,13 @@ def page(desk: Desk, wait: Wait) -> AuditPage:
     desk.window.open_page("audit")
     shown = desk.window.page()
     assert isinstance(shown, AuditPage)
+    shown._log.show_everything()
     wait(lambda: shown._log.rows.rowCount() == 3 and shown._status is not None)
     return shown
 
 
 def test_entries_open_and_lead_to_what_they_are_about(page: AuditPage, desk: Desk, wait: Wait) -> None:
-    assert [row.seq for row in page._log.rows.rows()] == [3, 2, 1]
+    assert [audit_rows.high(row) for row in page._log.rows.rows()] == [3, 2, 1]
     page._log.open_entry(entries.key(entry(1)))
     wait(lambda: page._detail.isVisible() and page._detail._number.text() == "entry 1")
     page._detail._follow.click()
@@ -224,16 +225,17 @@ def test_an_entry_that_is_open_follows_the_next_verification(page: AuditPage, de
 
 
 def test_kinds_of_entries_are_a_menu_where_there_is_little_room(page: AuditPage, desk: Desk, wait: Wait) -> None:
-    assert page._log.group.isVisible()
+    bar = page._log.bar
+    assert bar.views.isVisible()
     page._log.open_entry(entries.key(entry(2)))
-    wait(lambda: page._log._tight_group.isVisible() and not page._log.group.isVisible())
-    page._log._tight_group.click()
-    menu = page._log._tight_group.findChild(QMenu)
+    wait(lambda: bar.menu.isVisible() and not bar.views.isVisible())
+    bar.menu.click()
+    menu = bar.menu.findChild(QMenu)
     assert menu is not None
-    assert [not action.icon().isNull() for action in menu.actions()] == [True, *[False] * 6]
-    menu.actions()[3].trigger()
+    assert [not action.icon().isNull() for action in menu.actions()] == [*[False] * 6, True]
+    menu.actions()[2].trigger()
     wait(lambda: any("group=network" in asked[1] for asked in desk.server.asked))
-    assert page._log.group.index() == 3
+    assert bar.view() == "network"
     menu.close()
 
 
@@ -266,9 +268,9 @@ def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: D
 
 
 def test_the_filter_is_asked_of_the_engine(page: AuditPage, desk: Desk, wait: Wait) -> None:
-    page._log._on_group(1)
-    wait(lambda: any("group=changes" in asked[1] for asked in desk.server.asked))
-    QTest.keyClicks(page._log.filter.line, "codex")
+    page._log.bar._on_menu("access")
+    wait(lambda: any("group=access" in asked[1] for asked in desk.server.asked))
+    QTest.keyClicks(page._log.bar.filter.line, "codex")
     wait(lambda: any("text=codex" in asked[1] for asked in desk.server.asked))
 
 

@@ -88,12 +88,12 @@ def _activity(page: Any) -> Callable[[], object]:
 
 
 def _audit(page: Any) -> Callable[[], object]:
-    page._log.filter.line.setText("codex")
-    page._log._typing.stop()
+    page._log.bar.filter.line.setText("codex")
+    page._log.bar._typing.stop()
     page._log.open_entry(page._log.rows.key(4))
     page._log._table.selectRow(4)
     return lambda: (
-        page._log.filter.text(), page._log._table.current_key(), page._detail.isVisible(), page._detail.entry().seq, page._part.index()
+        page._log.bar.text(), page._log._table.current_key(), page._detail.isVisible(), page._detail.entry().seq, page._part.index()
     )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
-from PySide6.QtCore import QTimer, Slot
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtCore import Qt, QTimer, Slot
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.control.contract import (
@@ -34,8 +34,6 @@ from app.gui.state import Notice, State, closed
 from app.gui.widgets import Button
 from app.gui.words import tr
 
-ROWS: Final = 100
-TYPING_MS: Final = 250
 STATUS_MS: Final = 5_000
 WATCH_MS: Final = 300
 
@@ -58,6 +56,7 @@ def kept(status: AuditStatus | None) -> str:
 class AuditPage(Page):
     NAME: ClassVar[str] = "audit"
     SCROLLS: ClassVar[bool] = False
+    FILTERS: ClassVar[bool] = True
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(tr("Audit"), session, parent)
@@ -152,7 +151,7 @@ class AuditPage(Page):
         for button in (self._export, self._retention):
             button.setEnabled(able)
         self._strip.show_strip(strip(status, self._now[0]), able=able, busy=self._state.is_busy("verify"))
-        self._log.draw(shut, None if status is None else status.verdict, "keyring" if snapshot is None else snapshot.vault.mode)
+        self._log.draw(shut, status, "keyring" if snapshot is None else snapshot.vault.mode)
 
     def set_narrow(self, narrow: bool) -> None:
         super().set_narrow(narrow)
@@ -269,7 +268,12 @@ class AuditPage(Page):
     def begin_filter(self) -> None:
         self._part.choose(0)
         self._on_part(0)
-        self._log.filter.line.setFocus()
+        self._log.bar.filter.line.setFocus()
+        self._log.bar.filter.line.selectAll()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() != Qt.Key.Key_Escape or self._part.index() or not self._log.back():
+            super().keyPressEvent(event)
 
     # -- privacy
 
