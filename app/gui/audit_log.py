@@ -301,6 +301,7 @@ class AuditLog(QWidget):
         self._detail.hide()
         self._trail_words.setText(f"{entries.titles()[BATCH]}: {audit_rows.run_words(run, self._now[0])}")
         self._trail.show()
+        self._table.setFocus()
         self._begin()
 
     @Slot()

@@ -24,7 +24,7 @@ def columns(now_us: list[int]) -> tuple[Column[Item], ...]:
     return (
         Column(tr("Entry"), number_cell, sample="1,234,567", least=62),
         Column(tr("Time"), lambda item: time_cell(item, now_us[0]), sample="18 Nov 14:32", least=90),
-        Column(tr("Who"), who_cell, sample="Gatehouse, keeper", least=100, low=1),
+        Column(tr("Who"), who_cell, sample="Gatehouse, keeper mm", least=100, low=1),
         Column(tr("What"), what_cell, sample="Went on after a finding", least=120),
         Column(tr("Before → after"), lambda item: change_cell(item, now_us[0]), least=160),
     )

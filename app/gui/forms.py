@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -97,12 +97,21 @@ class Forms(QObject):
         sheet = UnlockSheet(self._session, self._window, choosing=self._session.state.fresh)
         sheet.open(sheet.first())
 
-    def log(self, lines: Sequence[str]) -> None:
+    def log(self, files: Mapping[str, Sequence[str]]) -> None:
+        """files: the last lines of each log, by its name."""
+        lines: list[str] = []
+        last_of_first = 0
+        for name, found in files.items():
+            lines += ["", name] if lines else [name]
+            lines += [f"  {line}" for line in found] or [tr("  (empty)")]
+            last_of_first = last_of_first or len(lines) - 1
         words = tr(
             "The last lines, oldest first. Keys and prompts are never written to it. The files are in {folder}.",
             folder=Path(self._session.state.boot.data_dir) / "logs",
         )
-        self._text(tr("Log of the gateway"), words, lines or [tr("The log is empty.")], from_end=True)
+        if not any(files.values()):
+            lines, last_of_first = [tr("The log is empty.")], 0
+        self._text(tr("Log of the gateway"), words, lines, show=last_of_first)
 
     def closing(self, chosen: Callable[[bool], None]) -> None:
         from app.gui.sheets.closing import ClosingSheet  # noqa: PLC0415
@@ -119,10 +128,10 @@ class Forms(QObject):
         sheet = ConfirmSheet(title, tuple(sentences), verb, run, self._window)
         sheet.open(sheet.first())
 
-    def _text(self, title: str, explanation: str, lines: Sequence[str], *, from_end: bool = False) -> None:
+    def _text(self, title: str, explanation: str, lines: Sequence[str], *, show: int = 0) -> None:
         from app.gui.sheets.text import TextSheet  # noqa: PLC0415
 
-        sheet = TextSheet(title, explanation, lines, self._clipboard.copy, self._window, from_end=from_end)
+        sheet = TextSheet(title, explanation, lines, self._clipboard.copy, self._window, show=show)
         sheet.open(sheet.first())
 
     def _provider(self, name: str) -> ProviderView | None:

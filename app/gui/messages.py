@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.gui import theme
 from app.gui.labels import Elided, Label, Line, Run, set_look
 from app.gui.notices import Banner
 from app.gui.widgets import Button, Glyph
 from app.gui.words import tr
+
+_TOAST_WIDTH: Final = 560
+_TOAST_EDGE: Final = 24
+_TOAST_LIFT: Final = 48  # over the line at the foot of some pages
 
 
 class BannerArea(QWidget):
@@ -41,7 +48,8 @@ class BannerArea(QWidget):
         if banner is not None:
             self._frame = self._build(banner)
             self._column.addWidget(self._frame)
-            self.setAccessibleName(f"{banner.fact} {banner.consequence}")
+            self.setAccessibleName(f"{banner.fact} {banner.consequence} {banner.below}".strip())
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, self.accessibleName()))
         self.setVisible(banner is not None)
 
     def _build(self, banner: Banner) -> QFrame:
@@ -68,6 +76,8 @@ class BannerArea(QWidget):
         if banner.below:
             text.addWidget(Label(banner.below, "small", "tx2", frame).wrapped())
         row.addLayout(text, 1)
+        if banner.more:
+            row.addWidget(Label(tr("and {n} more", n=banner.more), "small", "tx2", frame), 0, top)
         for choice in banner.choices:
             if choice.words:
                 button = Button(choice.words, "primary" if choice.primary else "default", small=True, parent=frame)
@@ -78,6 +88,39 @@ class BannerArea(QWidget):
         if not tall:
             frame.setMinimumHeight(44)
         return frame
+
+
+class Toast(BannerArea):
+    """What went well, over the lower right corner of what it belongs to: nothing moves when it comes and when it goes."""
+
+    def __init__(self, over: QWidget, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._over = over
+        over.installEventFilter(self)
+
+    def show_banner(self, banner: Banner | None) -> None:
+        super().show_banner(banner)
+        self._place()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self._over and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
+            self._place()
+        return super().eventFilter(watched, event)
+
+    def _place(self) -> None:
+        if self.isHidden():
+            return
+        place = self._over.geometry()
+        width = min(theme.current().px(_TOAST_WIDTH), place.width() - 2 * _TOAST_EDGE)
+        layout = self.layout()
+        assert layout is not None
+        layout.activate()
+        height = max(layout.heightForWidth(width), layout.minimumSize().height())
+        left = (
+            place.left() + _TOAST_EDGE if self.layoutDirection() == Qt.LayoutDirection.RightToLeft else place.right() - width - _TOAST_EDGE
+        )
+        self.setGeometry(left, place.bottom() - height - _TOAST_LIFT, width, height)
+        self.raise_()
 
 
 def _code(text: str, parent: QWidget) -> QFrame:

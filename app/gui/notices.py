@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from app.control.contract import EchoResult, ProviderView, Snapshot
 from app.gui import accounts
@@ -12,7 +13,10 @@ from app.gui.state import EngineReport, Notice, State
 from app.gui.theme import Tone
 from app.gui.words import plural, tr
 
-Act = Literal["unlock", "passphrase", "start-engine", "show-log", "close", "note-read", "test-again", "replace-key"]
+Act = Literal[
+    "unlock", "passphrase", "start-engine", "show-log", "close", "note-read", "crashes-read", "copy-url", "test-again", "replace-key"
+]
+_HOUR_US: Final = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,8 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """glyph, bold fact, consequence; code: a line of a log, shown as it is; below: a last line of advice."""
+    """glyph, bold fact, consequence; code: a line of a log, shown as it is; below: a last line of advice. more: how many others there
+    are."""
 
     tone: Tone
     glyph: str
@@ -35,6 +40,7 @@ class Banner:
     code: str = ""
     below: str = ""
     choices: tuple[Choice, ...] = ()
+    more: int = 0
 
 
 _GLYPHS: dict[Tone, str] = {
@@ -42,35 +48,63 @@ _GLYPHS: dict[Tone, str] = {
 }  # fmt: skip
 
 
-def banner(state: State, *, note_read: bool = False) -> Banner | None:
-    """One at a time, the worst first. note_read: the person closed the remark about the port."""
-    engine, snapshot = state.engine, state.snapshot
+def banner(state: State, *, note_read: bool = False, now_us: int = 0, crashes_read_us: int = 0) -> Banner | None:
+    """One at a time, the worst first, and how many more there are. note_read: the person closed the remark about the port.
+    crashes_read_us: when the remark about crashes was closed."""
+    found = banners(state, note_read=note_read, now_us=now_us, crashes_read_us=crashes_read_us)
+    return replace(found[0], more=len(found) - 1) if found else None
+
+
+def banners(state: State, *, note_read: bool = False, now_us: int = 0, crashes_read_us: int = 0) -> list[Banner]:
+    """All that is wrong, the worst first, whichever came first."""
+    engine, proof = state.engine, state.proof
     if state.leaving:
-        return None
+        return []
+    errors = [_notice_banner(one) for one in reversed(state.wrongs) if one.tone == "er"]
+    remarks = [_notice_banner(one) for one in reversed(state.wrongs) if one.tone != "er"]
     if engine.state in ("crashed", "stopped"):
-        return _engine_banner(engine)
-    if snapshot is not None and state.live:
-        if snapshot.vault.state not in ("ready", "starting") and snapshot.state != "starting":
-            return _vault_banner(snapshot, fresh=state.fresh, asking=state.is_busy("unlock"))
-        if snapshot.state == "failing":
-            return Banner(
-                "er", "x-circle-fill", tr("Requests are refused: the ledger cannot be written."), snapshot.problem,
-                below=tr("Clients get 503 until it can. Nothing that was answered is lost."), choices=(Choice("show-log", tr("Show log")),),
-            )  # fmt: skip
-    if state.notice is not None and state.notice.tone == "er":
-        return _notice_banner(state.notice)
-    proof = state.proof
+        return [_engine_banner(engine), *errors, *remarks]
+    found = [*_of_the_snapshot(state), *errors]
     if proof is not None and not proof.ok and engine.state == "up":
-        return Banner(
+        answers_not = Banner(
             "er", "x-circle-fill", tr("The gateway does not answer on {address}.", address=state.address), proof.message,
             choices=(Choice("show-log", tr("Show log")),),
         )  # fmt: skip
-    if state.notice is not None:
-        return _notice_banner(state.notice)
-    note = state.boot.port_note or ("" if snapshot is None else snapshot.port_note)
-    if note and not note_read:
-        return Banner("wa", "warning-fill", tr("Gatehouse listens on port {port}.", port=state.port), note, choices=(_close("note-read"),))
-    return None
+        found.append(answers_not)
+    if state.port_note and not note_read:
+        choices = (Choice("copy-url", tr("Copy new URL")), _close("note-read"))
+        way = tr("Give them the new URL; or end that program, then quit Gatehouse and start it again.")
+        fact = tr("Gatehouse listens on port {port}.", port=state.port)
+        found.append(Banner("wa", "warning-fill", fact, state.port_note, below=way, choices=choices))
+    crashes = [at_us for at_us in engine.crashes_us if at_us > max(crashes_read_us, now_us - _HOUR_US)]
+    if crashes:
+        found.append(_healed(crashes))
+    return found + remarks
+
+
+def _of_the_snapshot(state: State) -> list[Banner]:
+    snapshot = state.snapshot
+    if snapshot is None or not state.live:
+        return []
+    if snapshot.vault.state not in ("ready", "starting") and snapshot.state != "starting":
+        return [_vault_banner(snapshot, fresh=state.fresh, asking=state.is_busy("unlock"))]
+    if snapshot.state == "failing":
+        failing = Banner(
+            "er", "x-circle-fill", tr("Requests are refused: the ledger cannot be written."), snapshot.problem,
+            below=tr("Clients get 503 until it can. Nothing that was answered is lost."), choices=(Choice("show-log", tr("Show log")),),
+        )  # fmt: skip
+        return [failing]
+    return []
+
+
+def _healed(crashes: Sequence[int]) -> Banner:
+    fact = plural(
+        len(crashes),
+        "The gateway stopped unexpectedly and was started again.",
+        "The gateway stopped unexpectedly and was started again {n} times in the last hour.",
+    )
+    consequence = tr("Last at {time}. What was being answered then broke off.", time=fmt.clock(max(crashes)))
+    return Banner("wa", "warning-fill", fact, consequence, choices=(Choice("show-log", tr("Show log")), _close("crashes-read")))
 
 
 def _engine_banner(engine: EngineReport) -> Banner:
@@ -149,6 +183,11 @@ def _notice_banner(notice: Notice) -> Banner:
     ways = [Choice("replace-key", tr("Replace key…"))] if notice.keyed else []
     ways += [Choice("test-again", tr("Test again"))] if notice.about else []
     return Banner(notice.tone, _GLYPHS[notice.tone], notice.fact, notice.consequence, choices=(*ways, _close("close")))
+
+
+def toast(state: State) -> Banner | None:
+    """What went well: seen for some seconds, over the page and not above it."""
+    return None if state.news is None or state.leaving else _notice_banner(state.news)
 
 
 def _close(act: Act) -> Choice:

@@ -1,4 +1,4 @@
-"""What every page has: a title row, the banner below it, and a body that is drawn anew only when its view is another."""
+"""What every page has: a title row and a body that is drawn anew only when its view is another."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.gui.labels import Elided, Label
-from app.gui.messages import BannerArea
-from app.gui.notices import Banner
 from app.gui.session import Session
 from app.gui.state import State
 
@@ -45,7 +43,6 @@ class Page(QWidget):
         self.title_row.addWidget(self.title)
         self.title_row.addWidget(self.remark, 1)
         self.title.setMinimumHeight(36)
-        self.banner = BannerArea(self)
 
         if not self.SCROLLS:
             self.column = whole
@@ -60,7 +57,6 @@ class Page(QWidget):
         self.column = QVBoxLayout(inner)
         self.column.setSpacing(16)
         self.column.addLayout(self.title_row)
-        self.column.addWidget(self.banner)
         self.body = QVBoxLayout()
         self.body.setSpacing(16)
         self.column.addLayout(self.body)
@@ -70,9 +66,6 @@ class Page(QWidget):
 
     def refresh(self, state: State, now_us: int) -> None:
         raise NotImplementedError
-
-    def show_banner(self, banner: Banner | None) -> None:
-        self.banner.show_banner(banner)
 
     def set_narrow(self, narrow: bool) -> None:
         """Below 1100 px the margins shrink and low-value columns go."""

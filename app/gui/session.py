@@ -41,6 +41,7 @@ from app.gui.tasks import Post, Tasks, lives
 from app.system.paths import Paths
 
 RECENT: Final = 200
+_WRONGS_MAX: Final = 20
 _GATHER_MS: Final = 120
 _BACK_OFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _log: Final = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Session(QObject):
         self._reading = False
         self._fade = QTimer(self)
         self._fade.setSingleShot(True)
-        self._fade.timeout.connect(self._on_fade)
+        self._fade.timeout.connect(self.close_news)
         self._gather = QTimer(self)
         self._gather.setSingleShot(True)
         self._gather.setInterval(_GATHER_MS)
@@ -295,35 +296,43 @@ class Session(QObject):
     def start_engine(self) -> None:
         self._tell("start_engine")
 
-    def read_log(self, done: Callable[[list[str]], None]) -> None:
-        """The last lines of the engine's log, from the keeper; where it does not answer, those of its last report."""
-        keeper, known = self._keeper, list(self.state.engine.log)
+    def read_log(self, done: Callable[[dict[str, list[str]]], None]) -> None:
+        """The last lines of the logs by the file's name, from the keeper; where it does not answer, those of its last report."""
+        keeper, known = self._keeper, {"engine.log": list(self.state.engine.log)}
 
-        def work() -> list[str]:
+        def work() -> dict[str, list[str]]:
             if keeper is None:
                 return known
             try:
                 answer, _ = keeper.call("log", timeout_s=5)
             except AppError:
                 return known
-            return [str(line) for line in answer.get("lines") or known]
+            files = [file for file in answer.get("files") or () if isinstance(file, dict)]
+            return {str(file.get("name")): [str(line) for line in file.get("lines") or ()] for file in files} or known
 
         self._tasks.run("log", work, done, self.complain)
 
     # -- notices
 
-    def notify(self, notice: Notice | None) -> None:
-        """Shows a notice, or takes the present one away. What went well goes by itself; what went wrong stays until it is closed."""
-        self._set(notice=notice)
-        stays_ms = {"ok": 6_000, "in": 20_000}.get(notice.tone, 0) if notice is not None else 0
+    def notify(self, notice: Notice) -> None:
+        """Shows a notice. What went well goes by itself and takes nothing else away; what went wrong stays until it is closed."""
+        stays_ms = {"ok": 6_000, "in": 20_000}.get(notice.tone, 0)
         if stays_ms:
+            self._set(news=notice)
             self._fade.start(stays_ms)
-        else:
-            self._fade.stop()
+            return
+        others = tuple(one for one in self.state.wrongs if not _same(one, notice))
+        self._set(wrongs=(*others, notice)[-_WRONGS_MAX:])
+
+    def close_wrong(self) -> None:
+        """The person has read the one that is shown."""
+        shown = self.state.wrong
+        self._set(wrongs=tuple(one for one in self.state.wrongs if one is not shown))
 
     @Slot()
-    def _on_fade(self) -> None:
-        self._set(notice=None)
+    def close_news(self) -> None:
+        self._fade.stop()
+        self._set(news=None)
 
     def complain(self, error: AppError) -> None:
         """Shows an error as a notice."""
@@ -351,9 +360,10 @@ class Session(QObject):
 
     def _on_tested(self, view: ProviderView) -> None:
         failed = notices.tested(view)
-        before = self.state.notice
-        if failed is not None or (before is not None and before.about == view.account.name):
+        if failed is not None:
             self.notify(failed)
+        else:
+            self._set(wrongs=tuple(one for one in self.state.wrongs if one.about != view.account.name))
 
     def _on_blocked(self, _client: Client) -> None:
         """The next snapshot shows it."""
@@ -367,6 +377,11 @@ class Session(QObject):
         if state != self.state:
             self.state = state
             self.changed.emit()
+
+
+def _same(one: Notice, other: Notice) -> bool:
+    """The newer takes the place of the older: the same was said, or of the same account."""
+    return one.fact == other.fact or (bool(one.about) and one.about == other.about)
 
 
 class _Ending:

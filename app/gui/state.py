@@ -48,7 +48,8 @@ class Boot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReport:
-    """The keeper's word on the engine process. next_s: when it is started again, or None. log: its last lines."""
+    """The keeper's word on the engine process. next_s: when it is started again, or None. log: its last lines. crashes_us: when it
+    ended unexpectedly, in the hour before the report."""
 
     state: EngineIs = "starting"
     restarts: int = 0
@@ -56,6 +57,7 @@ class EngineReport:
     exit: str = ""
     log: tuple[str, ...] = ()
     at_us: int = 0
+    crashes_us: tuple[int, ...] = ()
 
     @staticmethod
     def of(message: dict[str, Any]) -> EngineReport:
@@ -70,6 +72,7 @@ class EngineReport:
             exit="" if code is None else str(code),
             log=tuple(str(line) for line in message.get("log") or ()),
             at_us=int(message.get("at_us") or 0),
+            crashes_us=tuple(int(at_us) for at_us in message.get("crashes_us") or ()),
         )
 
 
@@ -98,7 +101,8 @@ class Notice:
 class State:
     """live: the event stream is open; streams: how many there were so far. recent: the newest exchanges, newest first.
 
-    busy: commands under way, as `verb:name`. leaving: Quit was chosen. fresh: the keys are not here, and the data folder is still empty.
+    busy: commands under way, as `verb:name`. wrongs: what went wrong and was not closed yet, the newest last. news: what went well just
+    now. leaving: Quit was chosen. fresh: the keys are not here, and the data folder is still empty.
     """
 
     boot: Boot
@@ -110,9 +114,24 @@ class State:
     recent: tuple[Exchange, ...] = ()
     recent_read: bool = False
     busy: frozenset[str] = field(default_factory=frozenset)
-    notice: Notice | None = None
+    wrongs: tuple[Notice, ...] = ()
+    news: Notice | None = None
     leaving: bool = False
     fresh: bool = False
+
+    @property
+    def wrong(self) -> Notice | None:
+        """The worst of what went wrong, of several the newest."""
+        return next((one for one in reversed(self.wrongs) if one.tone == "er"), self.wrongs[-1] if self.wrongs else None)
+
+    @property
+    def notice(self) -> Notice | None:
+        return self.wrong or self.news
+
+    @property
+    def port_note(self) -> str:
+        """Why the port is not the one that clients are set to, or ""."""
+        return self.boot.port_note or ("" if self.snapshot is None else self.snapshot.port_note)
 
     @property
     def port(self) -> int:
@@ -176,6 +195,8 @@ def pill(state: State, now_s: float) -> Pill:
             return Pill(glyph, words[snapshot.vault.state], "wa", "attention", snapshot.vault.message)
         if snapshot.state == "failing":
             return Pill("x-circle-fill", tr("Cannot record"), "er", "error", snapshot.problem)
+    if state.port_note:
+        return Pill("warning-fill", tr("Other port"), "wa", "attention", state.port_note)
     return Pill("check-circle-fill", tr("Running"), "ok", "running", tr("Our own listener answered a fresh question."))
 
 

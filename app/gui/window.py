@@ -26,6 +26,8 @@ from app.gui import notices, preferences, theme
 from app.gui.clipboard import Clipboard
 from app.gui.forms import Forms
 from app.gui.header import DIALECTS, Header
+from app.gui.messages import BannerArea, Toast
+from app.gui.notices import Banner
 from app.gui.page import Page
 from app.gui.pages import PAGES, entries, make_page
 from app.gui.session import Session
@@ -56,6 +58,7 @@ class Window(QFrame):
         self._pages: dict[str, Page] = {}
         self._page = ""
         self._note_read = False
+        self._crashes_read_us = 0
         self._narrow = False
         self.setWindowTitle(tr("Gatehouse"))
         self.setProperty("role", "window")
@@ -78,8 +81,15 @@ class Window(QFrame):
         self.header.wants_quit.connect(partial(self.quit_wanted.emit, "the person chose Quit"))
         self.header.wants_palette.connect(self.open_palette)
         main.addWidget(self.header)
+        self.banner = BannerArea(self)
+        self.banner.chosen.connect(self._on_banner)
+        self._slot = QVBoxLayout()  # under the header, not in the scrolled page: what is wrong is in sight on every page
+        self._slot.addWidget(self.banner)
+        main.addLayout(self._slot)
         self._stack = QStackedWidget(self)
         main.addWidget(self._stack, 1)
+        self.toast = Toast(self._stack, self)
+        self.toast.chosen.connect(session.close_news)
         whole.addLayout(main, 1)
 
         session.changed.connect(self.refresh)
@@ -105,7 +115,6 @@ class Window(QFrame):
         if page is None:
             page = make_page(name, self._session, self._stack)
             page.wanted.connect(self.do)
-            page.banner.chosen.connect(self._on_banner)
             row_opened = getattr(page, "row_opened", None)
             if row_opened is not None:
                 row_opened.connect(self.open_request)
@@ -129,10 +138,17 @@ class Window(QFrame):
         state = self._session.state
         self.header.show_state(state, time.monotonic())
         self.sidebar.show_state(state)
+        now_us = time.time_ns() // 1000
+        self._show_banner(notices.banner(state, note_read=self._note_read, now_us=now_us, crashes_read_us=self._crashes_read_us))
+        self.toast.show_banner(notices.toast(state))
         page = self._pages.get(self._page)
         if page is not None:
-            page.show_banner(notices.banner(state, note_read=self._note_read))
-            page.refresh(state, time.time_ns() // 1000)
+            page.refresh(state, now_us)
+
+    def _show_banner(self, banner: Banner | None) -> None:
+        edge = 16 if self._narrow else 24
+        self._slot.setContentsMargins(*((edge, 12, edge, 0) if banner is not None else (0, 0, 0, 0)))
+        self.banner.show_banner(banner)
 
     # -- what is wanted
 
@@ -194,14 +210,19 @@ class Window(QFrame):
             case "note-read":
                 self._note_read = True
                 self.refresh()
+            case "crashes-read":
+                self._crashes_read_us = time.time_ns() // 1000
+                self.refresh()
+            case "copy-url":
+                self.copy_url()
             case "replace-key" | "test-again":
-                notice = self._session.state.notice
+                notice = self._session.state.wrong
                 if notice is not None and act == "test-again":
                     self._session.test_provider(notice.about)
                 elif notice is not None:
                     self.forms.replace_key(notice.about)
             case _:
-                self._session.notify(None)
+                self._session.close_wrong()
 
     @Slot()
     def send_test(self) -> None:

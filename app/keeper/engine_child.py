@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
@@ -27,6 +28,8 @@ Report = dict[str, object]
 
 DRAIN_S: Final = 5.0
 _DELAYS_S: Final = (0, 1, 2, 4, 8)
+_HOUR_US: Final = 3_600_000_000
+_CRASHES_MAX: Final = 500
 
 
 class Watched(Protocol):
@@ -78,6 +81,7 @@ class EngineChild:
         self._on_quit: Final = on_quit
         self._back_off: Final = BackOff(_DELAYS_S)
         self._restarts = 0
+        self._crashes_us: deque[int] = deque(maxlen=_CRASHES_MAX)
         self._stand_in: StandIn | None = None
         self.running: Running | None = None
         self.report: Report = {}
@@ -152,6 +156,7 @@ class EngineChild:
     def _died(self, words: str) -> None:
         delay_s = self._back_off.died(time.monotonic())
         self._restarts += 1
+        self._crashes_us.append(_now_us())
         if delay_s is not None:
             self._now("crashed", next_s=delay_s, ended=words)
             self._starter.events.after("engine", delay_s, self.start)
@@ -163,13 +168,15 @@ class EngineChild:
     def _now(
         self, state: Literal["starting", "up", "crashed", "stopped"], *, next_s: float | None = None, ended: str | None = None
     ) -> None:
+        now_us = _now_us()
         self.report = {
             "state": state,
             "restarts": self._restarts,
             "next_s": next_s,
             "exit": ended,
             "log": [] if ended is None else self.last_lines(),
-            "at_us": time.time_ns() // 1000,
+            "at_us": now_us,
+            "crashes_us": [at_us for at_us in self._crashes_us if at_us > now_us - _HOUR_US],
         }
         self._on_report(self.report)
 
@@ -257,3 +264,7 @@ class EngineChild:
                 view = self._vault.open(prompt=True, passphrase=passphrase if isinstance(passphrase, str) else None)
                 self._tell_vault(caller)  # before the answer, so that whoever asked finds the engine as it was told
                 return view.fields()
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

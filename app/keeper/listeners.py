@@ -78,7 +78,10 @@ def _gateway(wanted: int, *, fixed: bool) -> tuple[tuple[socket.socket, ...], st
         got = made[0].getsockname()[1]
         if not wanted or got == wanted:
             return made, ""
-        return made, f"Port {wanted} is held by {port_holder(wanted)}; Gatehouse uses {got} instead."
+        return made, (
+            f"Port {wanted} is held by {port_holder(wanted)}; Gatehouse uses {got} instead. Clients that are set to {wanted} send their "
+            f"requests, and their keys, to that program."
+        )
     raise AppError("port_taken", f"Port {wanted} and the ones after it are taken.", "Name another with --port.")
 
 

@@ -35,7 +35,7 @@ from app.system import environment, sandbox
 from app.system.children import Child, own_command
 from app.system.folders import unusable
 from app.system.instance import Instance, Running, acquire
-from app.system.logs import CAN_ROTATE_WHILE_WRITTEN, Log, rotate
+from app.system.logs import CAN_ROTATE_WHILE_WRITTEN, Log, recent, rotate
 from app.system.paths import Paths, temporary_folder
 from app.system.processes import allow_many_descriptors
 
@@ -46,6 +46,7 @@ EXIT_RUNNING: Final = 3
 _PROOF_S: Final = 3.0
 _TICK_S: Final = 5.0
 _VAULT_AGAIN_S: Final = 20.0
+_LOG_LINES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class Keeper:
             on_line=self._log.line,
             on_start_engine=self._engine.start_again,
             on_quit=self._quit,
-            log_lines=self._engine.last_lines,
+            logs=self._logs,
             on_locks=lambda message: self._watch.locked("window", message),
             on_tripped=self._watch.reported,
         )
@@ -248,6 +249,10 @@ class Keeper:
             for line in self._engine.last_lines()[-5:]:
                 self._say(f"  {line}")
             self._quit("the engine failed for good", EXIT_FAILED)
+
+    def _logs(self) -> dict[str, list[str]]:
+        """From any thread. Ours first: it says how the engine ended, which the engine itself may have had no time to write."""
+        return {path.name: recent(path, _LOG_LINES) for path in (self._log.path, self._starter.log("engine"))}
 
     def _declared(self, change: Change, account: str, destination: Destination) -> None:
         """On the engine's reading thread: the list of destinations changed. Announced by us, whoever changed it."""

@@ -24,8 +24,8 @@ _DELAYS_S: Final = (0, 1, 2)
 
 class WindowChild:
     """boot: what it is told first. on_shown: a window came up. on_gone: there is none any more. on_say: a line for the person who
-    started us. on_start_engine, on_quit: what the person clicked. log_lines: the engine's log. on_locks, on_tripped: what it measured of
-    its locks, and what its tripwire refused; both on the reading thread.
+    started us. on_start_engine, on_quit: what the person clicked. logs: the last lines of each log, by the file's name. on_locks,
+    on_tripped: what it measured of its locks, and what its tripwire refused; both on the reading thread.
 
     Methods are for the deciding thread, except those that say otherwise.
     """
@@ -41,7 +41,7 @@ class WindowChild:
         on_line: Callable[[str], None],
         on_start_engine: Callable[[], None],
         on_quit: Callable[[str], None],
-        log_lines: Callable[[], list[str]],
+        logs: Callable[[], Mapping[str, list[str]]],
         on_locks: Callable[[Message], None],
         on_tripped: Callable[[Message], None],
     ) -> None:
@@ -55,7 +55,7 @@ class WindowChild:
         self._on_line: Final = on_line
         self._on_start_engine: Final = on_start_engine
         self._on_quit: Final = on_quit
-        self._log_lines: Final = log_lines
+        self._logs: Final = logs
         self._back_off: Final = BackOff(_DELAYS_S)
         self._display: dict[str, str] = {}
         self.running: Running | None = None
@@ -137,7 +137,7 @@ class WindowChild:
             case "tripped":
                 self._on_tripped(message)
             case "log":
-                caller.reply(message, {"lines": self._log_lines()})
+                caller.reply(message, {"files": [{"name": name, "lines": lines} for name, lines in self._logs().items()]})
             case _:
                 unknown(caller, message)
 

@@ -60,6 +60,12 @@ def tail(path: Path, lines: int = 20) -> list[str]:
     return [printable(line)[:_LINE_MAX] for line in found[-lines:]]
 
 
+def recent(path: Path, lines: int) -> list[str]:
+    """As `tail`, and what `rotate` put aside before it, where the file is younger than that."""
+    found = tail(path, lines)
+    return [*tail(path.with_name(path.name + ".1"), lines - len(found)), *found] if len(found) < lines else found
+
+
 def printable(text: str) -> str:
     """The text without line breaks, escape sequences and other control characters: what a log or a terminal can be shown."""
     return "".join(character if character.isprintable() else "?" for character in text.replace("\t", " "))

@@ -130,7 +130,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, dict[str, object]]] = []
-        self.log = ["first line", "last <b>line</b>"]
+        self.logs: dict[str, list[str]] = {"keeper.log": ["the engine ended"], "engine.log": ["first line", "last <b>line</b>"]}
 
     def send(self, op: str, fields: dict[str, object] | None = None, *sockets: socket.socket) -> None:
         self.told.append((op, fields or {}))
@@ -139,7 +139,7 @@ class Notes:
         self, op: str, fields: dict[str, object] | None = None, *, timeout_s: float = 30
     ) -> tuple[dict[str, Any], list[socket.socket]]:
         self.told.append((op, fields or {}))
-        return {"lines": self.log}, []
+        return {"files": [{"name": name, "lines": lines} for name, lines in self.logs.items()]}, []
 
 
 class Desk:

@@ -199,7 +199,7 @@ def test_a_test_request_shows_its_row_live(desk: Desk, wait: Wait) -> None:
     rows = page._figures.requests.table.rows()
     wait(lambda: rows.rowCount() == 1)
     assert rows.index(0, 2).data() == "echo"
-    banner = page.banner.banner()
+    banner = desk.window.toast.banner()
     assert banner is not None
     assert "Hello <b>you</b>" in banner.consequence
     assert not page._begin.isVisible()

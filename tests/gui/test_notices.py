@@ -8,7 +8,7 @@ import pytest
 
 from app.control.contract import EchoResult, VaultView
 from app.gui import notices
-from app.gui.notices import Banner, banner
+from app.gui.notices import Banner, banner, banners, toast
 from app.gui.state import Boot, EngineReport, Notice, ProofReport, State
 from tests.gui.desk import START_US, exchange, provider, snapshot
 
@@ -41,29 +41,29 @@ def test_the_port_is_remarked_once() -> None:
     found = shown(UP)
     assert found.fact == "Gatehouse listens on port 4142."
     assert found.consequence == "Port 4141 is held by nginx."
-    assert acts(found) == ["note-read"]
+    assert acts(found) == ["copy-url", "note-read"]
+    assert "quit Gatehouse and start it again" in found.below
 
 
 @pytest.mark.parametrize(("keyed", "offered"), [(True, ["replace-key", "test-again", "close"]), (False, ["test-again", "close"])])
 def test_a_failed_test_offers_the_way_on(keyed: bool, offered: list[str]) -> None:
     notice = notices.tested(provider(name="lab", test_ok=False, test_message="It refused the key.", keyed=keyed))
-    found = shown(replace(UP, notice=notice))
+    found = shown(replace(UP, wrongs=(notice,)), note_read=True)
     assert (found.fact, found.consequence) == ("lab did not pass its test.", "It refused the key.")
     assert acts(found) == offered
 
 
 def test_the_worst_comes_first() -> None:
     locked = snapshot(state="locked", vault=VaultView(mode="keyring", state="locked", place="GNOME Keyring"))
-    state = replace(UP, notice=Notice(tone="ok", fact="Copied."), engine=EngineReport(state="stopped"), snapshot=locked)
+    state = replace(UP, wrongs=(Notice(tone="wa", fact="It failed."),), engine=EngineReport(state="stopped"), snapshot=locked)
     assert "stopped" in shown(state).fact
     state = replace(state, engine=EngineReport(state="up"))
     assert shown(state).fact == "GNOME Keyring is locked."
     state = replace(state, snapshot=snapshot(state="failing", problem="The disk is full."))
     assert shown(state).consequence == "The disk is full."
     state = replace(state, snapshot=snapshot())
-    assert shown(state).fact == "Copied."
-    state = replace(state, notice=None)
     assert "port" in shown(state).fact
+    assert shown(state, note_read=True).fact == "It failed."
 
 
 def test_a_crash_shows_the_last_line_of_the_log_and_when_it_goes_on() -> None:
@@ -124,7 +124,7 @@ def test_a_question_of_the_system_that_is_open_is_said_on_the_button() -> None:
 
 
 def test_an_error_stays_in_sight_before_remarks() -> None:
-    state = replace(UP, notice=Notice(tone="er", fact="That did not work.", consequence="The log says why."))
+    state = replace(UP, wrongs=(Notice(tone="er", fact="That did not work.", consequence="The log says why."),))
     found = shown(state)
     assert (found.tone, found.fact, acts(found)) == ("er", "That did not work.", ["close"])
 
@@ -156,3 +156,40 @@ def test_a_destination_that_another_account_has_too_is_neither_new_nor_gone() ->
     added, removed = (notices.declared({"change": change, **place}) for change in ("added", "removed"))
     assert (added.fact, "for home before" in added.consequence) == ("groq goes to https://api.groq.example:443, too.", True)
     assert (removed.fact, "home still goes there" in removed.consequence) == ("https://api.groq.example:443 stays a destination.", True)
+
+
+def test_all_that_is_wrong_stays_until_it_is_closed_and_is_counted() -> None:
+    """Worst first, whichever came first; what went well takes none of them away."""
+    wrongs = (Notice(tone="er", fact="An error."), Notice(tone="wa", fact="A remark."), Notice(tone="wa", fact="A later remark."))
+    state = replace(UP, wrongs=wrongs, news=Notice(tone="in", fact="New destination."))
+    facts = [found.fact for found in banners(state)]
+    assert facts == ["An error.", "Gatehouse listens on port 4142.", "A later remark.", "A remark."]
+    assert shown(state).more == 3
+    assert toast(state) is not None
+    assert toast(replace(state, news=None)) is None
+
+
+NOW_US = START_US + 7_200_000_000
+
+
+@pytest.mark.parametrize(
+    ("ago_min", "read_min", "words"),
+    [
+        ((3,), None, "was started again."),
+        ((1, 2, 59), None, "was started again 3 times in the last hour."),
+        ((61, 90), None, ""),
+        ((5, 30), 10, "was started again."),  # the older one was read about
+        ((5,), 1, ""),
+    ],
+)
+def test_crashes_that_healed_leave_a_trace_for_an_hour(ago_min: tuple[int, ...], read_min: int | None, words: str) -> None:
+    crashes = tuple(NOW_US - minutes * 60_000_000 for minutes in ago_min)
+    state = replace(UP, engine=EngineReport(state="up", crashes_us=crashes))
+    read_us = 0 if read_min is None else NOW_US - read_min * 60_000_000
+    found = banner(state, note_read=True, now_us=NOW_US, crashes_read_us=read_us)
+    if not words:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.fact == f"The gateway stopped unexpectedly and {words}"
+        assert acts(found) == ["show-log", "crashes-read"]

@@ -74,11 +74,11 @@ def test_the_last_records_stay_in_sight_while_the_engine_starts_again(server: Se
 def test_what_went_well_goes_by_itself_and_what_went_wrong_stays(desk: Desk) -> None:
     desk.session.notify(Notice(tone="ok", fact="Copied."))
     assert desk.session._fade.isActive()
-    desk.session._on_fade()
+    desk.session.close_news()
     assert desk.session.state.notice is None
-    desk.session.notify(Notice(tone="ok", fact="Copied."))
     desk.session.complain(AppError("internal", "That did not work."))
-    assert not desk.session._fade.isActive()
+    desk.session.notify(Notice(tone="ok", fact="Copied."))
+    desk.session.close_news()
     assert desk.session.state.notice is not None
 
 

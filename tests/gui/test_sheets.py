@@ -327,7 +327,7 @@ def test_a_passphrase_is_chosen_twice_for_an_empty_data_folder(server: Server, d
     server.state = "locked"
     server.push()
     wait(lambda: desk.session.state.fresh)
-    choose = next(found for found in desk.window.page().banner.findChildren(QPushButton) if found.text() == "Use a passphrase…")
+    choose = next(found for found in desk.window.banner.findChildren(QPushButton) if found.text() == "Use a passphrase…")
     QTest.mouseClick(choose, Qt.MouseButton.LeftButton)
     sheet = desk.window.sheet()
     assert isinstance(sheet, UnlockSheet)
@@ -362,7 +362,7 @@ def test_a_keyring_is_asked_without_a_form_and_only_when_a_person_asks(server: S
     server.push()
     wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.state == "locked")
     assert not any("unlock" in path for _method, path, _body in server.asked)
-    button = next(button for button in desk.window.page().banner.findChildren(QPushButton) if button.text() == "Unlock…")
+    button = next(button for button in desk.window.banner.findChildren(QPushButton) if button.text() == "Unlock…")
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
     wait(lambda: server.vault.state == "ready")
     assert desk.window.sheet() is None
@@ -375,7 +375,7 @@ def test_the_log_is_shown_as_it_is(desk: Desk, wait: Wait) -> None:
     assert sheet is not None
     text = sheet.findChild(QPlainTextEdit)
     assert isinstance(text, QPlainTextEdit)
-    assert text.toPlainText() == "first line\nlast <b>line</b>"
+    assert text.toPlainText() == "keeper.log\n  the engine ended\n\nengine.log\n  first line\n  last <b>line</b>"
     assert ("log", {}) in desk.keeper.told
 
 

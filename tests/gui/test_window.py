@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import stat
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton, QToolTip
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPlainTextEdit, QPushButton, QScrollArea, QToolTip
 
 from app.gui import preferences, theme
 from app.gui.pages import PAGES
 from app.gui.palette import Command, Palette, matching
 from app.gui.preferences import Preferences
 from app.gui.sheets.closing import ClosingSheet
+from app.gui.state import Notice, pill
 from app.gui.window import NARROW_BELOW
 from tests.gui.conftest import Wait
 from tests.gui.desk import Desk, Server, client, exchange, provider
@@ -184,10 +187,103 @@ def test_arrows_in_the_palette_pass_over_captions() -> None:
 
 def test_a_stopped_engine_is_started_again_from_the_banner(desk: Desk, wait: Wait) -> None:
     desk.hear(op="engine", state="stopped", restarts=5, exit=1, log=["boom"], at_us=1)
-    wait(lambda: desk.window.page().banner.banner() is not None)
-    start = next(button for button in desk.window.page().banner.findChildren(QPushButton) if button.text() == "Start again")
+    wait(lambda: desk.window.banner.banner() is not None)
+    start = next(button for button in desk.window.banner.findChildren(QPushButton) if button.text() == "Start again")
     QTest.mouseClick(start, Qt.MouseButton.LeftButton)
     assert ("start_engine", {}) in desk.keeper.told
+
+
+def test_a_warning_is_in_sight_however_far_a_page_is_scrolled(server: Server, desk: Desk, wait: Wait) -> None:
+    server.clients = {f"c{number}": client(f"c{number}") for number in range(40)}
+    server.push()
+    wait(lambda: desk.session.state.snapshot is not None and len(desk.session.state.snapshot.clients) == 40)
+    window = desk.window
+    window.resize(960, 640)
+    for name in PAGES:
+        window.open_page(name)
+        for area in window.page().findChildren(QScrollArea):
+            area.verticalScrollBar().setValue(area.verticalScrollBar().maximum())
+        desk.session.notify(Notice(tone="wa", fact=f"Look at {name}."))
+        window.refresh()
+        shown = window.banner.banner()
+        assert shown is not None
+        assert shown.fact == f"Look at {name}."
+        QApplication.processEvents()
+        assert window.rect().contains(window.banner.geometry())
+        assert window.banner.visibleRegion().boundingRect() == window.banner.rect()
+    closing = next(button for button in window.banner.findChildren(QPushButton) if button.accessibleName() == "Close")
+    QTest.mouseClick(closing, Qt.MouseButton.LeftButton)
+    shown = window.banner.banner()
+    assert shown is not None
+    assert shown.fact == "Look at network."
+    assert shown.more == 5
+
+
+def test_what_went_well_moves_nothing(desk: Desk, wait: Wait, application: QApplication) -> None:
+    for name in PAGES:
+        desk.window.open_page(name)
+        for size in (QSize(1240, 820), QSize(960, 640)):
+            desk.window.resize(size)
+            application.processEvents()
+            before = desk.window.page().mapTo(desk.window, desk.window.page().rect().topLeft()), desk.window.page().size()
+            desk.session.notify(Notice(tone="in", fact="New destination: https://api.example:443.", consequence="Declared for work."))
+            application.processEvents()
+            assert desk.window.toast.isVisible()
+            assert desk.window._stack.geometry().contains(desk.window.toast.geometry())
+            assert (desk.window.page().mapTo(desk.window, desk.window.page().rect().topLeft()), desk.window.page().size()) == before
+            desk.session.close_news()
+            assert not desk.window.toast.isVisible()
+    del wait
+
+
+def test_the_log_shows_why_it_stopped_even_if_the_engine_wrote_nothing(desk: Desk, wait: Wait) -> None:
+    ended = [f"2026-11-30T15:00:0{n}.000Z the engine (process {n}) ended: killed by SIGKILL" for n in range(6)]
+    desk.keeper.logs = {"keeper.log": ended, "engine.log": []}
+    desk.hear(op="engine", state="stopped", restarts=6, exit="killed by SIGKILL", log=[], at_us=1)
+    wait(lambda: desk.window.banner.banner() is not None)
+    show = next(button for button in desk.window.banner.findChildren(QPushButton) if button.text() == "Show log")
+    QTest.mouseClick(show, Qt.MouseButton.LeftButton)
+    wait(lambda: desk.window.sheet() is not None)
+    sheet = desk.window.sheet()
+    assert sheet is not None
+    text = sheet.findChild(QPlainTextEdit)
+    assert isinstance(text, QPlainTextEdit)
+    assert text.toPlainText().splitlines() == ["keeper.log", *(f"  {line}" for line in ended), "", "engine.log", "  (empty)"]
+    sheet.dismiss()
+    desk.keeper.logs = {"keeper.log": [], "engine.log": []}
+    desk.window.show_log()
+    wait(lambda: desk.window.sheet() is not None)
+    assert desk.window.sheet().findChild(QPlainTextEdit).toPlainText() == "The log is empty."  # type: ignore[union-attr]
+
+
+def test_a_crash_that_healed_leaves_a_trace_that_can_be_closed(desk: Desk, wait: Wait) -> None:
+    now_us = time.time_ns() // 1000
+    desk.hear(op="engine", state="up", restarts=2, next_s=None, exit=None, log=[], at_us=now_us, crashes_us=[now_us - 9, now_us - 5])
+    wait(lambda: desk.window.banner.banner() is not None)
+    shown = desk.window.banner.banner()
+    assert shown is not None
+    assert "2 times" in shown.fact
+    closing = next(button for button in desk.window.banner.findChildren(QPushButton) if button.accessibleName() == "Close")
+    QTest.mouseClick(closing, Qt.MouseButton.LeftButton)
+    assert desk.window.banner.banner() is None
+
+
+def test_another_port_than_clients_have_is_amber_and_the_new_url_can_be_copied(server: Server, desk: Desk, wait: Wait) -> None:
+    note = "Port 4141 is held by python3 (process 1); Gatehouse uses 4142 instead."
+    assert pill(desk.session.state, 0.0).tone == "ok"
+    desk.session.state = replace(desk.session.state, boot=replace(desk.session.state.boot, port_note=note))
+    desk.window.refresh()
+    found = pill(desk.session.state, 0.0)
+    assert (found.tone, found.shape, found.detail) == ("wa", "attention", note)
+    copy = next(button for button in desk.window.banner.findChildren(QPushButton) if button.text() == "Copy new URL")
+    QTest.mouseClick(copy, Qt.MouseButton.LeftButton)
+    assert QApplication.clipboard().text() == "http://127.0.0.1:4141/v1"
+    desk.session.notify(Notice(tone="in", fact="New destination."))
+    desk.window.refresh()
+    shown = desk.window.banner.banner()
+    assert shown is not None
+    assert "listens on port" in shown.fact
+    del server, wait
 
 
 def test_closing_without_a_tray_quits(desk: Desk) -> None:

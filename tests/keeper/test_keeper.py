@@ -223,7 +223,12 @@ def test_with_a_window_the_engine_stays_down_until_it_is_started_again_and_clien
             control.connect(str(stage.paths.control))
             control.sendall(b"GET /v0/snapshot HTTP/1.1\r\n\r\n")
             assert b'"code": "engine_absent"' in control.recv(4096)
-        assert window.ask("log")["lines"][-1] == "crash 5"
+        ours, engines = window.ask("log")["files"]
+        assert (ours["name"], engines["name"]) == ("keeper.log", "engine.log")
+        assert ours["lines"][-1].endswith("the engine is not started again: it ended 6 times in a row")
+        assert sum("ended: exit code 3" in line for line in ours["lines"]) == 6
+        assert engines["lines"][-1] == "crash 5"
+        assert len(stopped["crashes_us"]) == 6
         window.send("start_engine")
         engine, _ = up(stage)
         assert window.message("engine", state="up")["restarts"] == 6

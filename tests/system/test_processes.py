@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.system.children import Child, own_command
-from app.system.logs import Log, open_for_append, rotate, tail
+from app.system.logs import Log, open_for_append, recent, rotate, tail
 from app.system.processes import allow_many_descriptors, end, exit_words, is_running, port_holder, started_at
 from app.system.sockets import PortTakenError, listen, listen_unix
 
@@ -188,6 +188,20 @@ def test_a_full_log_is_set_aside_while_its_writer_goes_on(tmp_path: Path) -> Non
     assert (tmp_path / "log.1").stat().st_size == 2000
     if sys.platform != "win32":
         assert stat.S_IMODE((tmp_path / "log.1").stat().st_mode) == 0o600
+
+
+def test_the_last_lines_go_on_in_the_file_that_was_put_aside(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log", clock_s=lambda: 0.0)
+    for number in range(60):
+        log.line(f"why {number} " + "x" * 400)
+    assert rotate(log.path, 2000)
+    assert tail(log.path) == []
+    assert recent(log.path, 3) == [line for line in recent(log.path, 100) if " why 57 " in line or " why 58 " in line or " why 59 " in line]
+    log.line("after")
+    last = recent(log.path, 3)
+    assert [line.split()[1] for line in last] == ["why", "why", "after"]
+    assert sum(map(len, recent(log.path, 10_000))) < 40_000  # bounded, however large the files are
+    log.close()
 
 
 @posix_only

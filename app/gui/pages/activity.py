@@ -92,7 +92,6 @@ class ActivityPage(Page):
         self.title_row.addWidget(self._pause)
         self.title_row.addWidget(self._export)
         head.addLayout(self.title_row)
-        head.addWidget(self.banner)
         self._filter = FilterBar(self._main)
         self._filter.changed.connect(self._ask)
         self._filter.picking.connect(self._pick_dates)

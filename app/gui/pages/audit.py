@@ -97,7 +97,6 @@ class AuditPage(Page):
         self.title_row.addWidget(self._part)
         self.title_row.addWidget(self._export)
         head.addLayout(self.title_row)
-        head.addWidget(self.banner)
         self._strip = IntegrityStrip(self._main)
         self._strip.verify.connect(self.test)
         self._strip.accept.connect(self._ask_accept)

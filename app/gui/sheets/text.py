@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Slot
+from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from app.gui.sheet import Sheet
@@ -12,10 +13,10 @@ from app.gui.words import tr
 
 
 class TextSheet(Sheet):
-    """from_end: show the last lines first, as for a log."""
+    """show: the line that is to be in the middle at first, counted from 0."""
 
     def __init__(
-        self, title: str, explanation: str, lines: Sequence[str], copy: Callable[[str], None], parent: QWidget, *, from_end: bool = False
+        self, title: str, explanation: str, lines: Sequence[str], copy: Callable[[str], None], parent: QWidget, *, show: int = 0
     ) -> None:
         super().__init__(title, explanation, width=760, height=520, parent=parent)
         self._copy = copy
@@ -28,9 +29,12 @@ class TextSheet(Sheet):
         button = self.add_button(tr("Copy"))
         button.clicked.connect(self._on_copy)
         self._close = self.add_cancel(tr("Close"))
-        if from_end:
-            bar = self._text.verticalScrollBar()
-            bar.setValue(bar.maximum())
+        self._line = show
+
+    def open(self, first: QWidget | None = None) -> None:
+        super().open(first)
+        self._text.setTextCursor(QTextCursor(self._text.document().findBlockByNumber(self._line)))
+        self._text.centerCursor()
 
     def first(self) -> QWidget:
         return self._close
