@@ -67,6 +67,15 @@ class Forms(QObject):
         sheet = AddClientSheet(self._session, self._clipboard, self._window)
         sheet.open(sheet.first())
 
+    def client_settings(self, name: str) -> None:
+        from app.gui.sheets.client_settings import ClientSettingsSheet  # noqa: PLC0415
+
+        snapshot = self._session.state.snapshot
+        client = next((one for one in snapshot.clients if one.name == name), None) if snapshot is not None else None
+        if client is not None:
+            sheet = ClientSettingsSheet(client, self._session, self._window)
+            sheet.open(sheet.first())
+
     def remove_client(self, name: str) -> None:
         snapshot = self._session.state.snapshot
         keeps = any(client.name == name and client.keeps_content for client in (snapshot.clients if snapshot is not None else ()))

@@ -169,6 +169,7 @@ class Window(QFrame):
                 "remove-provider": self.forms.remove_provider,
                 "models": self.forms.models,
                 "add-client": self.forms.add_client,
+                "client-settings": self.forms.client_settings,
                 "set-price": self.forms.set_price,
                 "remove-client": self.forms.remove_client,
                 "copy-url": lambda _about: self.copy_url(),

@@ -155,6 +155,14 @@ class ControlServer:
             case ("POST", "clients", name, "block" | "unblock" as verb):
                 self.clients[name] = dataclasses.replace(self._client(name), blocked=verb == "block")
                 return self.clients[name]
+            case ("POST", "clients", name, "content"):
+                keeps = msgspec.json.decode(body, type=c.KeepContent).keeps
+                self.clients[name] = dataclasses.replace(self._client(name), keeps_content=keeps)
+                return self.clients[name]
+            case ("POST", "clients", name, "identifiers"):
+                chosen = msgspec.json.decode(body, type=c.ClientIdentifiers).identifiers
+                self.clients[name] = dataclasses.replace(self._client(name), identifiers=chosen)
+                return self.clients[name]
             case ("DELETE", "clients", name):
                 self._client(name)
                 del self.clients[name]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC
 
+import msgspec
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QPushButton, QWidget
 
-from app.control.contract import VaultMode, VaultView
+from app.control.contract import Problem, VaultMode, VaultView
 from app.core.records import AuditEntry, EgressRecord, Tokens
 from app.gui import accounts, inspector, requests
 from app.gui.pages import activity, clients, providers
@@ -20,6 +21,7 @@ from app.gui.pages.audit import AuditPage
 from app.gui.pages.clients import ClientsPage
 from app.gui.pages.providers import ProvidersPage
 from app.gui.sheets import connection
+from app.gui.sheets.client_settings import ClientSettingsSheet
 from app.gui.sheets.connection import ConnectionSheet
 from app.gui.state import Boot, EngineReport, ProofReport, State
 from tests.gui.conftest import Wait
@@ -171,6 +173,71 @@ def test_a_client_is_blocked_unblocked_and_removed(server: Server, desk: Desk, w
     assert sheet is not None
     QTest.mouseClick(button(sheet, "Remove two"), Qt.MouseButton.LeftButton)
     wait(lambda: list(page._cards) == ["one"])
+
+
+def test_what_is_done_for_a_client_stands_on_its_card_and_can_be_changed(server: Server, desk: Desk, wait: Wait) -> None:
+    server.clients = {"one": client("one"), "two": client("two", keeps_content=True, identifiers="pass")}
+    server.push()
+    desk.window.open_page("clients")
+    page = desk.window.page()
+    assert isinstance(page, ClientsPage)
+    wait(lambda: list(page._cards) == ["one", "two"])
+    one, two = page._cards["one"], page._cards["two"]
+    assert (one._answers.text(), one._identifiers.text()) == ("Not kept", "Replaced")
+    assert (two._answers.text(), two._identifiers.text()) == ("Kept for 30 days, if it asks for it", "Passed on")
+    QTest.mouseClick(button(two, "Settings"), Qt.MouseButton.LeftButton)
+    sheet = desk.window.sheet()
+    assert isinstance(sheet, ClientSettingsSheet)
+    assert sheet.consequence.text() == "Nothing is changed."
+    QTest.keyClick(sheet.keeps.switch, Qt.Key.Key_Space)
+    assert sheet.consequence.text() == "Answers that were kept are deleted. Writes 1 entry to the audit log."
+    QTest.mouseClick(button(sheet, "Removed"), Qt.MouseButton.LeftButton)
+    assert sheet.consequence.text() == "Answers that were kept are deleted. Writes 2 entries to the audit log."
+    asked = len(server.asked)
+    QTest.mouseClick(sheet.save, Qt.MouseButton.LeftButton)
+    wait(lambda: (two._answers.text(), two._identifiers.text()) == ("Not kept", "Removed"))
+    assert [(path, body) for method, path, body in server.asked[asked:] if method == "POST"] == [
+        ("/v0/clients/two/content", b'{"keeps":false}'),
+        ("/v0/clients/two/identifiers", b'{"identifiers":"remove"}'),
+    ]
+
+
+def test_settings_that_are_not_changed_ask_nothing_and_what_fails_is_said(server: Server, desk: Desk, wait: Wait) -> None:
+    server.clients = {"one": client("one")}
+    server.push()
+    wait(lambda: desk.session.state.snapshot is not None and desk.session.state.snapshot.clients)
+    asked = len(server.asked)
+    for change in (False, True):
+        desk.window.do("client-settings:one")
+        sheet = desk.window.sheet()
+        assert isinstance(sheet, ClientSettingsSheet)
+        sheet.keeps.switch.setChecked(change)
+        server.answer("/v0/clients/one/content", 503, msgspec.json.encode(Problem(code="store_unavailable", message="The disk is full.")))
+        sheet.submit()
+        assert desk.window.sheet() is None
+    wait(lambda: desk.session.state.wrong is not None)
+    assert desk.session.state.wrong is not None
+    assert desk.session.state.wrong.fact == "The disk is full."
+    assert len([path for method, path, _body in server.asked[asked:] if method == "POST"]) == 1
+
+
+def test_a_blocked_clients_button_keeps_the_keyboard(server: Server, desk: Desk, wait: Wait) -> None:
+    server.clients = {"one": client("one")}
+    server.delays_s["/v0/clients/one/block"] = 0.2
+    server.push()
+    desk.window.open_page("clients")
+    page = desk.window.page()
+    assert isinstance(page, ClientsPage)
+    wait(lambda: list(page._cards) == ["one"])
+    desk.window.activateWindow()
+    blocking = page._cards["one"]._block
+    blocking.setFocus()
+    for _ in range(2):  # pressed twice in a hurry: one command
+        QTest.keyClick(blocking, Qt.Key.Key_Space)
+    assert desk.window.focusWidget() is blocking
+    wait(lambda: page._cards["one"]._pill.word() == "Blocked")
+    assert desk.window.focusWidget() is blocking
+    assert [path for _method, path, _body in server.asked].count("/v0/clients/one/block") == 1
 
 
 @pytest.mark.parametrize(("present", "field"), [(providers.present, "cloud"), (clients.present, "cards")])

@@ -18,6 +18,7 @@ from app.gui.palette import Palette
 from app.gui.sheet import Sheet
 from app.gui.sheets.add_client import AddClientSheet
 from app.gui.sheets.add_provider import AddProviderSheet
+from app.gui.sheets.client_settings import ClientSettingsSheet
 from app.gui.sheets.closing import ClosingSheet
 from app.gui.sheets.confirm import ConfirmSheet
 from app.gui.sheets.connection import ConnectionSheet
@@ -83,6 +84,7 @@ SHEETS: Final[dict[str, tuple[type[Sheet], Opening]]] = {
     "models": (TextSheet, _does("models:openai")),
     "add client": (AddClientSheet, _does("add-client")),
     "remove client": (ConfirmSheet, _does("remove-client:scripts")),
+    "settings of a client": (ClientSettingsSheet, _does("client-settings:scripts")),
     "set price": (SetPriceSheet, _does("set-price:openai/gpt-5")),
     "passphrase": (UnlockSheet, lambda desk, _wait: desk.window.forms.passphrase()),
     "log": (TextSheet, _does("log")),
@@ -130,7 +132,7 @@ def test_no_shortcut_reaches_the_page_under_a_sheet(desk: Desk, wait: Wait, appl
     assert desk.window.sheet() is sheet
     assert len([shown for shown in desk.window.findChildren(Sheet) if shown.isVisible()]) == 1
     assert theme.current().scale == scale
-    assert not [path for method, path, _body in desk.server.asked[asked:] if method == "POST" and path.endswith(("verify", "test"))]
+    assert not [path for method, path, _body in desk.server.asked[asked:] if method == "POST" and path.endswith(("/verify", "/test"))]
 
 
 @pytest.mark.parametrize("name", SHEETS)

@@ -25,6 +25,8 @@ from app.gui.words import plural, tr
 
 @dataclass(frozen=True, slots=True)
 class CardView:
+    """plain: identifiers are passed on as they are, which is not the usual choice."""
+
     name: str
     glyph: str
     word: str
@@ -32,8 +34,10 @@ class CardView:
     seen: str
     key: str
     added: str
+    answers: str
+    identifiers: str
+    plain: bool
     blocked: bool
-    busy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,12 @@ def present(state: State, now_us: int, zone: tzinfo | None = None) -> View:
         remark=remark,
         can_act=state.works,
         can_add=state.works and closed(state) is None,
-        cards=tuple(_card(state, client, now_us, zone) for client in clients),
+        cards=tuple(_card(client, now_us, zone) for client in clients),
         closed=closed(state),
     )
 
 
-def _card(state: State, client: Client, now_us: int, zone: tzinfo | None) -> CardView:
+def _card(client: Client, now_us: int, zone: tzinfo | None) -> CardView:
     tone: Tone = "ok"
     glyph, word = "check-circle-fill", tr("Connected")
     seen = tr("seen {ago}", ago=fmt.ago(client.last_seen_us, now_us, zone)) if client.last_seen_us is not None else ""
@@ -79,8 +83,10 @@ def _card(state: State, client: Client, now_us: int, zone: tzinfo | None) -> Car
         seen=seen,
         key=f"{client.prefix}…{client.last4}",
         added=fmt.moment(client.created_us, now_us, zone),
+        answers=tr("Kept for 30 days, if it asks for it") if client.keeps_content else tr("Not kept"),
+        identifiers={"pseudonym": tr("Replaced"), "remove": tr("Removed"), "pass": tr("Passed on")}[client.identifiers],
+        plain=client.identifiers == "pass",
         blocked=client.blocked,
-        busy=state.is_busy("block", client.name),
     )
 
 
@@ -178,13 +184,15 @@ class _ClientCard(Card):
         state.addWidget(self._seen, 1)
         self.column.addLayout(state)
         self.column.addSpacing(10)
-        facts = QHBoxLayout()
-        facts.setSpacing(12)
-        added = Label(tr("Added"), "small", "tx3", self)
-        added.setFixedWidth(60)
-        self._added = Label("", "small", "tx2", self)
-        facts.addWidget(added)
-        facts.addWidget(self._added, 1)
+        facts = QGridLayout()
+        facts.setHorizontalSpacing(12)
+        facts.setVerticalSpacing(4)
+        facts.setColumnStretch(1, 1)
+        self._added, self._answers, self._identifiers = (Elided("", "small", "tx2", self) for _ in range(3))
+        named = ((tr("Added"), self._added), (tr("Answers"), self._answers), (tr("Identifiers"), self._identifiers))
+        for number, (caption, value) in enumerate(named):
+            facts.addWidget(Label(caption, "small", "tx3", self), number, 0)
+            facts.addWidget(value, number, 1)
         self.column.addLayout(facts)
         self.column.addSpacing(14)
         self._block = Button(tr("Block"), small=True, parent=self)
@@ -192,8 +200,12 @@ class _ClientCard(Card):
         self._remove = Button(tr("Remove"), "ghost", small=True, parent=self)
         self._remove.setAccessibleName(tr("Remove {name}", name=name))
         self._remove.clicked.connect(partial(page.wanted.emit, f"remove-client:{name}"))
+        self._settings = Button(tr("Settings"), small=True, parent=self)
+        self._settings.setAccessibleName(tr("Settings of {name}", name=name))
+        self._settings.clicked.connect(partial(page.wanted.emit, f"client-settings:{name}"))
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
+        buttons.addWidget(self._settings)
         buttons.addWidget(self._block)
         buttons.addWidget(self._remove)
         buttons.addStretch(1)
@@ -206,10 +218,14 @@ class _ClientCard(Card):
         self._pill.show_state(card.glyph, card.word, card.tone)
         self._seen.setText(card.seen)
         self._added.setText(card.added)
+        self._answers.setText(card.answers)
+        self._identifiers.setText(card.identifiers)
+        self._identifiers.set_ink("wa" if card.plain else "tx2")
+        self._settings.setEnabled(can_act)
         words = tr("Unblock") if card.blocked else tr("Block")
         self._block.setText(words)
         self._block.setAccessibleName(f"{words} {card.name}")
-        self._block.setEnabled(can_act and not card.busy)
+        self._block.setEnabled(can_act)  # also while it is done: else the keyboard would jump to the next button
         self._remove.setEnabled(can_act)
 
     @Slot()
