@@ -64,7 +64,9 @@ def test_words(state: State, view: ProviderView, now_us: int) -> Words:
 def _said(view: ProviderView) -> str:
     """What went wrong, without the provider's name: that stands at the head of the row."""
     words = view.account.test_message.removeprefix(view.label).strip()
-    return words[:1].upper() + words[1:] if words else tr("Failed")
+    if not words:
+        return tr("Failed")
+    return words if "://" in words.split(maxsplit=1)[0] else words[:1].upper() + words[1:]  # an address stays as it is written
 
 
 def short_words(state: State, view: ProviderView, now_us: int, zone: tzinfo | None = None) -> tuple[Words, str]:

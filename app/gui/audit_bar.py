@@ -31,7 +31,7 @@ class AuditBar(QWidget):
         super().__init__(parent)
         self.actor = ""
         self._status: AuditStatus | None = None
-        self.filter = SearchField(tr("words, or an entry's number"), self)
+        self.filter = SearchField(tr("words or entry number"), self)
         set_look(self.filter.line, "small", "false")  # as high as the menus beside it
         self.views = Segmented(tuple(audit_rows.names().values()), tr("What kind of entry"), self)
         self.views.chosen.connect(self._on_view)

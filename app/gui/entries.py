@@ -85,6 +85,8 @@ _FIELDS: Final = {
     "vault.changed": "state",
     "price.set": "price",
 }
+# Numbers of entries and of things: written with their thousands apart; a port or a process is a name.
+_COUNTED: Final = frozenset({"base", "changed", "count", "got_out", "interrupted", "rows", "seq", "stopped", "upto"})
 _PAGES: Final = {"provider": "providers", "client": "clients", "ledger": "activity"}
 _SETTINGS: Final = {
     "audit.keep_days": "days the audit log is kept",
@@ -132,7 +134,8 @@ def change(entry: AuditEntry) -> tuple[str, str]:
     said = detail(entry)
 
     def get(name: str) -> str:
-        return str(said.get(name, ""))
+        value = said.get(name, "")
+        return f"{value:,}" if name in _COUNTED and isinstance(value, int) else str(value)
 
     match entry.kind:
         case "setting.changed":
@@ -234,7 +237,7 @@ def difference(entry: AuditEntry) -> tuple[tuple[str, str], ...]:
     if "before" in said and after in said:
         lines += [("-", f"{field or 'before'}  {_value(said.pop('before'))}"), ("+", f"{field or 'after'}  {_value(said.pop(after))}")]
     sign = {"added": "+", "removed": "-"}.get(entry.kind.rpartition(".")[2], " ")
-    lines += [(sign, _named(name, value)) for name, value in said.items()]
+    lines += [(sign, _named(name, value)) for name, value in said.items() if value not in ("", None)]
     return tuple(lines)
 
 
@@ -244,6 +247,8 @@ def _named(name: str, value: object) -> str:
         return f"{name.removesuffix('_us')}  {fmt.local(value):%Y-%m-%d %H:%M:%S}"
     if isinstance(value, int) and name.endswith("_microusd"):
         return f"{name.removesuffix('_microusd')}  {fmt.money(value)}"
+    if name in _COUNTED and isinstance(value, int):
+        return f"{name}  {value:,}"
     return f"{name}  {_value(value)}"
 
 

@@ -16,7 +16,7 @@ from app.gui.labels import Label, Line, Run
 from app.gui.widgets import Button, Status, hairline, row_of
 from app.gui.words import tr
 
-WIDTH = 312
+WIDTH = 288  # as the inspector of a request
 # Of an entry: not read yet; read before the start and not since; read since, and as it was hashed or not.
 Sound = Literal["unread", "earlier", "matches", "differs"]
 

@@ -75,10 +75,10 @@ def present(row: Exchange, zone: tzinfo | None = None, *, keeps: bool = False) -
 
 def _steps(row: Exchange, seen: exchanges.Verdict) -> tuple[Step, ...]:
     who = row.client or tr("Someone without a known key")
-    asked = row.asked or (tr("the list of models") if row.endpoint == "models" else tr("no model"))
-    steps = [
-        Step("arrow-right", "tx3", (Run(f"{who} ", "tx"), Run(tr("asked for "), "tx"), Run(asked, "tx", strong=True)), _told_apart(row))
-    ]
+    asked = row.asked or (tr("the list of models") if row.endpoint == "models" else "")
+    # Without a name nobody knows whether there was one: what is turned away at the door is not read.
+    did = (Run(tr("asked for "), "tx"), Run(asked, "tx", strong=True)) if asked else (Run(tr("sent a request"), "tx"),)
+    steps = [Step("arrow-right", "tx3", (Run(f"{who} ", "tx"), *did), _told_apart(row))]
     inks = {"ok": "oki", "wa": "wai", "er": "eri"}
     ink = inks.get(seen.tone, "tx3")
     if row.outcome == "completed" and not row.account:

@@ -77,7 +77,9 @@ class BannerArea(QWidget):
             text.addWidget(Label(banner.below, "small", "tx2", frame).wrapped())
         row.addLayout(text, 1)
         if banner.more:
-            row.addWidget(Label(tr("and {n} more", n=banner.more), "small", "tx2", frame), 0, top)
+            more = Label(tr("and {n} more", n=banner.more), "small", "tx2", frame)
+            more.setContentsMargins(0, 5 if tall else 0, 0, 0)
+            row.addWidget(more, 0, top)
         for choice in banner.choices:
             if choice.words:
                 button = Button(choice.words, "primary" if choice.primary else "default", small=True, parent=frame)

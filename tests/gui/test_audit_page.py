@@ -141,6 +141,14 @@ def test_refusals_levels_and_times_are_in_words() -> None:
     assert entries.difference(locked)[:2] == (("-", "state  locked"), ("+", "state  ready"))
 
 
+def test_counts_have_their_thousands_apart_and_names_do_not() -> None:
+    verified = entry(1, "audit.verified", finding="", seq=11781, state="intact")
+    assert entries.change(verified) == ("", "intact to entry 11,781")
+    assert entries.difference(verified) == ((" ", "seq  11,781"), (" ", "state  intact"))  # what is empty is not named
+    assert entries.change(entry(1, "ledger.trimmed", rows=1_000_000, upto=12))[0] == "1,000,000 requests"
+    assert entries.change(entry(1, "gateway.started", version="0.1.0", port=41410)) == ("", "0.1.0, port 41410")
+
+
 def test_retention_says_what_would_go() -> None:
     found = c.AuditPrunable(upto=120, count=100, first=21, first_us=START_US, last_us=START_US, size_bytes=41_200, rows=3, kept=50)
     assert "100 entries (21 to 120" in preview(found, NOW_US)

@@ -495,3 +495,13 @@ def test_a_request_leads_to_its_audit_entry_and_its_connection(server: Server, d
     assert told["TLS"] == "TLSv1.3, issued by CA"
     open_still = {name: value for name, value, _ in connection.facts(replace(record, closed_us=None), NOW_US)}
     assert open_still["Requests"] == open_still["Bytes"] == "known once it is closed"
+
+
+def test_an_address_in_a_sentence_keeps_its_small_letter_and_nothing_is_asked_for_that_was_not_read() -> None:
+    said = provider(tested_us=NOW_US, test_ok=False, test_message="http://127.0.0.1:4141 is Gatehouse itself.")
+    assert accounts.test_words(UP, said, NOW_US).word == "http://127.0.0.1:4141 is Gatehouse itself."
+    said = provider(tested_us=NOW_US, test_ok=False, test_message="OpenAI refused the key.")
+    assert accounts.test_words(UP, said, NOW_US).word == "Refused the key."
+    turned_away = exchange(1, asked="", client="", account="", model="", outcome="refused", status=401, error="key_unknown")
+    words = "".join(run.text for run in inspector.present(turned_away, UTC).steps[0].runs)
+    assert words == "Someone without a known key sent a request"

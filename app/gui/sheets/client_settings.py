@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from PySide6.QtCore import Slot
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QWidget
 
 from app.control.client import ControlClient
@@ -54,7 +54,7 @@ class ClientSettingsSheet(Sheet):
         self.identifiers = Segmented((tr("Replaced"), tr("Removed"), tr("Passed on")), name, self.frame)
         self.identifiers.choose(CHOICES.index(client.identifiers))
         self.identifiers.chosen.connect(self._draw)
-        self.body.addWidget(self.identifiers)
+        self.body.addWidget(self.identifiers, 0, Qt.AlignmentFlag.AlignLeft)
         self.what = Label("", "small", "tx3", self.frame).wrapped()
         self.body.addWidget(self.what)
         self.add_cancel()
