@@ -17,7 +17,8 @@ pages have some parts in files of their own, named below.
     strip, exporting, curl                                  Activity: its bars; requests as a file (Usage too) and as a command
     spending, stacked                                       Usage: sums in words, and its bars
     leaving, checks, lines                                  Network: words, commands for others' tools, cards of lines
-    audit_log, entries, entry_detail, integrity, promises   Audit: the timeline, an entry in words and in full, the verdict, privacy
+    audit_log, audit_bar, audit_rows                        Audit: the timeline, what is wanted of it, its lines and folded runs
+    entries, entry_detail, integrity, promises              Audit: an entry in words and in full, the verdict, privacy
 
 What must not live here: anything that opens a socket, reads the database or knows a provider; QtNetwork, QML, WebEngine. Text from a
 model, a provider or an error is shown as plain text only.
