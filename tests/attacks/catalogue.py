@@ -1,0 +1,16 @@
+"""Where attacks are: importing a module registers its attacks."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+MODULES: Final = (
+    "web", "smuggling", "endless", "bodies", "stalls", "crowds", "paths", "members", "channels", "strangers", "folders", "secrets",
+    "traces", "exports", "hostile_exports", "providers", "supply",
+)  # fmt: skip
+
+
+def load() -> None:
+    for name in MODULES:
+        import_module(f"tests.attacks.{name}")

@@ -1,0 +1,55 @@
+"""What is known to be so and is left so, with the reason: no attack, because the answer is known."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Limit:
+    section: str
+    what: str
+    reason: str
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+LIMITS: Final = (
+    Limit(
+        "D",
+        "The memory of the processes that hold keys is not locked: keys can reach the swap.",
+        "Locking is not promised; a Python process copies its texts about, so locking some pages would say more than it keeps. "
+        "Encrypt the swap.",
+    ),
+    Limit(
+        "D",
+        "An older copy of the whole data folder, its vault.json included, is taken for the present one (passphrase vault).",
+        "All that the gateway knows is in that folder. With a keyring the anchor lies apart from it and an older folder shows.",
+    ),
+    Limit(
+        "E",
+        "Whoever forges a whole export can have it found whole under a key of their own, when no fingerprint is given.",
+        "A signature says that one key signed, not whose it is. The verifier says so, and with --key it is found out (E5).",
+    ),
+    Limit(
+        "G",
+        "The package sqlcipher3 brings an OpenSSL of its own that is older than the one of the package cryptography.",
+        "Only AES and HMAC of it are used, on files and never on a network; a newer one comes with the package's next release.",
+    ),
+    Limit(
+        "G",
+        "The kit asks no database of known weaknesses.",
+        "It opens no connection beyond this machine.",
+    ),
+    Limit(
+        "G",
+        "Some tests of the project need a root user's rights, and are skipped with the reason for anybody else.",
+        "They make network namespaces, raw sockets, or other users.",
+    ),
+)
+
+
+def words() -> str:
+    return "\n".join(["", "Stated limits", *(f"  {one.section}  {one.what} {one.reason}" for one in LIMITS), ""])
