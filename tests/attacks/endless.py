@@ -7,7 +7,7 @@ import time
 
 from tests.attacks import wire
 from tests.attacks.judge import MB, both, bounded, every, stalled
-from tests.attacks.registry import BOUNDS, Seen, attack
+from tests.attacks.registry import BOUNDS, NOT_PROMISED, Seen, attack
 from tests.attacks.stage import Stage
 
 PATH = "/v1/chat/completions"
@@ -108,19 +108,27 @@ def trailers(stage: Stage) -> Seen:
     return every(rows, "endless trailers")
 
 
-@attack("A24", "an endless chunk extension, chunk size and chunked body, with a key", promise=BOUNDS, expected="refused; a body at 32 MB")
+@attack("A24", "an endless chunk extension, chunk size and rain of extensions, with a key", promise=NOT_PROMISED, expected="refused")
 def chunk_parts(stage: Stage) -> Seen:
-    """Bytes of framing are bytes that arrive: without a limit they are free of charge."""
+    """Bytes of framing are bytes that arrive: nothing is kept of them, but without a limit they are free of charge."""
     start = _chunked(stage)
     rows = []
     for name, first, piece in (("extension", b"5;x=", PIECE), ("size", b"", b"0" * 65_536), ("extensions", b"", b"1;" + b"x" * 8_000 + b"\r\na\r\n")):
         seen = _one(stage, start + first, piece, 64 * MB if name == "extensions" else 24 * MB)
         rows.append((name, seen.held or (name == "extensions" and "not" not in seen.observed), seen.observed))
-    with stage.watch() as watch:
-        poured = wire.pour(stage.port, start, b"10000\r\n" + PIECE + b"\r\n", 64 * MB, 12)
-    fine = poured.refused and poured.taken < 48 * MB and watch.grown < 110 * MB
-    rows.append(("body", fine, f"{poured.taken / MB:.0f} MB taken, memory {watch.grown / MB:+.0f} MB"))
     return every(rows, "endless parts")
+
+
+@attack("A27", "an endless chunked body, with a key and without", promise=BOUNDS, expected="413 at 32 MB; 401 at once")
+def body(stage: Stage) -> Seen:
+    """No length is announced, so bytes must be counted as they come."""
+    rows = []
+    for name, start, most in (("with", _chunked(stage), 48 * MB), ("without", _chunked(stage).replace(stage.key.encode(), b"sk-gh-wrong"), 16 * MB)):
+        with stage.watch() as watch:
+            poured = wire.pour(stage.port, start, b"10000\r\n" + PIECE + b"\r\n", 64 * MB, 12)
+        fine = poured.refused and poured.taken < most and watch.grown < 110 * MB
+        rows.append((name, fine, f"{poured.taken / MB:.0f} MB taken, memory {watch.grown / MB:+.0f} MB"))
+    return every(rows, "bodies")
 
 
 @attack("A25", "5 GB announced", promise=BOUNDS, expected="413 before the body comes")

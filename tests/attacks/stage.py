@@ -83,9 +83,7 @@ class Gateway:
             raise RuntimeError(f"the gateway did not start: {line.decode(errors='replace').strip()} {log.read_text(errors='replace')[-600:]}")
         self.port = int(line.split()[1].rpartition(b":")[2])
         end = time.monotonic() + START_S  # it listens before its store is open
-        while wire.ask(self.port, "GET", "/health/readiness").status != 200 and time.monotonic() < end:
-            if self.json("status").get("state") == "running":
-                break
+        while self.json("status").get("state") != "running" and time.monotonic() < end:
             time.sleep(0.1)
 
     @property

@@ -81,7 +81,8 @@ def pages(stage: Stage) -> Seen:
     for name, (headers, method) in cases.items():
         reply = _echo(stage, headers, method=method)
         opened = any(key.startswith("access-control-") for key, _ in reply.headers)
-        rows.append((name, reply.status >= 400 and not opened, f"{reply.status}{' with CORS' if opened else ''}"))
+        refused = reply.status >= 400 or reply.status == 0  # 0: nothing was said at all
+        rows.append((name, refused and not opened, f"{reply.status}{' with CORS' if opened else ''}"))
     return every(rows, "requests")
 
 

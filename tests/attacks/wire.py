@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import select
+import selectors
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -66,7 +67,7 @@ def read(sock: socket.socket, timeout_s: float, quiet_s: float | None = None) ->
     got, end = bytearray(), time.monotonic() + timeout_s
     while (left := end - time.monotonic()) > 0:
         wait = min(left, quiet_s) if quiet_s is not None and got else left
-        if not select.select([sock], [], [], wait)[0]:
+        if not readable(sock, wait):
             break
         try:
             piece = sock.recv(1 << 16)
@@ -76,6 +77,12 @@ def read(sock: socket.socket, timeout_s: float, quiet_s: float | None = None) ->
             break
         got += piece
     return bytes(got)
+
+
+def readable(sock: socket.socket, wait_s: float) -> bool:
+    with selectors.DefaultSelector() as selector:  # select() knows 1,024 descriptors
+        selector.register(sock, selectors.EVENT_READ)
+        return bool(selector.select(wait_s))
 
 
 def parse(data: bytes) -> list[Reply]:
@@ -145,9 +152,9 @@ def pour(port: int, first: bytes, piece: bytes, most: int, seconds: float) -> Po
         sock.setblocking(False)
         rest = memoryview(piece)
         while poured.taken < most and time.monotonic() < end:
-            readable, writable, _ = select.select([sock], [sock], [], 0.5)
+            answered, writable, _ = select.select([sock], [sock], [], 0.5)
             try:
-                if readable:
+                if answered:
                     poured.refused = True
                     poured.said = sock.recv(1 << 16)
                     break
@@ -159,7 +166,7 @@ def pour(port: int, first: bytes, piece: bytes, most: int, seconds: float) -> Po
                 poured.refused = True
                 break
         if not poured.refused:  # an answer may still be on its way
-            poured.refused = bool(select.select([sock], [], [], 1.0)[0])
+            poured.refused = readable(sock, 1.0)
     return poured
 
 
