@@ -27,14 +27,21 @@ def main(words: Sequence[str] | None = None) -> int:
         print("The kit runs on Linux and macOS.", file=sys.stderr)
         return 2
     command = shlex.split(options.gatehouse) if options.gatehouse else installed()
-    if not command or shutil.which(command[0]) is None:
+    program = shutil.which(command[0]) if command else None
+    if program is None:
         print("No Gatehouse was found. Say how it is started: --gatehouse COMMAND", file=sys.stderr)
         return 2
     attacks = chosen(options.only.split(","), short=options.short)
     if options.list or not attacks:
         print("\n".join(f"{one.id:4} {one.what}" for one in attacks) or "There is no such attack.")
         return 0 if attacks else 2
+    command[0] = os.path.abspath(program)
     with Stage(command, short=options.short) as stage:
+        try:
+            stage.ready(fresh=False)
+        except (RuntimeError, OSError) as error:
+            print(error, file=sys.stderr)
+            return 2
         rows = run(attacks, stage, loud=not options.quiet)
     report = {"command": command, "rows": [row.as_dict() for row in rows], "limits": [one.as_dict() for one in limits.LIMITS]}
     if options.json == "-":
@@ -51,7 +58,6 @@ def main(words: Sequence[str] | None = None) -> int:
 def run(attacks: Sequence[Attack], stage: Stage, *, loud: bool) -> list[Row]:
     rows = []
     for one in attacks:
-        stage.ready(fresh=one.fresh)
         rows.append(perform(one, stage))
         if loud:
             row = rows[-1]
@@ -89,10 +95,14 @@ def _printable(text: str) -> str:
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python3 -m tests.attacks", description=__doc__)
-    parser.add_argument("--gatehouse", metavar="COMMAND", default="", help="how the Gatehouse to attack is started (default: this checkout's)")
+    parser.add_argument(
+        "--gatehouse", metavar="COMMAND", default="", help="how the Gatehouse to attack is started (default: this checkout's)"
+    )
     parser.add_argument("--only", metavar="LIST", default="", help="sections or attacks: A,C or A20,D3")
     parser.add_argument("--short", action="store_true", help="the attacks that need little time and memory")
-    parser.add_argument("--json", metavar="FILE", default="", help="also write the rows as JSON; -: on standard output instead of the table")
+    parser.add_argument(
+        "--json", metavar="FILE", default="", help="also write the rows as JSON; -: on standard output instead of the table"
+    )
     parser.add_argument("--quiet", action="store_true", help="nothing on standard error while it runs")
     parser.add_argument("--list", action="store_true", help="name the attacks, and end")
     return parser.parse_args(words)

@@ -19,7 +19,8 @@ def _tiny(stage: Stage, size: int, whole: int) -> Seen:
     """A body of `whole` bytes in chunks of `size`: memory meanwhile, and after the connection has gone."""
     body = b"a" * whole
     first = wire.head(stage.port, "POST", PATH, [
-        ("Authorization", f"Bearer {stage.key}"), ("Content-Type", "application/json"), ("Transfer-Encoding", "chunked"), ("Connection", "close"),
+        ("Authorization", f"Bearer {stage.key}"), ("Content-Type", "application/json"), ("Transfer-Encoding", "chunked"),
+        ("Connection", "close"),
     ])  # fmt: skip
     data = first + wire.chunks(body, size)
     with stage.watch() as watch:
@@ -38,13 +39,27 @@ def twos(stage: Stage) -> Seen:
     return _tiny(stage, 2, 6 * MB)
 
 
-@attack("A31", "31 MB body in chunks of 2 bytes", promise=BOUNDS, expected="memory near the body's size, free afterwards", short=False, fresh=True)
+@attack(
+    "A31",
+    "31 MB body in chunks of 2 bytes",
+    promise=BOUNDS,
+    expected="memory near the body's size, free afterwards",
+    short=False,
+    fresh=True,
+)
 def twos_large(stage: Stage) -> Seen:
     """The largest body that is taken, in the smallest pieces: 0.87 GB where each is kept as an object."""
     return _tiny(stage, 2, 31 * MB)
 
 
-@attack("A32", "31 MB body in chunks of 1 byte", promise=BOUNDS, expected="memory near the body's size, free afterwards", short=False, fresh=True)
+@attack(
+    "A32",
+    "31 MB body in chunks of 1 byte",
+    promise=BOUNDS,
+    expected="memory near the body's size, free afterwards",
+    short=False,
+    fresh=True,
+)
 def ones(stage: Stage) -> Seen:
     """Python keeps one-byte objects once; the list of them still costs 8 bytes for 1."""
     return _tiny(stage, 1, 31 * MB)
@@ -92,7 +107,9 @@ def unfinished(stage: Stage) -> Seen:
     return _unfinished(stage, 20)
 
 
-@attack("A34", "40 unfinished bodies of 30 MB", promise=BOUNDS, expected="at most 256 MB are held; others are served", short=False, fresh=True)
+@attack(
+    "A34", "40 unfinished bodies of 30 MB", promise=BOUNDS, expected="at most 256 MB are held; others are served", short=False, fresh=True
+)
 def unfinished_more(stage: Stage) -> Seen:
     """Twice as many must not cost twice as much."""
     return _unfinished(stage, 40)
@@ -137,7 +154,12 @@ def numbers(stage: Stage) -> Seen:
     rows = []
     for model in ("gatehouse/echo", "oa/m", "an/m", "ge/m", "re/m", "az/m"):
         good = wire.chat(model).decode()[:-1]
-        for name, number in (("100,000 digits", "9" * 100_000), ("1e99999", "1e99999"), ("2 to the 64th", str(2**64)), ("-0", "-0.0e-99999")):
+        for name, number in (
+            ("100,000 digits", "9" * 100_000),
+            ("1e99999", "1e99999"),
+            ("2 to the 64th", str(2**64)),
+            ("-0", "-0.0e-99999"),
+        ):
             for member in ("x", "max_tokens", "temperature", "seed"):
                 status = stage.post(PATH, f'{good}, "{member}": {number}}}'.encode()).status
                 rows.append((f"{model}, {member}, {name}", 0 < status < 500, str(status)))

@@ -39,7 +39,8 @@ def odd_requests(stage: Stage) -> Seen:
     ]  # fmt: skip
     values = [
         b"", b"null", b"[]", b"{}", b'{"name": 1}', b'{"name": "\\u0000", "kind": "openai"}', b'{"name": "' + b"n" * 10_000 + b'"}',
-        b'{"days": 99999999999999999999}', b'{"keep_days": -1}', b'{"since_us": 1e400}', b'{"since_us": 99999999999999999999, "until_us": 1}',
+        b'{"days": 99999999999999999999}', b'{"keep_days": -1}', b'{"since_us": 1e400}',
+        b'{"since_us": 99999999999999999999, "until_us": 1}',
         b'{"key": ""}', b'{"key": "a\\nb"}', b"\xff\xfe", b"[" * 5_000, b'{"choice": "x"}', b'{"upto": {}}', b'{"passphrase": "wrong"}',
     ]  # fmt: skip
     bad = []
@@ -60,8 +61,8 @@ def as_a_page(stage: Stage) -> Seen:
     rows = []
     for name, headers in (("Origin", [("Origin", "null")]), ("two Hosts", [("Host", "x")])):
         rows.append((name, stage.gateway.control("GET", "/v0/snapshot", headers=headers).status in (400, 403), "answered"))
-    for path in ("/v1/models", "/snapshot", "/"):
-        rows.append((path, stage.gateway.control("GET", path).status in (400, 404), "answered"))
+    others = ("/v1/models", "/snapshot", "/")
+    rows += [(path, stage.gateway.control("GET", path).status in (400, 404), "answered") for path in others]
     status = wire.ask(stage.port, "GET", "/v0/snapshot", key=stage.key).status
     return every([*rows, ("control on the port of clients", status in (401, 404), str(status))], "ways")
 

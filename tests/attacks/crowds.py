@@ -35,7 +35,8 @@ def idle(stage: Stage) -> Seen:
     return every([
         ("new connections", new.count(200) == 10, f"{new.count(200)} of 10 answered, else {sorted(set(new) - {200})}"),
         ("a kept connection", (first, again) == (200, 200), f"{first}, then {again}"),
-        ("status", state == "running", state), ("afterwards", after, "no answer"), ("the crowd", len(crowd) > CROWD // 2, f"{len(crowd)} got in"),
+        ("status", state == "running", state),
+        ("afterwards", after, "no answer"), ("the crowd", len(crowd) > CROWD // 2, f"{len(crowd)} got in"),
     ], "measures")  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 from tests.attacks import wire
 from tests.attacks.judge import MB, both, bounded, every, stalled
@@ -45,12 +46,15 @@ def values(stage: Stage) -> Seen:
         for thread in threads:
             thread.join()
     taken = max(one.taken for one in poured)
-    return both(
-        bounded(taken, all(one.refused for one in poured), watch.grown, 80 * MB), stalled(watch.worst_s, watch.cpu_s, watch.missed)
-    )
+    return both(bounded(taken, all(one.refused for one in poured), watch.grown, 80 * MB), stalled(watch.worst_s, watch.cpu_s, watch.missed))
 
 
-@attack("A22", "an endless header name, an endless line of small headers, an endless request line, no key", promise=BOUNDS, expected="431 or 400")
+@attack(
+    "A22",
+    "an endless header name, an endless line of small headers, an endless request line, no key",
+    promise=BOUNDS,
+    expected="431 or 400",
+)
 def heads(stage: Stage) -> Seen:
     """The other places in a head that can be made endless, without a key."""
     good = f"Host: 127.0.0.1:{stage.port}\r\n"
@@ -89,10 +93,8 @@ def _beyond_the_answer(stage: Stage, first: bytes, piece: bytes) -> wire.Poured:
         except OSError:
             poured.refused = True
         sock.settimeout(2)
-        try:
+        with suppress(OSError):
             poured.refused = poured.refused or sock.recv(100) is not None
-        except OSError:
-            pass
     return poured
 
 
@@ -102,7 +104,11 @@ def trailers(stage: Stage) -> Seen:
     body = wire.chat("gatehouse/echo")
     start = _chunked(stage) + b"%x\r\n%b\r\n0\r\n" % (len(body), body)
     rows = []
-    for name, first, piece in (("one value", start + b"X-T: ", PIECE), ("many", start, b"X-T: y\r\n" * 8_000), ("one name", start + b"X", PIECE)):
+    for name, first, piece in (
+        ("one value", start + b"X-T: ", PIECE),
+        ("many", start, b"X-T: y\r\n" * 8_000),
+        ("one name", start + b"X", PIECE),
+    ):
         seen = _one(stage, first, piece)
         rows.append((name, seen.held, seen.observed))
     return every(rows, "endless trailers")
@@ -113,7 +119,11 @@ def chunk_parts(stage: Stage) -> Seen:
     """Bytes of framing are bytes that arrive: nothing is kept of them, but without a limit they are free of charge."""
     start = _chunked(stage)
     rows = []
-    for name, first, piece in (("extension", b"5;x=", PIECE), ("size", b"", b"0" * 65_536), ("extensions", b"", b"1;" + b"x" * 8_000 + b"\r\na\r\n")):
+    for name, first, piece in (
+        ("extension", b"5;x=", PIECE),
+        ("size", b"", b"0" * 65_536),
+        ("extensions", b"", b"1;" + b"x" * 8_000 + b"\r\na\r\n"),
+    ):
         seen = _one(stage, start + first, piece, 64 * MB if name == "extensions" else 24 * MB)
         rows.append((name, seen.held or (name == "extensions" and "not" not in seen.observed), seen.observed))
     return every(rows, "endless parts")
@@ -123,7 +133,10 @@ def chunk_parts(stage: Stage) -> Seen:
 def body(stage: Stage) -> Seen:
     """No length is announced, so bytes must be counted as they come."""
     rows = []
-    for name, start, most in (("with", _chunked(stage), 48 * MB), ("without", _chunked(stage).replace(stage.key.encode(), b"sk-gh-wrong"), 16 * MB)):
+    for name, start, most in (
+        ("with", _chunked(stage), 48 * MB),
+        ("without", _chunked(stage).replace(stage.key.encode(), b"sk-gh-wrong"), 16 * MB),
+    ):
         with stage.watch() as watch:
             poured = wire.pour(stage.port, start, b"10000\r\n" + PIECE + b"\r\n", 64 * MB, 12)
         fine = poured.refused and poured.taken < most and watch.grown < 110 * MB

@@ -14,8 +14,10 @@ from tests.attacks.judge import every
 from tests.attacks.registry import EXPORTS, NOT_PROMISED, Seen, Skip, attack
 from tests.attacks.stage import Stage
 
-PLANTED = ("json", "hashlib", "argparse", "re", "struct", "cryptography", "pathlib", "dataclasses", "itertools", "collections", "typing", "sitecustomize",
-           "encodings", "base64", "os", "io", "codecs", "html")  # fmt: skip
+PLANTED = (
+    "json", "hashlib", "argparse", "re", "struct", "cryptography", "pathlib", "dataclasses", "itertools", "collections", "typing",
+    "sitecustomize", "encodings", "base64", "os", "io", "codecs", "html",
+)  # fmt: skip
 
 
 def export(stage: Stage, name: str) -> Path:
@@ -25,6 +27,7 @@ def export(stage: Stage, name: str) -> Path:
         for client in ("one", "two", "three"):
             stage.gateway.cli("client", "add", f"export-{client}", check=False)
         stage.gateway.cli("audit", "export", str(first))
+        (stage.folder / "fingerprint-of-the-log").write_text(str(stage.gateway.json("audit", "status")["fingerprint"]))
     place = stage.folder / f"export-{name}"
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(first, place)
@@ -47,12 +50,11 @@ def _children_s() -> float:
 
 
 def fingerprint(stage: Stage) -> str:
-    """The log's, as its owner reads it."""
-    said = stage.gateway.cli("audit", "status").stdout + stage.gateway.cli("audit", "status", "--json").stdout
-    found = re.search(r"(?:[0-9a-f]{4} ){7}[0-9a-f]{4}|\b[0-9a-f]{32,64}\b", said)
-    if found is None:
+    """The log's, as its owner read it when the export was made."""
+    kept = stage.folder / "fingerprint-of-the-log"
+    if not kept.exists():
         raise Skip("audit status shows no fingerprint")
-    return found[0]
+    return kept.read_text()
 
 
 def as_the_readme_says(place: Path) -> list[str]:
@@ -81,7 +83,7 @@ def planted(stage: Stage) -> Seen:
     ):
         done = subprocess.run(words, cwd=where, capture_output=True, text=True, timeout=40, check=False, env=stage.gateway.environment())
         ran = mark.read_text() if mark.exists() else ""
-        rows.append((name, not ran and done.returncode in (1, 2, 3), f"ran {ran or 'nothing'}and gave {done.returncode}"))
+        rows.append((name, not ran and "Traceback" not in done.stderr, f"ran {ran or 'nothing '}and gave {done.returncode}"))
         mark.unlink(missing_ok=True)
     done = stage.gateway.cli("verify", ".", cwd=place, check=False)
     rows.append(("gatehouse verify .", not mark.exists() and done.returncode in (0, 1, 2), f"gave {done.returncode}"))
@@ -103,20 +105,25 @@ def planted_report(stage: Stage) -> Seen:
     for program in programs:
         done = subprocess.run([sys.executable, program.name], cwd=place, capture_output=True, text=True, timeout=40, check=False)
         ran = mark.read_text() if mark.exists() else ""
-        rows.append((program.name, not ran, f"ran {ran or 'nothing'}and gave {done.returncode}"))
+        rows.append((program.name, not ran, f"ran {ran or 'nothing '}and gave {done.returncode}"))
         mark.unlink(missing_ok=True)
     stage.gateway.cli("verify", str(place), check=False)
     return every([*rows, ("gatehouse verify", not mark.exists(), "ran it")], "programs")
 
 
-@attack("E3", "a replaced verify.py", promise=EXPORTS, expected="gatehouse verify does not run it, and says tampered")
+@attack("E3", "a replaced verify.py", promise=EXPORTS, expected="gatehouse verify does not run it, and does not say intact")
 def replaced(stage: Stage) -> Seen:
     """The program that came with an export is as hostile as the export may be."""
-    place = export(stage, "replaced")
-    mark = stage.folder / "ran-replaced"
-    (place / "verify.py").write_text(f"open({str(mark)!r}, 'w').write('x')\nprint('Intact')\n")
-    code, said, _ = verify(stage, place)
-    return every([("verify", code == 1 and not mark.exists(), f"{code}: {said[:80]}")], "way")
+    rows = []
+    for name, wanted in (("of the same length", (1,)), ("shorter", (1, 2))):
+        place = export(stage, "replaced")
+        mark = stage.folder / "ran-replaced"
+        text = f"open({str(mark)!r}, 'w').write('x')\nprint('Intact')\n"
+        size = (place / "verify.py").stat().st_size
+        (place / "verify.py").write_text(text if name == "shorter" else text.ljust(size, "#"))
+        code, said, _ = verify(stage, place, "--key", fingerprint(stage))
+        rows.append((name, code in wanted and not mark.exists(), f"{code}: {said[:80]}"))
+    return every(rows, "programs")
 
 
 @attack("E4", "a file in the export that does not belong to it", promise=NOT_PROMISED, expected="named as a finding")
@@ -131,7 +138,12 @@ def unknown(stage: Stage) -> Seen:
     return every(rows, "files")
 
 
-@attack("E5", "a good export with the fingerprint, with another one, and without any", promise=NOT_PROMISED, expected="0; 1; 2, because nobody is named")
+@attack(
+    "E5",
+    "a good export with the fingerprint, with another one, and without any",
+    promise=NOT_PROMISED,
+    expected="0; 1; 2, because nobody is named",
+)
 def pins(stage: Stage) -> Seen:
     """Without a fingerprint, an export forged whole under another key cannot be told from a real one: that is not `intact`."""
     place, pin = export(stage, "pins"), fingerprint(stage)

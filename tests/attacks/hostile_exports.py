@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-from pathlib import Path
 
 from tests.attacks.exports import export, fingerprint, verify
 from tests.attacks.judge import every
@@ -15,7 +14,9 @@ from tests.attacks.stage import Stage
 FILES = ("entries.jsonl", "checkpoints.jsonl", "manifest.json")
 
 
-@attack("E20", "links to /dev/zero and /etc/passwd, a pipe, a folder, a missing file", promise=EXPORTS, expected="1, 2 or 3, within seconds")
+@attack(
+    "E20", "links to /dev/zero and /etc/passwd, a pipe, a folder, a missing file", promise=EXPORTS, expected="1, 2 or 3, within seconds"
+)
 def links(stage: Stage) -> Seen:
     """A verifier that opens whatever it is given waits for ever at a pipe and reads for ever from a device."""
     rows = []
@@ -81,7 +82,9 @@ def elsewhere(stage: Stage) -> Seen:
     for name in ("../../../../etc/passwd", "/etc/passwd", "/dev/zero", "a\0b", 7, None, "", ".", "n" * 100_000):
         place = export(stage, "elsewhere")
         text = (place / "manifest.json").read_text()
-        (place / "manifest.json").write_text(text.replace('"entries.jsonl"', json.dumps(name)).replace('\\"entries.jsonl\\"', json.dumps(json.dumps(name))[1:-1]))
+        (place / "manifest.json").write_text(
+            text.replace('"entries.jsonl"', json.dumps(name)).replace('\\"entries.jsonl\\"', json.dumps(json.dumps(name))[1:-1])
+        )
         code, said, _ = verify(stage, place, seconds=20)
         rows.append((str(name)[:30], code in (1, 2, 3) and "root:" not in said and "Traceback" not in said, f"{code} {said[:50]}"))
     return every(rows, "names")
@@ -117,5 +120,3 @@ def mutations(stage: Stage) -> Seen:
         fine = (code in (1, 2, 3) or changed == whole) and "Traceback" not in said
         rows.append((f"change {number} of {name}", fine, f"{code} {said[:50]}"))
     return every(rows, "changes")
-
-

@@ -92,22 +92,24 @@ PLAIN: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
     "all letters escaped": lambda key: (_escaped(key), key),
     "one letter escaped": lambda key: (key[:9] + _escaped(key[9]) + key[10:], key),
     "upper-case escapes": lambda key: ("".join(f"\\u{ord(c):04X}" for c in key), key),
-    "escapes of escapes": lambda key: (json.dumps(json.dumps({"k": key}))[1:-1], key),
-    "an escaped error in the error": lambda key: ('{\\"error\\": \\"' + _escaped(key).replace("\\", "\\\\") + '\\"}', key),
+    "a JSON text in the message": lambda key: (json.dumps(json.dumps({"k": key}))[1:-1], key),
 }
 ENCODED: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
     "base64": lambda key: (_reencoded(key), _reencoded(key)),
-    "base64 of a header": lambda key: (_reencoded("Bearer " + key), _reencoded("Bearer " + key)),
-    "base64 for URLs": lambda key: (base64.urlsafe_b64encode(key.encode()).decode(),) * 2,
     "hex": lambda key: (key.encode().hex(), key.encode().hex()),
     "reversed": lambda key: (key[::-1], key[::-1]),
     "upper case": lambda key: (key.upper(), key.upper()),
-    "lower case": lambda key: (key.lower(), key.lower()),
     "spaced": lambda key: (" ".join(key), " ".join(key)),
-    "percent signs": lambda key: ("".join(f"%{ord(c):02x}" for c in key),) * 2,
     "its last half": lambda key: (key[len(key) // 2 :],) * 2,
     "its middle": lambda key: (key[len(key) // 4 : -len(key) // 4],) * 2,
+}
+RARE: Final[dict[str, Callable[[str], tuple[str, str]]]] = {
+    "base64 of a header": lambda key: (_reencoded("Bearer " + key), _reencoded("Bearer " + key)),
+    "base64 for URLs": lambda key: (base64.urlsafe_b64encode(key.encode()).decode(),) * 2,
+    "lower case": lambda key: (key.lower(), key.lower()),
     "without its beginning": lambda key: (key[10:],) * 2,
+    "escapes of escapes": lambda key: (_escaped(key).replace("\\", "\\\\"), _escaped(key)),
+    "percent signs": lambda key: ("".join(f"%{ord(c):02x}" for c in key),) * 2,
 }
 
 
@@ -124,7 +126,7 @@ def texts(value: Any) -> str:
             queue.extend(one)
         elif isinstance(one, str):
             found.append(one)
-            if one[:1] in ('{', '"', "["):
+            if one[:1] in ("{", '"', "["):
                 try:
                     queue.append(json.loads(one))
                 except ValueError:
@@ -137,10 +139,10 @@ def readable(raw: bytes) -> str:
     text = raw.decode("utf-8", "replace")
     pieces = [text, re.sub(r"\\u([0-9a-fA-F]{4})", lambda hit: chr(int(hit[1], 16)), text)]
     for line in [text, *text.splitlines()]:
-        line = line.strip().removeprefix("data:").strip()
-        if line[:1] in ("{", "["):
+        event = line.strip().removeprefix("data:").strip()
+        if event[:1] in ("{", "["):
             try:
-                pieces.append(texts(json.loads(line)))
+                pieces.append(texts(json.loads(event)))
             except ValueError:
                 continue
     return "\n".join(pieces)

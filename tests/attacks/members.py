@@ -91,9 +91,17 @@ def stored(stage: Stage) -> Seen:
     """Ids that were not given to this client: reading, deleting, going on from them."""
     other = stage.gateway.cli("client", "add", "somebody").stdout.strip()
     stage.gateway.cli("client", "content", "somebody", "on")
-    kept = wire.ask(stage.port, "POST", "/v1/responses", json.dumps({"model": "gatehouse/echo", "input": "x", "store": True}).encode(), key=other)
+    kept = wire.ask(
+        stage.port, "POST", "/v1/responses", json.dumps({"model": "gatehouse/echo", "input": "x", "store": True}).encode(), key=other
+    )
     name = str(json.loads(kept.body or b"{}").get("id", "")) if kept.status == 200 else ""
-    rows = [("its owner", bool(name) and wire.ask(stage.port, "GET", f"/v1/responses/{name}", key=other).status == 200, f"{kept.status}: cannot be tried")]
+    rows = [
+        (
+            "its owner",
+            bool(name) and wire.ask(stage.port, "GET", f"/v1/responses/{name}", key=other).status == 200,
+            f"{kept.status}: cannot be tried",
+        )
+    ]
     for method, tail in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")):
         status = wire.ask(stage.port, method, f"/v1/responses/{name}{tail}", b"{}" if method == "POST" else None, key=stage.key).status
         rows.append((f"{method}{tail}", status in (400, 403, 404, 405), str(status)))

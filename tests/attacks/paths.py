@@ -12,8 +12,8 @@ from tests.attacks.registry import ALLOWED, Seen, attack
 from tests.attacks.stage import Stage
 
 DOTS = (
-    "..", ".", "../x", "./x", "x/..", "x/../y", "../../../admin/keys/create", "tunedModels/../../x", "..%2fx", "%2e%2e/x", "%2e%2e", "%2e%2e%2fx",
-    "%2E%2E", "..\\x", "x\\..\\y", "..;/x", "%2e%2e;x/y", ".%2e/x", "%252e%252e/x", "models/../x", "/../x", "//../x",
+    "..", ".", "../x", "./x", "x/..", "x/../y", "../../../admin/keys/create", "tunedModels/../../x", "..%2fx", "%2e%2e/x", "%2e%2e",
+    "%2e%2e%2fx",     "%2E%2E", "..\\x", "x\\..\\y", "..;/x", "%2e%2e;x/y", ".%2e/x", "%252e%252e/x", "models/../x", "/../x", "//../x",
 )  # fmt: skip
 
 
@@ -36,6 +36,7 @@ def _try(stage: Stage, requests: Iterable[tuple[str, str, bytes | None]]) -> See
 @attack("A60", "dots in a model of the body, OpenAI's dialect, for every kind of provider", promise=ALLOWED, expected="refused")
 def openai(stage: Stage) -> Seen:
     """Chat, embeddings and completions: for Gemini and Azure the model becomes a part of the path, with the person's key."""
+
     def requests() -> Iterable[tuple[str, str, bytes | None]]:
         for account in ("ge", "az", "oa", "an", "re"):
             for dots in DOTS if account in ("ge", "az") else DOTS[:6]:
@@ -43,12 +44,14 @@ def openai(stage: Stage) -> Seen:
         for dots in DOTS[:8]:
             yield "POST", "/v1/embeddings", json.dumps({"model": f"az/{dots}", "input": "x"}).encode()
             yield "POST", "/v1/completions", json.dumps({"model": f"az/{dots}", "prompt": "x"}).encode()
+
     return _try(stage, requests())
 
 
 @attack("A61", "dots in a model of the body, Anthropic's and Responses' dialects", promise=ALLOWED, expected="refused")
 def others(stage: Stage) -> Seen:
     """The same names by the ways of the other dialects, counting tokens included."""
+
     def requests() -> Iterable[tuple[str, str, bytes | None]]:
         for account in ("ge", "az", "an"):
             for dots in DOTS[:12]:
@@ -57,6 +60,7 @@ def others(stage: Stage) -> Seen:
         for dots in DOTS[:8]:
             yield "POST", "/v1/messages/count_tokens", wire.chat(f"ge/{dots}")
             yield "POST", "/v1/responses/input_tokens", json.dumps({"model": f"ge/{dots}", "input": "x"}).encode()
+
     return _try(stage, requests())
 
 
@@ -78,6 +82,7 @@ def gemini(stage: Stage) -> Seen:
             yield "POST", f"/v1/models/{name}:generateContent", body
             yield "GET", f"/v1beta/models/{name}", None
         yield "POST", "/v1beta/models/ge%2f..%2f..%2f..%2fv3%2fprojects%2fsecret:generateContent", body
+
     return _try(stage, requests())
 
 
@@ -98,6 +103,7 @@ def azure(stage: Stage) -> Seen:
         yield "DELETE", "/v1/responses/..%2fx", None
         yield "POST", "/v1/responses/..%2fx/cancel", b"{}"
         yield "GET", "/v1/responses/..%2fx/input_items", None
+
     return _try(stage, requests())
 
 
@@ -112,6 +118,10 @@ def marks(stage: Stage) -> Seen:
             stage.post("/v1/chat/completions", wire.chat(f"{account}/{name}"))
             for asked in upstream.seen:
                 end = asked.target.partition("?")[0]
-                kept = end.endswith((":generateContent", "/chat/completions")) and "#" not in asked.target and "stolen" not in asked.target.partition("?")[2]
+                kept = (
+                    end.endswith((":generateContent", "/chat/completions"))
+                    and "#" not in asked.target
+                    and "stolen" not in asked.target.partition("?")[2]
+                )
                 rows.append((name, kept and asked.target.isascii(), asked.target))
     return every(rows or [("all", True, "refused")], "names")

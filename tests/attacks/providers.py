@@ -15,7 +15,7 @@ from tests.attacks.judge import MB, both, every, growth, stalled
 from tests.attacks.processes import family
 from tests.attacks.registry import BOUNDS, COUNTED, OTHERS, Seen, Skip, attack
 from tests.attacks.stage import Stage
-from tests.attacks.upstream import Asked, reply
+from tests.attacks.upstream import Asked
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -29,8 +29,13 @@ def _endless(first: bytes, piece: bytes, most: int = 96 * MB) -> Callable[[Asked
     return pieces
 
 
-@attack("F1", "a provider whose head, body, line or event never ends, or is a bomb", promise=BOUNDS, expected="an error, bounded memory; others are served",
-        fresh=True)  # fmt: skip
+@attack(
+    "F1",
+    "a provider whose head, body, line or event never ends, or is a bomb",
+    promise=BOUNDS,
+    expected="an error, bounded memory; others served",
+    fresh=True,
+)
 def endless(stage: Stage) -> Seen:
     """96 MB each of header, headers, event, chunks and nothing; 200 MB of zeros in 200 KB of gzip."""
     bomb = gzip.compress(bytes(200 * MB), 9)
@@ -53,11 +58,18 @@ def endless(stage: Stage) -> Seen:
         with stage.watch() as watch:
             status = stage.chat("oa/m", 30, stream=streams).status
         seen = both(growth(watch.grown, 160 * MB), stalled(watch.worst_s, watch.cpu_s, watch.missed))
-        rows.append((name, seen.held and (status >= 400 or streams or name in ("body", "trailer", "chunk extension")), f"{status}; {seen.observed}"))
+        rows.append(
+            (name, seen.held and (status >= 400 or streams or name in ("body", "trailer", "chunk extension")), f"{status}; {seen.observed}")
+        )
     return every(rows, "faults")
 
 
-@attack("F2", "replies with two lengths, a hidden second reply, 101, 999, split headers, cookies", promise=OTHERS, expected="an error, or cleaned; no other client's answer")
+@attack(
+    "F2",
+    "replies with two lengths, a hidden second reply, 101, 999, split headers, cookies",
+    promise=OTHERS,
+    expected="an error, or cleaned; no other client's answer",
+)
 def replies(stage: Stage) -> Seen:
     """What a provider says beyond its answer must not become the next client's answer, nor set anything in a browser."""
     body = json.dumps({"id": "c", "choices": [], "said": "first"}).encode()
@@ -82,13 +94,23 @@ def replies(stage: Stage) -> Seen:
         got = stage.chat("oa/m", 20)
         stage.upstreams["oa"].answer = None
         after = stage.chat("oa/m", 20)
-        bad = [header for header, value in got.headers if header in ("set-cookie", "access-control-allow-origin", "alt-svc") or value == "theirs"]
+        bad = [
+            header
+            for header, value in got.headers
+            if header in ("set-cookie", "access-control-allow-origin", "alt-svc") or value == "theirs"
+        ]
         whole = b"smuggled" not in got.raw + after.raw and got.status != 0 and not 100 <= got.status < 200
         rows.append((name, whole and not bad, f"{got.status} {bad}"))
     return every(rows, "replies")
 
 
-@attack("F3", "the engine killed again and again under load", promise=COUNTED, expected="each acknowledged answer is in the ledger, once", short=False)
+@attack(
+    "F3",
+    "the engine killed again and again under load",
+    promise=COUNTED,
+    expected="each acknowledged answer is in the ledger, once",
+    short=False,
+)
 def killed(stage: Stage) -> Seen:
     """SIGKILL to every process under the first one, ten times, while four clients ask. What they saw answered must be in the export."""
     seen: list[str] = []
@@ -123,7 +145,8 @@ def killed(stage: Stage) -> Seen:
     ids = [json.loads(line)["id"] for line in lines]
     missing = set(seen) - set(ids)
     return every([
-        ("missing", not missing, f"{len(missing)} of {len(seen)}"), ("twice", len(ids) == len(set(ids)), "some"), ("killed", killed_now >= 5, str(killed_now)),
+        ("missing", not missing, f"{len(missing)} of {len(seen)}"), ("twice", len(ids) == len(set(ids)), "some"),
+        ("killed", killed_now >= 5, str(killed_now)),
     ], "measures")  # fmt: skip
 
 

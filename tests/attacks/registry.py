@@ -76,9 +76,7 @@ ATTACKS: Final[dict[str, Attack]] = {}
 Run = Callable[["Stage"], Seen]
 
 
-def attack(
-    id: str, what: str, *, promise: str, expected: str, short: bool = True, fresh: bool = False
-) -> Callable[[Run], Run]:
+def attack(id: str, what: str, *, promise: str, expected: str, short: bool = True, fresh: bool = False) -> Callable[[Run], Run]:
     """Register a function as an attack. fresh: it wants a gateway that nothing was done to yet."""
 
     def register(run: Run) -> Run:
@@ -100,6 +98,7 @@ def perform(one: Attack, stage: Stage) -> Row:
     """Carry out one attack; whatever happens becomes a row."""
     began = time.monotonic()
     try:
+        stage.ready(fresh=one.fresh)
         seen = one.run(stage)
         found, observed = verdict(one.promise, seen), seen.observed
     except Skip as skip:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from tests.attacks import wire
-from tests.attacks.judge import ENCODED, PLAIN, every, leaks, readable
+from tests.attacks.judge import ENCODED, PLAIN, RARE, every, leaks, readable
 from tests.attacks.registry import KEYS, NOT_PROMISED, Seen, attack
 from tests.attacks.stage import Stage, random_key
 from tests.attacks.upstream import error, reply, slowly
@@ -33,7 +33,7 @@ def _repeated(stage: Stage, forms: Iterable[str], ways: Iterable[tuple[str, str]
     rows, looked = [], []
     for name in forms:
         for path, account in ways:
-            source, needle = {**PLAIN, **ENCODED}[name](stage.keys[account])
+            source, needle = {**PLAIN, **ENCODED, **RARE}[name](stage.keys[account])
             stage.upstreams[account].answer = lambda _, source=source: [error(400, SAID + source)]
             got = readable(_ask(stage, path, account).raw)
             rows.append((f"{name}, {path[4:]} of {account}", not leaks(got, needle) and bool(got), "reached the client"))
@@ -43,7 +43,12 @@ def _repeated(stage: Stage, forms: Iterable[str], ways: Iterable[tuple[str, str]
     return every(rows, "places")
 
 
-@attack("D1", "a provider's error repeats the key: plainly and with JSON's escapes", promise=KEYS, expected="removed at the client, in ledger and exports")
+@attack(
+    "D1",
+    "a provider's error repeats the key: plainly and with JSON's escapes",
+    promise=KEYS,
+    expected="removed at the client, in ledger and exports",
+)
 def escaped(stage: Stage) -> Seen:
     """`\\u0073\\u006b` is `sk` to every program that reads the error, whatever the bytes look like. All dialects, same and translated."""
     return _repeated(stage, PLAIN, WAYS)
@@ -52,13 +57,27 @@ def escaped(stage: Stage) -> Seen:
 @attack("D2", "the key in another writing: base64, hex, reversed, in capitals, spaced, in part", promise=NOT_PROMISED, expected="removed")
 def encoded(stage: Stage) -> Seen:
     """Nobody promised these. Half of a key, or a way to work it out, is still more than a client should see."""
-    return _repeated(stage, ENCODED, WAYS[:2] if stage.short else WAYS)
+    stage.rekey("oa", "an", "ge", "az", "re")
+    return _repeated(stage, ENCODED, WAYS[:3] if stage.short else WAYS)
+
+
+@attack(
+    "D9",
+    "the key in rarer writings: percent signs, base64 of a header, small letters, escapes of escapes",
+    promise=NOT_PROMISED,
+    expected="removed",
+)
+def rare(stage: Stage) -> Seen:
+    """Writings that no provider is known to use for a key."""
+    stage.rekey("oa", "an", "ge", "az", "re")
+    return _repeated(stage, RARE, WAYS[:3] if stage.short else WAYS)
 
 
 @attack("D3", "the key in an error that is no JSON, broken JSON, HTML, or has an odd status or type", promise=KEYS, expected="removed")
 def shapes(stage: Stage) -> Seen:
     """An error that cannot be read as JSON is passed on as text by many gateways."""
-    key, rows, looked = stage.keys["oa"], [], []
+    stage.rekey("oa")
+    key, rows = stage.keys["oa"], []
     escapes = PLAIN["all letters escaped"](key)[0]
     cases = {
         "text": reply(400, f"{SAID}{key}".encode(), "text/plain"),
@@ -79,21 +98,25 @@ def shapes(stage: Stage) -> Seen:
             stage.upstreams["oa"].answer = lambda _, answer=answer: [answer]
             rows.append((f"{name}, {path[4:]}", not leaks(readable(_ask(stage, path, "oa").raw), key), "reached the client"))
     held = readable(stage.ledger())
-    rows += [("the ledger", not leaks(held, key), "holds it"), *looked]
+    rows.append(("the ledger", not leaks(held, key), "holds it"))
     return every(rows, "shapes")
 
 
 @attack("D4", "the key in an error event of a stream, in pieces of 7 bytes", promise=KEYS, expected="removed")
 def streamed(stage: Stage) -> Seen:
     """What is searched piece by piece is never found whole. Plain and escaped, first event and later one, same dialect and translated."""
-    rows = []
-    key = stage.keys["oa"]
+    stage.rekey("oa")
+    key, rows = stage.keys["oa"], []
     first = json.dumps({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
                         "choices": [{"index": 0, "delta": {"role": "assistant", "content": "A"}, "finish_reason": None}]})  # fmt: skip
     for name, form in PLAIN.items():
         source = form(key)[0]
         event = f'data: {{"error": {{"message": "{SAID}{source}", "type": "x", "code": "y"}}}}\n\n'
-        for place, text in (("first", event), ("later", f"data: {first}\n\n{event}"), ("two lines", event.replace(", \"type\"", ",\ndata: \"type\""))):
+        for place, text in (
+            ("first", event),
+            ("later", f"data: {first}\n\n{event}"),
+            ("two lines", event.replace(', "type"', ',\ndata: "type"')),
+        ):
             whole = reply(200, text.encode(), "text/event-stream")
             stage.upstreams["oa"].answer = lambda _, whole=whole: slowly(whole, 7)
             for path in ("/v1/chat/completions", "/v1/messages"):
@@ -106,28 +129,54 @@ def streamed(stage: Stage) -> Seen:
 def headers(stage: Stage) -> Seen:
     """Names that come back by allowlist may still hold anything; so may the type of the body."""
     key, rows = stage.keys["oa"], []
-    names = ("x-request-id", "request-id", "openai-organization", "openai-version", "x-ratelimit-remaining-requests", "retry-after", "openai-processing-ms")
+    names = (
+        "x-request-id",
+        "request-id",
+        "openai-organization",
+        "openai-version",
+        "x-ratelimit-remaining-requests",
+        "retry-after",
+        "openai-processing-ms",
+    )
     for status in (200, 400):
         body = b'{"error": {"message": "x"}}' if status == 400 else b'{"id": "c", "choices": []}'
         for name in names:
             stage.upstreams["oa"].answer = lambda _, name=name: [reply(status, body, "application/json", (name, f"req-{key}"))]  # noqa: B023
-            rows.append((f"{name} with {status}", not leaks(readable(_ask(stage, "/v1/chat/completions", "oa").raw), key), "reached the client"))
+            rows.append(
+                (f"{name} with {status}", not leaks(readable(_ask(stage, "/v1/chat/completions", "oa").raw), key), "reached the client")
+            )
         stage.upstreams["oa"].answer = lambda _: [reply(status, body, f"application/json; charset={key}")]  # noqa: B023
-        rows.append((f"content-type with {status}", not leaks(readable(_ask(stage, "/v1/chat/completions", "oa").raw), key), "reached the client"))
+        rows.append(
+            (f"content-type with {status}", not leaks(readable(_ask(stage, "/v1/chat/completions", "oa").raw), key), "reached the client")
+        )
     return every(rows, "headers")
 
 
 @attack("D6", "a key where the model's name belongs", promise=NOT_PROMISED, expected="not kept in ledger and exports")
 def as_model(stage: Stage) -> Seen:
     """Programs are configured wrongly: the key in the field of the model, with and without an account before it."""
-    shaped = [random_key("sk-proj-"), random_key("sk-ant-api03-"), random_key("AIza", 35), random_key("gsk_"), stage.key]
-    known = [stage.keys["az"], stage.keys["oa"]]
-    for one in (*shaped, *known):
+    keys = {begins: random_key(begins) for begins in ("sk-proj-", "sk-ant-api03-", "AIza", "gsk_", "xai-")}
+    return _asked_for(stage, {**keys, "this client's own": stage.key})
+
+
+@attack(
+    "D10",
+    "a stored key without a known beginning where the model's name belongs",
+    promise=NOT_PROMISED,
+    expected="not kept in ledger and exports",
+)
+def stored_as_model(stage: Stage) -> Seen:
+    """Its looks do not give it away, but the gateway knows it: it is the key of one of its accounts."""
+    stage.rekey("oa", "az")
+    return _asked_for(stage, {"az": stage.keys["az"], "oa": stage.keys["oa"]})
+
+
+def _asked_for(stage: Stage, keys: dict[str, str]) -> Seen:
+    for one in keys.values():
         for model in (one, f"oa/{one}", f"gatehouse/{one}"):
             stage.chat(model)
     held = readable(stage.ledger())
-    shown = {stage.key: "this client's key", stage.keys["az"]: "a stored key without a shape", stage.keys["oa"]: "a stored key"}
-    return every([(shown.get(one, one[:8] + "…"), not leaks(held, one), "is in the ledger") for one in (*shaped, *known)], "keys")
+    return every([(name, not leaks(held, one), "is in the ledger") for name, one in keys.items()], "keys")
 
 
 @attack("D7", "a redirect to another host, by a provider that has the key", promise=KEYS, expected="not followed; the key stays")
@@ -147,9 +196,17 @@ def redirect(stage: Stage) -> Seen:
 def onward(stage: Stage) -> Seen:
     """Only functional headers go out; the client's key never does, and neither does what tells of the machine."""
     sent = [
-        ("Cookie", "a=canary-1"), ("X-Forwarded-For", "canary-2"), ("Referer", "http://canary-3"), ("User-Agent", "canary-4"), ("X-Api-Key", stage.key),
-        ("X-Stainless-OS", "canary-5"), ("Proxy-Authorization", "canary-6"), ("X-Other", "canary-7"), ("Via", "canary-8"), ("From", "canary-9"),
-    ]  # fmt: skip
+        ("Cookie", "a=canary-1"),
+        ("X-Forwarded-For", "canary-2"),
+        ("Referer", "http://canary-3"),
+        ("User-Agent", "canary-4"),
+        ("X-Api-Key", stage.key),
+        ("X-Stainless-OS", "canary-5"),
+        ("Proxy-Authorization", "canary-6"),
+        ("X-Other", "canary-7"),
+        ("Via", "canary-8"),
+        ("From", "canary-9"),
+    ]
     rows = []
     for account in ("oa", "an", "ge", "az", "re"):
         upstream = stage.upstreams[account]

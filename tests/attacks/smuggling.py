@@ -107,7 +107,13 @@ def body_of_get(stage: Stage) -> Seen:
 def trailer(stage: Stage) -> Seen:
     """What comes after a body was not there when the request was judged."""
     body, rows = wire.chat("oa/m"), []
-    for name, account in (("openai-beta", "oa"), ("anthropic-beta", "an"), ("idempotency-key", "oa"), ("Host", "oa"), ("Authorization", "oa")):
+    for name, account in (
+        ("openai-beta", "oa"),
+        ("anthropic-beta", "an"),
+        ("idempotency-key", "oa"),
+        ("Host", "oa"),
+        ("Authorization", "oa"),
+    ):
         path = "/v1/messages" if account == "an" else PATH
         body = wire.chat(f"{account}/m", max_tokens=5)
         upstream = stage.upstreams[account]

@@ -63,8 +63,8 @@ class Gateway:
         folders = {"HOME": "home", "XDG_RUNTIME_DIR": "run", "TMPDIR": "tmp", "XDG_DATA_HOME": "home", "XDG_CONFIG_HOME": "home"}
         return kept | {name: str(self.folder / place) for name, place in folders.items()} | more
 
-    def start(self, *, port: int = 0, umask: int = -1, **environment: str) -> None:
-        """Until it says that it answers. RuntimeError with what it said instead."""
+    def start(self, *, port: int = 0, umask: int = -1, opened: bool = True, **environment: str) -> None:
+        """Until it says that it answers, and, when `opened`, until its store is open. RuntimeError with what it said instead."""
         words = [*self.command, "serve", "--port", str(port or free_port()), "--vault", self.vault, "--data-dir", str(self.data)]
         if self.vault == "passphrase":
             secret = self.folder / "passphrase"
@@ -80,10 +80,12 @@ class Gateway:
         line = _line(self.process, START_S)
         if not line.startswith(b"ready http://"):
             self.stop()
-            raise RuntimeError(f"the gateway did not start: {line.decode(errors='replace').strip()} {log.read_text(errors='replace')[-600:]}")
+            raise RuntimeError(
+                f"the gateway did not start: {line.decode(errors='replace').strip()} {log.read_text(errors='replace')[-600:]}"
+            )
         self.port = int(line.split()[1].rpartition(b":")[2])
         end = time.monotonic() + START_S  # it listens before its store is open
-        while self.json("status").get("state") != "running" and time.monotonic() < end:
+        while opened and self.json("status").get("state") != "running" and time.monotonic() < end:
             time.sleep(0.1)
 
     @property
@@ -224,6 +226,12 @@ class Stage:
     def watch(self) -> Watch:
         """Measures the gateway while something is done to it."""
         return Watch(self.gateway.pid, self.good)
+
+    def rekey(self, *accounts: str) -> None:
+        """Give accounts keys that nothing has seen yet."""
+        for name in accounts:
+            self.keys[name] = random_key(ACCOUNTS[name][3])
+            self.gateway.cli("provider", "key", name, "--key-stdin", stdin=self.keys[name] + "\n")
 
     def ledger(self) -> bytes:
         """All that the ledger shows: the list, and both forms of its export."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from tests.attacks import wire
 from tests.attacks.judge import every, stalled
 from tests.attacks.registry import BOUNDS, Seen, attack
 from tests.attacks.stage import Stage
@@ -39,12 +38,19 @@ def members(stage: Stage) -> Seen:
 @attack("A41", "20 MB of small objects in one member", promise=BOUNDS, expected="refused, or others are served meanwhile")
 def nested(stage: Stage) -> Seen:
     """Looking for forbidden names below the top makes an object of each."""
-    body = b'{"model":"gatehouse/echo","messages":[{"role":"user","content":"a"}],"options":[' + b",".join([b'{"a":{}}'] * 2_200_000) + b"]}"
+    body = (
+        b'{"model":"gatehouse/echo","messages":[{"role":"user","content":"a"}],"options":[' + b",".join([b'{"a":{}}'] * 2_200_000) + b"]}"
+    )
     return _post(stage, body)
 
 
-@attack("A42", "20 MB of small messages, in each dialect that is translated", promise=BOUNDS, expected="refused, or others are served meanwhile",
-        short=False)  # fmt: skip
+@attack(
+    "A42",
+    "20 MB of small messages, in each dialect that is translated",
+    promise=BOUNDS,
+    expected="refused, or others are served meanwhile",
+    short=False,
+)
 def messages(stage: Stage) -> Seen:
     """A translation reads what the same dialect passes untouched, so every message is looked at."""
     rows = []
@@ -87,7 +93,12 @@ def tokens_more(stage: Stage) -> Seen:
     return _error(stage, "-eyJ0123456789" * 75_000)
 
 
-@attack("A45", "a provider's error of 900 KB: letters and ****, dots, beginnings of keys", promise=BOUNDS, expected="others are served meanwhile")
+@attack(
+    "A45",
+    "a provider's error of 900 KB: letters and ****, dots, beginnings of keys",
+    promise=BOUNDS,
+    expected="others are served meanwhile",
+)
 def stars(stage: Stage) -> Seen:
     """The other patterns that look for keys: masked ones, tokens cut by dots, beginnings without an end."""
     rows = []

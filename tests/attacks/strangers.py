@@ -192,7 +192,7 @@ def _runtime(one: Gateway, user: int) -> Path:
     with subprocess.Popen(words, env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **asked) as process:  # type: ignore[call-overload]
         try:
             process.stdout.readline()
-            found = [path for path in (one.folder / "tmp").rglob("control.sock")]
+            found = list((one.folder / "tmp").rglob("control.sock"))
         finally:
             process.terminate()
             process.wait(20)
@@ -203,8 +203,8 @@ def _runtime(one: Gateway, user: int) -> Path:
 
 @attack("C22", "another user's link where the channels will be", promise=OTHERS, expected="refused; nothing is sent to a stranger")
 def squatted_link(stage: Stage) -> Seen:
-    """Without a runtime folder of the system's, the channels are in the shared temporary folder. Another user made that folder first, with a
-    link to a place of root's where her own socket listens. The victim then adds a provider, unlocks, asks for the status."""
+    """Without a runtime folder of the system's, the channels are in the shared temporary folder. Another user made that folder first, with
+    a link to a place of root's where her own socket listens. The victim then adds a provider, unlocks, asks for the status."""
     _need_root()
     folder = stage.folder / f"squat{len(os.listdir(stage.folder))}"
     folder.mkdir(mode=0o755)
@@ -243,7 +243,7 @@ def squatted_link(stage: Stage) -> Seen:
 def _make(upper: Path | None, link: Path, target: Path) -> str:
     if upper is not None:
         upper.mkdir(mode=0o755)
-    link.symlink_to(target if upper is not None else target)
+    link.symlink_to(target)
     return "made"
 
 

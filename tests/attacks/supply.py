@@ -45,16 +45,17 @@ def source(stage: Stage) -> Seen:
     return every([(path.name, not (found := suspicious(path.read_text(encoding="utf-8"))), ", ".join(found)) for path in files], "files")
 
 
-@attack("G3", "packages that would be installed without a check of their contents", promise=CODE, expected="none: a version and a hash for each")
+@attack(
+    "G3", "packages that would be installed without a check of their contents", promise=CODE, expected="none: a version and a hash for each"
+)
 def lock(stage: Stage) -> Seen:
     """A name without a hash is whatever the index serves today."""
     del stage
     rows = []
     for path in sorted((ROOT / "packaging").glob("requirements*.txt")):
         text = re.sub(r"\\\n\s*", " ", path.read_text(encoding="utf-8"))
-        for line in text.splitlines():
-            if line.strip() and not line.lstrip().startswith("#") and not line.startswith("--"):
-                rows.append((f"{path.name}: {line.split()[0]}", "==" in line and "--hash=sha256:" in line, "no version or no hash"))
+        lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "--"))]
+        rows += [(f"{path.name}: {line.split()[0]}", "==" in line and "--hash=sha256:" in line, "no version or no hash") for line in lines]
     if not rows:
         raise Skip("there is no lock beside the kit")
     return every(rows, "packages")

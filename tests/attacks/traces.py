@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 from tests.attacks import wire
 from tests.attacks.judge import every, found_in
 from tests.attacks.processes import family
 from tests.attacks.registry import KEYS, Seen, Skip, attack
-from tests.attacks.stage import Stage, random_key
+from tests.attacks.stage import Gateway, Stage, random_key
 from tests.attacks.upstream import error
 
 
@@ -19,14 +20,25 @@ def canaries(stage: Stage) -> Seen:
     runs, after a key was replaced and removed, and after it has stopped. The environment it was started with asks for key logs."""
     one, upstream = stage.other("passphrase"), stage.upstreams["oa"]
     log = one.folder / "tls-keys"
-    secrets = {"key": random_key("sk-proj-"), "second key": random_key("sk-ant-"), "third key": random_key(""), "passphrase": one.passphrase,
-               "prompt": random_key("prompt "), "reply": random_key("reply ")}  # fmt: skip
+    secrets = {"key": random_key("sk-proj-"), "second key": random_key("sk-ant-"), "third key": random_key(""),
+               "passphrase": one.passphrase,                "prompt": random_key("prompt "), "reply": random_key("reply ")}  # fmt: skip
     one.start(SSLKEYLOGFILE=str(log), PYTHONFAULTHANDLER="1", PYTHONDEVMODE="1", HTTPS_PROXY="http://127.0.0.1:9")
     rows: list[tuple[str, bool, str]] = []
     try:
         url = f"http://{wire.HOST}:{upstream.port}/v1"
         for name, key in (("p", "key"), ("q", "second key")):
-            one.cli("provider", "add", name, "--kind", "openai-compatible", "--base-url", url, "--local", "--key-stdin", stdin=secrets[key] + "\n")
+            one.cli(
+                "provider",
+                "add",
+                name,
+                "--kind",
+                "openai-compatible",
+                "--base-url",
+                url,
+                "--local",
+                "--key-stdin",
+                stdin=secrets[key] + "\n",
+            )
         client = one.cli("client", "add", "x").stdout.strip()
         secrets["client's key"] = client
         upstream.answer = lambda _: [error(400, f"{secrets['reply']} {secrets['key']}")]
@@ -89,8 +101,8 @@ def vault(stage: Stage) -> Seen:
     for name, changed in _changed(json.loads(whole)):
         path.write_text(json.dumps(changed))
         try:
-            one.start()
-            state = str(one.json("status").get("vault", {}).get("state"))
+            one.start(opened=False)
+            state = settled(one)
             rows.append((name, state != "ready", f"started, vault {state}"))
         except RuntimeError:
             rows.append((name, True, "refused"))
@@ -98,6 +110,16 @@ def vault(stage: Stage) -> Seen:
             one.stop()
     path.write_text(whole)
     return every(rows, "changes")
+
+
+def settled(one: Gateway) -> str:
+    """The state of the vault, once it has been asked."""
+    end, state = time.monotonic() + 10, ""
+    while state in ("", "opening", "unasked") and time.monotonic() < end:
+        vault = one.json("status").get("vault", {})
+        state = "" if vault.get("message") == "Not asked yet." else str(vault.get("state", ""))
+        time.sleep(0.2)
+    return state
 
 
 def _changed(vault: dict[str, object]) -> list[tuple[str, object]]:
@@ -110,8 +132,7 @@ def _changed(vault: dict[str, object]) -> list[tuple[str, object]]:
             for name, inner in value.items():
                 walk(inner, [*path, name])
         elif isinstance(value, int) and not isinstance(value, bool) and "version" not in path[-1]:
-            for other in (1, 2**40):
-                found.append((f"{'.'.join(path)} = {other}", _put(json.loads(text), path, other)))
+            found.extend((f"{'.'.join(path)} = {other}", _put(json.loads(text), path, other)) for other in (1, 2**40))
         elif isinstance(value, str) and len(value) > 8 and "salt" in path[-1]:
             found.append((f"{'.'.join(path)} changed", _put(json.loads(text), path, ("A" if value[0] != "A" else "B") + value[1:])))
 
