@@ -130,7 +130,8 @@ def replaced(stage: Stage) -> Seen:
 def unknown(stage: Stage) -> Seen:
     """What was put beside the signed files must not look as if it were signed."""
     rows = []
-    for name in ("extra.txt", "json.py", ".hidden", "entries.jsonl.bak"):
+    names = ("json.py", ".hidden", "extra.txt", "entries.jsonl.bak")
+    for name in names[:2] if stage.short else names:
         place = export(stage, "unknown")
         (place / name).write_text("x")
         code, said, _ = verify(stage, place, "--key", fingerprint(stage))

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.attacks import wire
 from tests.attacks.judge import every
 from tests.attacks.registry import NOT_PROMISED, OTHERS, Seen, Skip, attack
 from tests.attacks.stage import Gateway, Stage, random_key
+
+# The child does one thing and ends; it takes no lock that a thread of its parent could hold.
+warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
 
 EVE, VICTIM = 61_234, 61_235
 

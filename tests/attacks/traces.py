@@ -87,7 +87,13 @@ def _named(data: bytes, secrets: dict[str, str]) -> set[str]:
     return {name for name, secret in secrets.items() if found_in(data, secret)}
 
 
-@attack("D21", "a vault file whose work factor, salt or items were changed", promise=KEYS, expected="refused; never opened more cheaply")
+@attack(
+    "D21",
+    "a vault file whose work factor, salt or items were changed",
+    promise=KEYS,
+    expected="refused; never opened more cheaply",
+    short=False,
+)
 def vault(stage: Stage) -> Seen:
     """A weaker derivation would let a later guess of the passphrase cost little; a huge one would take the memory of the machine."""
     one = stage.other("passphrase")

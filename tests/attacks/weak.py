@@ -154,7 +154,7 @@ def forward(data: Path, account: dict[str, str], model: str, body: bytes) -> tup
         line += f"Content-Length: {len(body)}\r\n\r\n"
         sock.sendall(line.encode() + body)
         said = bytearray()
-        while select.select([sock], [], [], 0.3)[0] and (piece := sock.recv(1 << 18)):
+        while select.select([sock], [], [], 0.05)[0] and (piece := sock.recv(1 << 18)):
             said += piece
     head, _, rest = bytes(said).partition(b"\r\n\r\n")
     change(data, "ledger", "", rest.decode(errors="replace"))
