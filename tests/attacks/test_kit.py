@@ -108,8 +108,8 @@ def test_a_stall_is_a_long_wait_that_the_gateway_worked_for(worst: float, cpu: f
     ("target", "climbs"),
     [
         ("/v1beta/models/x:generateContent", False), ("/v1beta/models/..x/y...z", False), ("/v1/models/../x", True), ("/v1/./x", True),
-        ("/v1/%2e%2e/x", True), ("/v1/%2E./x", True), ("/v1/x%2f..%2fy", True), ("/v1/x\\..\\y", True), ("/v1/..;a/x", True), ("/v1/..", True),
-        ("/v1/x?a=../y", False), ("/v1/%252e%252e/x", False),
+        ("/v1/%2e%2e/x", True), ("/v1/%2E./x", True), ("/v1/x%2f..%2fy", True), ("/v1/x\\..\\y", True), ("/v1/..;a/x", True),
+        ("/v1/..", True),         ("/v1/x?a=../y", False), ("/v1/%252e%252e/x", False),
     ],
 )  # fmt: skip
 def test_a_climbing_path_is_seen_in_every_spelling(target: str, climbs: bool) -> None:
@@ -203,10 +203,6 @@ def test_attacks_are_chosen_by_section_and_by_id() -> None:
 
 
 def test_replies_are_parsed_as_they_are_framed() -> None:
-    data = (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-        + b"HTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-        + b"junk"
-    )
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 400 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\njunk"
     assert [(reply.status, reply.body) for reply in wire.parse(data)] == [(200, b"hi"), (400, b"abc"), (0, b"junk")]
     assert wire.unchunked(wire.chunks(b"abcde", 2)) == (b"abcde", b"")
