@@ -43,7 +43,12 @@ def main(words: Sequence[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return 2
         rows = run(attacks, stage, loud=not options.quiet)
-    report = {"command": command, "rows": [row.as_dict() for row in rows], "limits": [one.as_dict() for one in limits.LIMITS]}
+    report = {
+        "command": command,
+        "folder": str(stage.folder),
+        "rows": [row.as_dict() for row in rows],
+        "limits": [one.as_dict() for one in limits.LIMITS],
+    }
     if options.json == "-":
         print(json.dumps(report, indent=1))
     else:

@@ -102,7 +102,9 @@ def _unfinished(stage: Stage, count: int) -> Seen:
         while watch.now() > 100 * MB and time.monotonic() < end:
             time.sleep(0.1)
         left = watch.now()
-    return both(growth(watch.grown, 400 * MB), growth(left, 100 * MB, "all gone, still"), stalled(watch.worst_s, watch.cpu_s))
+    return both(
+        growth(watch.grown, 400 * MB), growth(left, 100 * MB, "all gone, still"), stalled(watch.worst_s, watch.cpu_s, watch.elapsed_s)
+    )
 
 
 @attack("A33", "20 unfinished bodies of 30 MB", promise=BOUNDS, expected="at most 256 MB are held; others are served", fresh=True)

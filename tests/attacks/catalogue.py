@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Final
 
@@ -12,5 +13,7 @@ MODULES: Final = (
 
 
 def load() -> None:
+    if os.name != "posix":
+        return
     for name in MODULES:
         import_module(f"tests.attacks.{name}")

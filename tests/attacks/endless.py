@@ -46,7 +46,10 @@ def values(stage: Stage) -> Seen:
         for thread in threads:
             thread.join()
     taken = max(one.taken for one in poured)
-    return both(bounded(taken, all(one.refused for one in poured), watch.grown, 80 * MB), stalled(watch.worst_s, watch.cpu_s, watch.missed))
+    return both(
+        bounded(taken, all(one.refused for one in poured), watch.grown, 80 * MB),
+        stalled(watch.worst_s, watch.cpu_s, watch.elapsed_s, watch.missed),
+    )
 
 
 @attack(
@@ -176,5 +179,5 @@ def slow_heads(stage: Stage) -> Seen:
         for sock in socks:
             sock.close()
     rows = [("slow heads", gone == 300, f"{gone} of 300 dropped within 25 s")]
-    served = stalled(watch.worst_s, watch.cpu_s, watch.missed)
+    served = stalled(watch.worst_s, watch.cpu_s, watch.elapsed_s, watch.missed)
     return every([*rows, ("others", served.held, served.observed)], "measures")

@@ -60,8 +60,8 @@ def fingerprint(stage: Stage) -> str:
 def as_the_readme_says(place: Path) -> list[str]:
     """The command of README.txt, for this machine's Python, without the fingerprint."""
     text = (place / "README.txt").read_text()
-    line = next((line.split() for line in text.splitlines() if re.match(r"\s*python3?\s.*verify\.py", line)), ["python", "verify.py"])
-    return [sys.executable, *line[1 : line.index("verify.py")], "verify.py"]
+    found = re.search(r"^\s*python3?((?:\s+-\w+)*)\s+\S*verify\.py", text, re.MULTILINE)
+    return [sys.executable, *(found[1].split() if found else []), "verify.py"]
 
 
 @attack("E1", "modules planted beside verify.py, started as README.txt says and in other ways", promise=EXPORTS, expected="never imported")

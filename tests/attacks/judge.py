@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 from tests.attacks.registry import Seen
 
 MB: Final = 1 << 20
-# A good request may wait this long meanwhile. What makes it wait must also have cost the gateway processor time: a busy machine is no hole.
+# A good request may wait this long meanwhile. What makes it wait must be the gateway's own work: a busy machine is no hole.
 WAIT_S: Final = 3.0
 BUSY_S: Final = 1.5
 # What may be taken of an endless thing before it is refused: far over any limit of the gateway, because the system's buffers come on top.
@@ -29,11 +29,12 @@ def growth(grown: int, most: int, what: str = "memory") -> Seen:
     return Seen(grown <= most, f"{what} {grown / MB:+.0f} MB (at most {most / MB:.0f} MB)")
 
 
-def stalled(worst_s: float, cpu_s: float, missed: int = 0) -> Seen:
-    """Whether everybody else was served meanwhile. worst_s: the longest wait of a good request. cpu_s: what the gateway worked in that
-    time. missed: good requests that got no answer."""
+def stalled(worst_s: float, cpu_s: float, elapsed_s: float, missed: int = 0) -> Seen:
+    """Whether everybody else was served meanwhile. worst_s: the longest wait of a good request. cpu_s: what the gateway worked in all of
+    `elapsed_s`; the same share of the wait is taken to be its doing. missed: good requests that got no answer."""
+    own_s = worst_s * min(1.0, cpu_s / max(elapsed_s, 0.01))
     words = f"a good request waited {worst_s:.1f} s{f', {missed} got no answer' if missed else ''}; {cpu_s:.1f} s of processor time"
-    return Seen(not ((worst_s > WAIT_S or missed) and cpu_s > BUSY_S), words)
+    return Seen(not ((worst_s > WAIT_S and own_s > BUSY_S) or (missed > 0 and cpu_s > BUSY_S)), words)
 
 
 def both(*seen: Seen) -> Seen:

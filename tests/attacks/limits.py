@@ -8,9 +8,12 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Limit:
+    """attack: the one that shows it, and is WEAK for this reason; "" where none does."""
+
     section: str
     what: str
     reason: str
+    attack: str = ""
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -49,6 +52,9 @@ LIMITS: Final = (
         "They make network namespaces, raw sockets, or other users.",
     ),
 )
+
+
+SHOWN: Final = {one.attack: one.reason for one in LIMITS if one.attack}
 
 
 def words() -> str:

@@ -14,7 +14,7 @@ from typing import Final
 _PROC: Final = Path("/proc/self/stat").exists()
 _TICK: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-_LOOK_S: Final = 0.05
+_LOOK_S: Final = 0.05 if _PROC else 0.25
 
 
 def family(first: int) -> list[int]:
@@ -78,7 +78,7 @@ class Watch:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=one, daemon=True) for one in (self._weigh, self._probe)]
         self.before = self.peak = 0
-        self.worst_s = self.cpu_s = 0.0
+        self.worst_s = self.cpu_s = self.elapsed_s = 0.0
         self.asked = self.missed = 0
 
     @property
@@ -92,7 +92,7 @@ class Watch:
     def __enter__(self) -> Watch:
         pids = family(self._first)
         self.before = self.peak = resident(pids)
-        self._cpu = worked(pids)
+        self._cpu, self._began = worked(pids), time.monotonic()
         for thread in self._threads:
             thread.start()
         return self
@@ -101,6 +101,7 @@ class Watch:
         self._stop.set()
         for thread in self._threads:
             thread.join(30)
+        self.elapsed_s = time.monotonic() - self._began
         self.cpu_s = max(0.0, worked(family(self._first)) - self._cpu)
 
     def _weigh(self) -> None:

@@ -57,7 +57,7 @@ def endless(stage: Stage) -> Seen:
         stage.upstreams["oa"].answer = answer
         with stage.watch() as watch:
             status = stage.chat("oa/m", 30, stream=streams).status
-        seen = both(growth(watch.grown, 160 * MB), stalled(watch.worst_s, watch.cpu_s, watch.missed))
+        seen = both(growth(watch.grown, 160 * MB), stalled(watch.worst_s, watch.cpu_s, watch.elapsed_s, watch.missed))
         rows.append(
             (name, seen.held and (status >= 400 or streams or name in ("body", "trailer", "chunk extension")), f"{status}; {seen.observed}")
         )
@@ -162,4 +162,4 @@ def leaving(stage: Stage) -> Seen:
             with wire.connect(stage.port) as sock:
                 sock.sendall(whole[: len(whole) * (number + 1) // 50])
         time.sleep(1)
-    return both(growth(watch.grown, 60 * MB), stalled(watch.worst_s, watch.cpu_s, watch.missed))
+    return both(growth(watch.grown, 60 * MB), stalled(watch.worst_s, watch.cpu_s, watch.elapsed_s, watch.missed))

@@ -21,7 +21,7 @@ def _meanwhile(stage: Stage, act: Callable[[], object], patience_s: float = PATI
         thread = threading.Thread(target=act, daemon=True)
         thread.start()
         thread.join(patience_s)
-    return stalled(watch.worst_s, watch.cpu_s, watch.missed)
+    return stalled(watch.worst_s, watch.cpu_s, watch.elapsed_s, watch.missed)
 
 
 def _post(stage: Stage, body: bytes, path: str = PATH) -> Seen:
