@@ -38,7 +38,7 @@ def _repeated(stage: Stage, forms: Iterable[str], ways: Iterable[tuple[str, str]
             got = readable(_ask(stage, path, account).raw)
             rows.append((f"{name}, {path[4:]} of {account}", not leaks(got, needle) and bool(got), "reached the client"))
             looked.append((f"{name} of {account}", needle))
-    held = readable(stage.ledger())
+    held = readable(stage.ledger(everywhere=True))
     rows += [(name, not leaks(held, needle), "is in the ledger or an export") for name, needle in dict(looked).items()]
     return every(rows, "places")
 
@@ -57,8 +57,7 @@ def escaped(stage: Stage) -> Seen:
 @attack("D2", "the key in another writing: base64, hex, reversed, in capitals, spaced, in part", promise=NOT_PROMISED, expected="removed")
 def encoded(stage: Stage) -> Seen:
     """Nobody promised these. Half of a key, or a way to work it out, is still more than a client should see."""
-    stage.rekey("oa", "an", "ge", "az", "re")
-    return _repeated(stage, ENCODED, WAYS[:3] if stage.short else WAYS)
+    return _again(stage, ENCODED)
 
 
 @attack(
@@ -69,8 +68,14 @@ def encoded(stage: Stage) -> Seen:
 )
 def rare(stage: Stage) -> Seen:
     """Writings that no provider is known to use for a key."""
-    stage.rekey("oa", "an", "ge", "az", "re")
-    return _repeated(stage, RARE, WAYS[:3] if stage.short else WAYS)
+    return _again(stage, RARE)
+
+
+def _again(stage: Stage, forms: Iterable[str]) -> Seen:
+    """As `_repeated`, with keys that the ledger has not seen yet."""
+    ways = WAYS[:3] if stage.short else WAYS
+    stage.rekey(*{account for _, account in ways})
+    return _repeated(stage, forms, ways)
 
 
 @attack("D3", "the key in an error that is no JSON, broken JSON, HTML, or has an odd status or type", promise=KEYS, expected="removed")

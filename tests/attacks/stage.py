@@ -20,12 +20,13 @@ from types import TracebackType
 from typing import Any, Final
 
 from tests.attacks import wire
-from tests.attacks.processes import Watch, family
+from tests.attacks.processes import Watch, family, resident
 from tests.attacks.registry import Skip
 from tests.attacks.upstream import Upstream
 
 START_S: Final = 60.0
 COMMAND_S: Final = 60.0
+LEAN: Final = 16 << 20
 # name: kind, path of the base URL, dialect, how its keys begin.
 ACCOUNTS: Final = {
     "oa": ("openai-compatible", "/v1", "openai", "sk-proj-"),
@@ -164,7 +165,7 @@ class Stage:
         self.upstreams: dict[str, Upstream] = {}
         self.keys: dict[str, str] = {}
         self.key = ""
-        self.touched = True
+        self._at_first = 0
         self._gateway: Gateway | None = None
         self._others: list[Gateway] = []
 
@@ -187,7 +188,7 @@ class Stage:
     def gateway(self) -> Gateway:
         if self._gateway is None:
             self._gateway = self._furnished()
-            self.touched = False
+            self._at_first = resident(family(self._gateway.pid))
         return self._gateway
 
     @property
@@ -195,14 +196,17 @@ class Stage:
         return self.gateway.port
 
     def ready(self, *, fresh: bool) -> None:
-        """Before each attack: a gateway that answers; a new one when the last attack spoiled it, or when `fresh` asks for it."""
-        if self._gateway is not None and ((fresh and self.touched) or not self.alive()):
+        """Before each attack: a gateway that answers; a new one when the last attack spoiled it. fresh: also when it holds more memory
+        than it did at first, because that would hide how much the next attack takes."""
+        if self._gateway is not None and not (self.alive() and (not fresh or self._lean())):
             self._gateway.stop()
             self._gateway = None
         for upstream in self.upstreams.values():
             upstream.reset()
         _ = self.gateway
-        self.touched = True
+
+    def _lean(self) -> bool:
+        return resident(family(self.gateway.pid)) < self._at_first + LEAN
 
     def alive(self, within_s: float = 8.0) -> bool:
         end = time.monotonic() + within_s
@@ -233,11 +237,12 @@ class Stage:
             self.keys[name] = random_key(ACCOUNTS[name][3])
             self.gateway.cli("provider", "key", name, "--key-stdin", stdin=self.keys[name] + "\n")
 
-    def ledger(self) -> bytes:
-        """All that the ledger shows: the list, and both forms of its export."""
-        said = self.gateway.cli("activity", "--limit", "1000", "--json").stdout.encode()
-        for form in ("csv", "jsonl"):
-            said += self.gateway.cli("export", "-", "--form", form).stdout.encode()
+    def ledger(self, *, everywhere: bool = False) -> bytes:
+        """What an export of the ledger holds; everywhere: also its other form, and the list on the command line."""
+        said = self.gateway.cli("export", "-", "--form", "jsonl").stdout.encode()
+        if everywhere or not self.short:
+            said += self.gateway.cli("export", "-", "--form", "csv").stdout.encode()
+            said += self.gateway.cli("activity", "--limit", "1000", "--json").stdout.encode()
         return said
 
     def other(self, vault: str = "session") -> Gateway:

@@ -140,8 +140,9 @@ class Poured:
     said: bytes = b""
 
 
-def pour(port: int, first: bytes, piece: bytes, most: int, seconds: float) -> Poured:
-    """Send `first`, then `piece` again and again, until `most` bytes were taken, the time is up, or the other side has had enough."""
+def pour(port: int, first: bytes, piece: bytes, most: int, seconds: float, *, answered: bool = False) -> Poured:
+    """Send `first`, then `piece` again and again, until `most` bytes were taken, the time is up, or the other side has had enough.
+    answered: `first` holds a whole request, whose answer is read away."""
     poured = Poured()
     end = time.monotonic() + seconds
     with socket.socket() as sock:
@@ -149,6 +150,8 @@ def pour(port: int, first: bytes, piece: bytes, most: int, seconds: float) -> Po
         sock.settimeout(10)
         sock.connect((HOST, port))
         sock.sendall(first)
+        if answered:
+            read(sock, 5, 0.5)
         sock.setblocking(False)
         rest = memoryview(piece)
         while poured.taken < most and time.monotonic() < end:
