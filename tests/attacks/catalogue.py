@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Final
 
 MODULES: Final = (
-    "web", "smuggling", "endless", "bodies", "stalls", "crowds", "paths", "members", "channels", "strangers", "folders", "secrets",
+    "web", "smuggling", "endless", "bodies", "stalls", "crowds", "paths", "members", "channels", "strangers", "folders", "repeated_keys",
     "traces", "exports", "hostile_exports", "providers", "supply",
 )  # fmt: skip
 

@@ -172,3 +172,22 @@ def names(stage: Stage) -> Seen:
             status = stage.gateway.control("POST", path, json.dumps(body).encode()).status
             rows.append((f"{path} {name[:8]!r}", status in (400, 409, 422), str(status)))
     return every(rows, "names")
+
+
+@attack("C9", "data and runtime folders that were left open to everybody", promise=OTHERS, expected="closed to 0700, or refused")
+def wide_folders(stage: Stage) -> Seen:
+    """A restored backup or a careless chmod: the folders are there before the start, with all rights for all."""
+    one = stage.other()
+    upper = one.folder / "run" / "gatehouse"
+    for place in (one.data, upper):
+        place.mkdir()
+        place.chmod(0o777)
+    try:
+        one.start()
+        places = [one.data, upper, one.socket().parent, one.socket()]
+        modes = [(place.name, stat.S_IMODE(place.stat().st_mode)) for place in places if place.exists()]
+        return every([(name, mode & 0o077 == 0, oct(mode)) for name, mode in modes], "places")
+    except RuntimeError as error:
+        return Seen(True, f"refused: {error}"[:120])
+    finally:
+        one.stop()

@@ -86,8 +86,9 @@ def ahead(stage: Stage) -> Seen:
         data = b""
         for number in range(count):
             body = wire.chat("gatehouse/echo", f"number {number}.")
-            data += _framed(stage, f"Content-Length: {len(body)}\r\n", body)
-        replies = wire.send(stage.port, data, timeout_s=8, quiet_s=1.0)
+            last = "Connection: close\r\n" if number == count - 1 else ""
+            data += _framed(stage, f"Content-Length: {len(body)}\r\n{last}", body)
+        replies = wire.send(stage.port, data, timeout_s=10, quiet_s=4.0)
         said = [number for number in range(count) for reply in replies if b"number %d." % number in reply.body and reply.status == 200]
         in_order = [reply for reply in replies if reply.status == 200]
         right = all(b"number %d." % at in reply.body for at, reply in enumerate(in_order))
