@@ -33,13 +33,13 @@ LIMITS: Final = (
     ),
     Limit(
         "E",
-        "Whoever forges a whole export can have it found whole under a key of their own, when no fingerprint is given.",
-        "A signature says that one key signed, not whose it is. The verifier says so, and with --key it is found out (E5).",
+        "Whoever forges a whole export signs it with a key of their own; without the fingerprint nothing tells it from the owner's.",
+        "A signature says that one key signed, not whose it is. With --key it is found out (E5).",
     ),
     Limit(
         "G",
         "The package sqlcipher3 brings an OpenSSL of its own that is older than the one of the package cryptography.",
-        "Only AES and HMAC of it are used, on files and never on a network; a newer one comes with the package's next release.",
+        "Only AES and HMAC of it are used, on files and never on a network; a newer one has to come with a release of that package.",
     ),
     Limit(
         "G",
@@ -48,8 +48,8 @@ LIMITS: Final = (
     ),
     Limit(
         "G",
-        "Some tests of the project need a root user's rights, and are skipped with the reason for anybody else.",
-        "They make network namespaces, raw sockets, or other users.",
+        "Some attacks and tests need the rights of root.",
+        "They become another user, make network namespaces or raw sockets. Here such rows are SKIPPED for anybody else.",
     ),
 )
 
