@@ -64,8 +64,8 @@ class Gateway:
         folders = {"HOME": "home", "XDG_RUNTIME_DIR": "run", "TMPDIR": "tmp", "XDG_DATA_HOME": "home", "XDG_CONFIG_HOME": "home"}
         return kept | {name: str(self.folder / place) for name, place in folders.items()} | more
 
-    def start(self, *, port: int = 0, umask: int = -1, opened: bool = True, **environment: str) -> None:
-        """Until it says that it answers, and, when `opened`, until its store is open. RuntimeError with what it said instead."""
+    def start(self, *, port: int = 0, umask: int = -1, open_s: float = START_S, **environment: str) -> None:
+        """Until it says that it answers, and then at most `open_s` until its store is open. RuntimeError with what it said instead."""
         words = [*self.command, "serve", "--port", str(port or free_port()), "--vault", self.vault, "--data-dir", str(self.data)]
         if self.vault == "passphrase":
             secret = self.folder / "passphrase"
@@ -85,8 +85,8 @@ class Gateway:
                 f"the gateway did not start: {line.decode(errors='replace').strip()} {log.read_text(errors='replace')[-600:]}"
             )
         self.port = int(line.split()[1].rpartition(b":")[2])
-        end = time.monotonic() + START_S  # it listens before its store is open
-        while opened and self.json("status").get("state") != "running" and time.monotonic() < end:
+        end = time.monotonic() + open_s  # it listens before its store is open
+        while open_s and self.json("status").get("state") != "running" and time.monotonic() < end:
             time.sleep(0.1)
 
     @property

@@ -107,7 +107,7 @@ def vault(stage: Stage) -> Seen:
     for name, changed in _changed(json.loads(whole)):
         path.write_text(json.dumps(changed))
         try:
-            one.start(opened=False)
+            one.start(open_s=0)
             state = settled(one)
             rows.append((name, state != "ready", f"started, vault {state}"))
         except RuntimeError:
@@ -120,7 +120,7 @@ def vault(stage: Stage) -> Seen:
 
 def settled(one: Gateway) -> str:
     """The state of the vault, once it has been asked."""
-    end, state = time.monotonic() + 10, ""
+    end, state = time.monotonic() + 4, ""
     while state in ("", "opening", "unasked") and time.monotonic() < end:
         vault = one.json("status").get("vault", {})
         state = "" if vault.get("message") == "Not asked yet." else str(vault.get("state", ""))
