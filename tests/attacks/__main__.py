@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 import textwrap
 from collections import Counter
@@ -36,6 +37,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print("\n".join(f"{one.id:4} {one.what}" for one in attacks) or "There is no such attack.")
         return 0 if attacks else 2
     command[0] = os.path.abspath(program)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)  # what was made is taken away all the same
     with Stage(command, short=options.short) as stage:
         try:
             stage.ready(fresh=False)
@@ -58,6 +61,10 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.json:
             Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
     return 1 if any(row.verdict in (BROKEN, FAILED) for row in rows) else 0
+
+
+def _end(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def run(attacks: Sequence[Attack], stage: Stage, *, loud: bool) -> list[Row]:

@@ -173,7 +173,7 @@ class Stage:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for one in [*self._others, *([self._gateway] if self._gateway else [])]:
+        for one in self._others:
             one.stop()
         for upstream in self.upstreams.values():
             upstream.close()
@@ -259,6 +259,7 @@ class Stage:
         folder.mkdir()
         folder.chmod(0o711)
         made = Gateway(self.command, folder)
+        self._others.append(made)  # before it starts, so that it ends whatever comes
         made.start()
         for name, (kind, path, dialect, begins) in ACCOUNTS.items():
             if name not in self.upstreams:

@@ -18,8 +18,10 @@ import pytest
 from tests.attacks import __main__ as kit
 from tests.attacks import judge, limits, registry, wire
 from tests.attacks.judge import MB
+from tests.attacks.processes import family
 from tests.attacks.registry import ATTACKS, BROKEN, FAILED, HELD, SKIPPED, WEAK, Attack, Seen, Skip, chosen, perform, verdict
 from tests.attacks.supply import suspicious
+from tests.gateway import wait_for
 
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="the kit runs on Linux and macOS"),
@@ -91,6 +93,31 @@ def test_what_does_not_start_is_said_and_nothing_is_judged() -> None:
             cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (2, "") and said in done.stderr, done
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are found in /proc")
+def test_a_run_that_is_ended_leaves_nothing_behind() -> None:
+    weak = shlex.join([sys.executable, str(ROOT / "tests" / "attacks" / "weak.py")])
+    with subprocess.Popen([sys.executable, "-m", "tests.attacks", "--gatehouse", weak, "--only", "A20,A21"], cwd=ROOT,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        made = wait_for(
+            lambda: [place for place in Path("/tmp").glob("gh-attacks-*/g*/serve.log") if _is_of(process.pid, place)], "a gateway"
+        )
+        process.terminate()
+        assert process.wait(40) == 128 + 15
+    assert not made[0].parents[1].exists()
+
+
+def _is_of(pid: int, place: Path) -> bool:
+    """Whether a child of `pid` works in the folder of `place`."""
+    return any(os.fsencode(place.parents[1]) in command(child) for child in family(pid)[1:])
+
+
+def command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 # -- the judges
