@@ -114,9 +114,9 @@ def _engine_banner(engine: EngineReport) -> Banner:
     code = " · ".join(part for part in (engine.exit, last) if part)
     if engine.state == "crashed":
         if engine.next_s is not None and engine.next_s >= 1:
-            consequence = tr("and starts again in {n} s. Requests wait until then.", n=round(engine.next_s))
+            consequence = tr("and starts again in {n} s. Requests that ran were cut off; new ones wait.", n=round(engine.next_s))
         else:
-            consequence = tr("and is being started again. Requests wait until then.")
+            consequence = tr("and is being started again. Requests that ran were cut off; new ones wait.")
         return Banner("wa", "warning-fill", fact, consequence, code, choices=(Choice("show-log", tr("Show log")),))
     tries = plural(engine.restarts, "and did not come back after {n} restart.", "and did not come back after {n} restarts.")
     return Banner(
