@@ -142,7 +142,7 @@ async def find(opened: Opened, client: Client, identifier: str, *, here: bool = 
     raise AppError(
         "response_unknown",
         f"Response with id '{identifier[:80]}' not found.",
-        "It may be older than 30 days, deleted, or another client's.",
+        f"It may be older than {responses.KEPT_DAYS} days, deleted, or another client's.",
         param="previous_response_id" if here else None,
     )
 

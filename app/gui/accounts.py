@@ -53,7 +53,8 @@ def test_words(state: State, view: ProviderView, now_us: int) -> Words:
     if state.is_busy("test", account.name):
         return Words("hourglass", tr("Checking…"), "tx2", view.host)
     if account.tested_us is None or account.test_ok is None:
-        return Words("minus-circle", tr("Not tested"), "tx3", tr("never contacted"))
+        contacted = view.traffic is not None or view.today > 0
+        return Words("minus-circle", tr("Not tested"), "tx3", "" if contacted else tr("not contacted yet"))
     when = fmt.moment(account.tested_us, now_us)
     if account.test_ok:
         took = "" if account.test_ms is None else f", {fmt.duration(account.test_ms * 1000)}"
@@ -156,7 +157,8 @@ def where_a_key_goes(snapshot: Snapshot | None) -> str:
         return ""
     match snapshot.vault.mode:
         case "keyring":
-            return tr("The key goes straight into {place}. It is never written to a file.", place=snapshot.vault.place or tr("the keyring"))
+            place = snapshot.vault.place or tr("the keyring")
+            return tr("The key goes straight into {place}. Gatehouse writes it to no file of its own.", place=place)
         case "passphrase":
             return tr("The key is sealed by your passphrase, in a file of the data folder.")
         case "session":

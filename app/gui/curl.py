@@ -1,6 +1,6 @@
 """A request as a command for a terminal: its address, path and headers, never its key and never what was asked. Pure.
 
-Nothing is stored of a prompt, so the body is the least that the endpoint takes, and says so.
+A row has nothing of the prompt, so the body is the least that the endpoint takes, and says so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from app.core.records import Exchange
 
 PLACEHOLDER: Final = "$GATEHOUSE_KEY"
-PROMPT: Final = "(the prompt was not stored)"
+PROMPT: Final = "(the prompt is not in the ledger)"
 _ANTHROPIC_VERSION: Final = "2023-06-01"
 _KEY_HEADERS: Final = {"anthropic": "x-api-key: ", "gemini": "x-goog-api-key: "}
 _GEMINI: Final = frozenset({"generateContent", "streamGenerateContent", "countTokens"})

@@ -219,7 +219,7 @@ class Inspector(QFrame):
         entry = Button(tr("Audit entry"), glyph="file-text", small=True, parent=self)
         entry.clicked.connect(self._on_entry)
         copy = Button(tr("Copy as curl"), glyph="copy", small=True, parent=self)
-        copy.setToolTip(tr("Without the key, and without the prompt, which is not stored"))
+        copy.setToolTip(tr("Without the key and without the prompt"))
         copy.clicked.connect(self._on_curl)
         self._more = Button(kind="ghost", glyph="dots-three", small=True, name=tr("More about this request"), parent=self)
         self._more.clicked.connect(self._open_menu)

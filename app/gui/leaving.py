@@ -12,6 +12,7 @@ from app.control.contract import DestinationView, LeakAttempt, NetworkView
 from app.gui import format as fmt
 from app.gui import spans
 from app.gui.checks import Command, Platform, commands
+from app.gui.state import only_here
 from app.gui.words import plural, tr
 
 CHECKED: Final = ("SSLKEYLOGFILE", "LD_PRELOAD", "HTTPS_PROXY")
@@ -223,6 +224,7 @@ def _listening(view: NetworkView) -> tuple[Line, ...]:
     for each in view.listening:
         why = tr("The gateway that your clients call") if each.kind == "gateway" else tr("Window and command line talk to the engine")
         reach = tr("this machine only") if each.kind == "gateway" else tr("your user only")
+        reach = reach if only_here((each.address,)) else tr("other machines, too")
         words = tr("{process}, pid {pid} · {why}", why=why, process=each.process, pid=each.pid)
         lines.append(Line(each.address, _short(each.address), words, state=reach, tone="tx2"))
     return tuple(lines)

@@ -198,10 +198,11 @@ def echoed(result: EchoResult) -> Notice:
     """The test request came back. The text is the model's: it is shown as it is."""
     text = " ".join(result.text.split())
     text = text if len(text) <= 80 else text[:79] + "…"
+    said = tr("gatehouse/echo said “{text}”", text=text if text[-1:] in tuple(".!?…") else f"{text}.")
     return Notice(
         tone="ok",
         fact=tr("The test request was answered in {time}.", time=fmt.duration(result.row.duration_us)),
-        consequence=tr("gatehouse/echo said “{text}” It never left this machine.", text=text if text[-1:] in tuple(".!?…") else f"{text}."),
+        consequence=" ".join((said, *([] if result.row.host else [tr("It never left this machine.")]))),
     )
 
 

@@ -10,7 +10,7 @@ from app.control.contract import HourBar, Snapshot, Today
 from app.core.records import Exchange
 from app.gui import accounts
 from app.gui import format as fmt
-from app.gui.state import Closed, State, closed, curl_example, known, left_hosts, stays
+from app.gui.state import Closed, State, closed, curl_example, known, left_hosts, only_here, stays
 from app.gui.words import plural, tr
 
 _ROWS: Final = 7
@@ -212,7 +212,10 @@ def _clients(snapshot: Snapshot | None, now_us: int, zone: tzinfo | None) -> str
 def _gateway(state: State, snapshot: Snapshot | None, running: bool) -> tuple[str, str]:
     if snapshot is not None and snapshot.state == "failing":
         return tr("Gateway cannot record requests"), snapshot.problem
+    addresses = snapshot.addresses if snapshot is not None else state.boot.addresses
     where = tr("On {address}, reachable from this machine only.", address=state.address)
+    if not only_here(addresses):
+        where = tr("On {addresses}, which other machines may reach.", addresses=", ".join(addresses))
     return (tr("Gateway is running") if running else tr("Gateway is starting")), where
 
 

@@ -5,6 +5,7 @@ Green is earned: the pill says "Running" only while the last proof (a nonce that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -252,6 +253,22 @@ def left_hosts(snapshot: Snapshot | None) -> tuple[HostView, ...] | None:
     if snapshot is None or not known(snapshot):
         return None
     return tuple(sorted((host for host in snapshot.hosts if not stays(host.host)), key=lambda host: (-host.bytes_out, host.host)))
+
+
+def content_words(snapshot: Snapshot | None) -> str:
+    """Whether prompts and answers are stored, as it was chosen for each client; "" while that is not known."""
+    if snapshot is None or not known(snapshot):
+        return ""
+    names = [client.name for client in snapshot.clients if client.keeps_content]
+    if not names:
+        return tr("Prompts and answers are not stored")
+    more = tr(" and {n} more", n=len(names) - 2) if len(names) > 2 else ""
+    return tr("Responses are kept for {names}, no other prompts or answers", names=", ".join(names[:2]) + more)
+
+
+def only_here(addresses: Iterable[str]) -> bool:
+    """Nothing outside this machine reaches these listeners."""
+    return all(stays(address.rpartition(":")[0].strip("[]")) or "/" in address for address in addresses)
 
 
 def curl_example(state: State) -> str:

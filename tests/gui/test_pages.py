@@ -71,7 +71,7 @@ def test_where_a_key_is_and_what_the_last_test_said() -> None:
 def test_what_is_not_a_keyring_is_amber(mode: VaultMode, tone: str) -> None:
     assert accounts.key_words(provider(), mode).tone == tone
     words = accounts.where_a_key_goes(snapshot(vault=VaultView(mode=mode, state="ready", place="GNOME Keyring")))
-    assert ("never written to a file" in words) == (mode == "keyring")
+    assert ("to no file of its own" in words) == (mode == "keyring")
 
 
 def test_a_running_test_is_shown_as_such() -> None:

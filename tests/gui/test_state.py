@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from app.control.contract import HostView, VaultView
-from app.gui.state import Boot, EngineReport, ProofReport, State, base_url, closed, left_hosts, pill
-from tests.gui.desk import START_US, snapshot
+from app.gui.state import Boot, EngineReport, ProofReport, State, base_url, closed, content_words, left_hosts, only_here, pill
+from tests.gui.desk import START_US, client, snapshot
 
 BOOT = Boot(data_dir="data", control="control.sock", port=4141, addresses=("127.0.0.1:4141",))
 GOOD = ProofReport(ok=True, message="", at_us=START_US, heard_s=100.0)
@@ -103,3 +103,22 @@ def test_what_cannot_be_read_is_said_instead_of_shown_as_empty() -> None:
         assert found.fact
     assert closed(replace(UP, snapshot=snapshot(state="failing", problem="disk full"))) is None
     assert closed(replace(UP, snapshot=snapshot(state="starting"))) is None
+
+
+def test_what_is_stored_is_said_as_it_was_chosen_for_each_client() -> None:
+    assert content_words(snapshot(clients=(client("a"),))) == "Prompts and answers are not stored"
+    assert content_words(snapshot(clients=(client("a"), client("b", keeps_content=True)))).startswith("Responses are kept for b, no other")
+    many = tuple(client(name, keeps_content=True) for name in "abcd")
+    assert "a, b and 2 more" in content_words(snapshot(clients=many))
+    assert content_words(None) == content_words(snapshot(audit_seq=0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("addresses", "alone"),
+    [
+        (("127.0.0.1:4141", "[::1]:4141"), True), (("/run/user/1000/gatehouse/x/control.sock",), True),
+        (("127.0.0.1:4141", "0.0.0.0:4141"), False), (("[::]:4141",), False), (("192.168.1.5:4141",), False), (("[fe80::1]:4141",), False),
+    ],
+)  # fmt: skip
+def test_only_loopback_is_called_this_machine_only(addresses: tuple[str, ...], alone: bool) -> None:
+    assert only_here(addresses) is alone

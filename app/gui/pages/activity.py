@@ -25,7 +25,7 @@ from app.gui.requests import Shown, View, columns, present
 from app.gui.session import Session
 from app.gui.sheets.dates import DatesSheet
 from app.gui.spans import Bar, Span
-from app.gui.state import State
+from app.gui.state import State, content_words
 from app.gui.strip import Strip
 from app.gui.tables import SortedRows, Table
 from app.gui.tail import Tail
@@ -135,13 +135,15 @@ class ActivityPage(Page):
         self._foot = Label("", "small", "tx2", foot)
         low.addWidget(self._foot)
         low.addStretch(1)
-        low.addWidget(Label(tr("Prompts and answers are not stored"), "small", "tx3", foot))
+        self._content = Label("", "small", "tx3", foot)
+        low.addWidget(self._content)
         column.addWidget(foot)
 
     # -- drawing
 
     def refresh(self, state: State, now_us: int) -> None:
         self._state = state
+        self._content.setText(content_words(state.snapshot))
         self._now[0] = now_us
         if state.live and state.snapshot is not None and state.snapshot.state == "running":
             if not self._begun:
