@@ -88,11 +88,11 @@ def short_words(state: State, view: ProviderView, now_us: int, zone: tzinfo | No
         return _of_traffic(traffic, now_us, zone)
     if account.test_ok is None or account.tested_us is None:
         return Words("minus-circle", tr("Not tested"), "tx3"), ""
-    tested = tr("tested {ago}", ago=fmt.ago(account.tested_us, now_us, zone))
+    tested = fmt.ago(account.tested_us, now_us, zone)
     if account.test_ok:
         took = "" if account.test_ms is None else tr("The test took {time}.", time=fmt.duration(account.test_ms * 1000))
-        return Words("check-circle-fill", tr("Answers"), "ok", took), tested
-    return Words("x-circle-fill", tr("Failed"), "er", account.test_message), tested
+        return Words("check-circle-fill", tr("Test passed"), "ok", took), tested
+    return Words("x-circle-fill", tr("Test failed"), "er", account.test_message), tested
 
 
 def _of_traffic(traffic: ProviderTraffic, now_us: int, zone: tzinfo | None) -> tuple[Words, str]:

@@ -65,9 +65,7 @@ class Begin(QWidget):
             )
         )
         left = Card(pad=0, parent=self)
-        self._left = EmptyState(
-            "globe", tr("0 connections today"), tr("Nothing has left this machine. Hosts appear here when a client asks for one."), (), left
-        )
+        self._left = EmptyState("globe", tr("0 connections today"), "", (), left)
         left.column.addWidget(self._left)
         for card in (quiet, left):
             card.setMinimumHeight(212)
@@ -90,9 +88,7 @@ class Begin(QWidget):
             hosts = ", ".join(line.host for line in view.hosts[:3])
             self._left.set_words(view.hosts_verdict.word, tr("Contacted today: {hosts}.", hosts=hosts))
         else:
-            self._left.set_words(
-                tr("0 connections today"), tr("Nothing has left this machine. Hosts appear here when a client asks for one.")
-            )
+            self._left.set_words(view.hosts_verdict.word, view.hosts_none)
 
     @Slot()
     def _copy_snippet(self) -> None:

@@ -56,7 +56,7 @@ class HostsCard(Card):
         self._rows = QVBoxLayout()
         self._rows.setSpacing(10)
         self.column.addLayout(self._rows)
-        self._none = Label(tr("Nothing has left this machine today. Hosts appear here when a client asks for one."), "small", "tx2", self)
+        self._none = Label("", "small", "tx2", self)
         self.column.addWidget(self._none.wrapped())
         self.column.addStretch(1)
         self.column.addWidget(hairline(self))
@@ -66,6 +66,7 @@ class HostsCard(Card):
         self.column.addWidget(self._stayed)
 
     def show_view(self, view: View) -> None:
+        self._none.setText(view.hosts_none)
         self._verdict.show_state(view.hosts_verdict.glyph, view.hosts_verdict.word, view.hosts_verdict.tone)
         self._stayed.show_state("desktop", view.stayed, "tx3")
         self._stayed.setVisible(bool(view.stayed))

@@ -65,6 +65,7 @@ class View:
     metrics: tuple[Metric, ...]
     hours: tuple[HourBar, ...]
     hosts: tuple[HostLine, ...]
+    hosts_none: str
     hosts_verdict: accounts.Words
     stayed: str
     rows: tuple[Exchange, ...]
@@ -93,6 +94,7 @@ def present(state: State, now_us: int, zone: tzinfo | None = None) -> View:
         metrics=_metrics(today if known(snapshot) else None),
         hours=today.hours,
         hosts=_host_lines(snapshot, zone),
+        hosts_none=_no_hosts(snapshot),
         hosts_verdict=_hosts_verdict(snapshot),
         stayed=_stayed(snapshot),
         rows=state.recent[:_ROWS],
@@ -175,6 +177,13 @@ def _host_lines(snapshot: Snapshot | None, zone: tzinfo | None) -> tuple[HostLin
             )
         )
     return tuple(lines)
+
+
+def _no_hosts(snapshot: Snapshot | None) -> str:
+    """What stands where hosts would."""
+    if not known(snapshot):
+        return tr("What left this machine today is not known: the records are not open.")
+    return tr("No connection left this machine today. Hosts appear here when a client asks for one.")
 
 
 def _connections(number: int) -> str:

@@ -88,7 +88,7 @@ def test_what_is_not_known_is_not_shown_as_nothing() -> None:
     for unknown in (snapshot(audit_seq=0), snapshot(audit_seq=0, state="failing", problem="A part of the database is damaged."), None):
         state = replace(UP, snapshot=unknown, recent=(exchange(),))
         view = present(state, NOW_US, UTC)
-        assert view.hosts_verdict.word == "Not known yet."
+        assert (view.hosts_verdict.word, "is not known" in view.hosts_none) == ("Not known yet.", True)
         assert [metric.value for metric in view.metrics] == ["–", "–", "–"]
         shown = header.present(state, 1.0, "openai")
         assert shown.hosts is None
@@ -104,8 +104,8 @@ LIMITED = ProviderTraffic(state="limited", at_us=NOW_US - MINUTE_US, requests=10
     [
         # No request went there: the test's word, and how old the test is.
         (None, {}, ("Not tested", "")),
-        (None, {"test_ok": True, "tested_us": NOW_US - 40 * MINUTE_US, "test_ms": 14}, ("Answers", "tested 40 min ago")),
-        (None, {"test_ok": False, "tested_us": NOW_US - 40 * MINUTE_US}, ("Failed", "tested 40 min ago")),
+        (None, {"test_ok": True, "tested_us": NOW_US - 40 * MINUTE_US, "test_ms": 14}, ("Test passed", "40 min ago")),
+        (None, {"test_ok": False, "tested_us": NOW_US - 40 * MINUTE_US}, ("Test failed", "40 min ago")),
         # Requests since the test: theirs.
         (LIMITED, {"test_ok": True, "tested_us": NOW_US - 40 * MINUTE_US, "test_ms": 14}, ("Rate limited", "")),
         (LIMITED, {}, ("Rate limited", "")),
@@ -116,7 +116,7 @@ LIMITED = ProviderTraffic(state="limited", at_us=NOW_US - MINUTE_US, requests=10
         (msgspec.structs.replace(LIMITED, state="answers", at_us=NOW_US - 80 * MINUTE_US), {}, ("Idle since 09:13", "")),
         (msgspec.structs.replace(LIMITED, state="answers", at_us=NOW_US - 4000 * MINUTE_US), {}, ("Idle since 6 Oct", "")),
         # A test since the last request: the test's, with its age.
-        (LIMITED, {"test_ok": True, "tested_us": NOW_US, "test_ms": 14}, ("Answers", "tested just now")),
+        (LIMITED, {"test_ok": True, "tested_us": NOW_US, "test_ms": 14}, ("Test passed", "just now")),
     ],
 )
 def test_a_providers_word_is_that_of_its_requests(traffic: ProviderTraffic | None, tested: dict[str, Any], said: tuple[str, str]) -> None:
