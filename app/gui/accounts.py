@@ -151,6 +151,16 @@ def left_behind(view: ProviderView, views: Iterable[ProviderView]) -> str:
     return tr("{place} is no longer a destination.", place=host_words(view))
 
 
+def key_left(view: ProviderView, snapshot: Snapshot) -> str:
+    """What becomes of an account's key when the account is removed; "" where it has none. Nothing is deleted from a vault that is shut."""
+    if view.key_state not in ("stored", "unknown"):
+        return ""
+    place = snapshot.vault.place or tr("the keyring")
+    if snapshot.vault.state != "ready":
+        return tr("Its key stays in {place}, which is not open now. Unlock it first, so that the key goes too.", place=place)
+    return tr("Its key is deleted from {place}.", place=place)
+
+
 def where_a_key_goes(snapshot: Snapshot | None) -> str:
     """What happens to a key that is pasted now."""
     if snapshot is None:

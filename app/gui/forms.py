@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
 from app.control.contract import ProviderView
-from app.gui.accounts import left_behind
+from app.gui.accounts import key_left, left_behind
 from app.gui.clipboard import Clipboard
 from app.gui.session import Session
 from app.gui.words import plural, tr
@@ -47,8 +47,8 @@ class Forms(QObject):
         sentences = [tr("Clients that ask for {name}/… are told that the model is unknown.", name=name)]
         if view.host:
             sentences.append(left_behind(view, snapshot.providers))
-        if view.key_state in ("stored", "held", "unknown"):
-            sentences.append(tr("Its key is deleted from {place}.", place=snapshot.vault.place or tr("the keyring")))
+        if key := key_left(view, snapshot):
+            sentences.append(key)
         sentences.append(tr("The rows of what it did stay in the ledger."))
         self._confirm(name, sentences, partial(self._session.remove_provider, name, self._on_gone, self._session.complain))
 

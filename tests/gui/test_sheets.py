@@ -22,7 +22,7 @@ from app.gui.sheets.replace_key import ReplaceKeySheet
 from app.gui.sheets.text import TextSheet
 from app.gui.sheets.unlock import UnlockSheet
 from tests.gui.conftest import Wait
-from tests.gui.desk import KINDS, Desk, Server, client, provider
+from tests.gui.desk import KINDS, Desk, Server, client, provider, snapshot
 
 OPENAI, OLLAMA, OTHER = KINDS
 SECRET = "sk-proj-0123456789abcdef"
@@ -438,3 +438,10 @@ def test_what_becomes_of_a_destination_depends_on_the_accounts_that_remain(other
 def test_the_usual_port_is_the_same_destination_written_or_not() -> None:
     work, other = provider("work"), provider("other", base_url="https://api.openai.example:443/v1/")
     assert accounts.left_behind(work, (work, other)) == "api.openai.example stays a destination, for other."
+
+
+def test_a_key_is_only_said_to_be_deleted_from_a_vault_that_is_open() -> None:
+    shut = snapshot(vault=c.VaultView(mode="keyring", state="locked", place="GNOME Keyring"))
+    assert accounts.key_left(provider(), snapshot()) == "Its key is deleted from GNOME Keyring."
+    assert accounts.key_left(provider(), shut).startswith("Its key stays in GNOME Keyring")
+    assert accounts.key_left(provider(key_state="none"), snapshot()) == ""
