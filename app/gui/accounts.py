@@ -152,12 +152,12 @@ def left_behind(view: ProviderView, views: Iterable[ProviderView]) -> str:
 
 
 def key_left(view: ProviderView, snapshot: Snapshot) -> str:
-    """What becomes of an account's key when the account is removed; "" where it has none. Nothing is deleted from a vault that is shut."""
-    if view.key_state not in ("stored", "unknown"):
+    """What becomes of an account's key when the account is removed; "" where it has none. Nothing is removed while the vault is shut."""
+    if view.key_state not in ("stored", "held", "unknown"):
         return ""
     place = snapshot.vault.place or tr("the keyring")
     if snapshot.vault.state != "ready":
-        return tr("Its key stays in {place}, which is not open now. Unlock it first, so that the key goes too.", place=place)
+        return tr("Its key is in {place}, which is not open now, so it cannot be removed yet. Unlock it first.", place=place)
     return tr("Its key is deleted from {place}.", place=place)
 
 

@@ -68,7 +68,7 @@ class Real:
 
     def shown(self) -> Banner | None:
         """The banner that is on the screen."""
-        return self.window.page().banner.banner()
+        return self.window.banner.banner()
 
     def found(self) -> list[str]:
         return [command.words for command in commands(self.window, self.session.state)]

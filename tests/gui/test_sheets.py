@@ -443,5 +443,5 @@ def test_the_usual_port_is_the_same_destination_written_or_not() -> None:
 def test_a_key_is_only_said_to_be_deleted_from_a_vault_that_is_open() -> None:
     shut = snapshot(vault=c.VaultView(mode="keyring", state="locked", place="GNOME Keyring"))
     assert accounts.key_left(provider(), snapshot()) == "Its key is deleted from GNOME Keyring."
-    assert accounts.key_left(provider(), shut).startswith("Its key stays in GNOME Keyring")
+    assert accounts.key_left(provider(), shut).startswith("Its key is in GNOME Keyring, which is not open now")
     assert accounts.key_left(provider(key_state="none"), snapshot()) == ""
