@@ -65,6 +65,7 @@ from app.control.contract import (
 )
 from app.core.errors import CODES, AppError
 from app.core.records import Identifiers, MinuteBar
+from app.core.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     import httpx2
@@ -199,16 +200,11 @@ class ControlClient:
 
         Closing the iterator cancels it.
         """
-        http = self._client()
-        import httpx2  # noqa: PLC0415  see the module's docstring
-
-        try:
-            with http.stream("GET", f"/v0/export?form={quote(form, safe='')}" + _filter(only), timeout=httpx2.Timeout(60.0)) as response:
-                if response.status_code != 200:
-                    raise _problem(response.status_code, response.read())
-                yield from response.iter_raw()
-        except httpx2.HTTPError as error:
-            raise self._explain(error) from error
+        path = f"/v0/export?form={quote(form, safe='')}" + _filter(only)
+        with self._asking() as http, http.stream("GET", path, timeout=60.0) as response:
+            if response.status_code != 200:
+                raise _problem(response.status_code, response.read())
+            yield from response.iter_raw()
 
     # -- prices and retention
 
@@ -329,8 +325,13 @@ class ControlClient:
 
         Ends when `close()` is called. AppError `engine_absent` when the engine goes away or is silent for 15 s; ask again to reconnect.
         """
-        for line in self._lines("GET", "/v0/events", SILENCE_S):
-            yield _decode(line, EventLine)
+        try:
+            for line in self._lines("GET", "/v0/events", SILENCE_S):
+                yield _decode(line, EventLine)
+        except AppError as error:
+            if self._closed and error.code == "engine_absent":
+                return
+            raise
         if not self._closed:
             raise AppError("engine_absent", "The gateway stopped.", "Open the Gatehouse window, or run: gatehouse serve")
 
@@ -338,23 +339,16 @@ class ControlClient:
 
     def _lines(self, method: str, path: str, silence_s: float) -> Iterator[bytes]:
         """The lines of a streamed answer, until it ends or `close()` is called."""
-        http = self._client()
-        import httpx2  # noqa: PLC0415  see the module's docstring
-
-        try:
-            with self._follows(), http.stream(method, path, timeout=httpx2.Timeout(self._timeout_s, read=silence_s)) as response:
-                if response.status_code != 200:
-                    raise _problem(response.status_code, response.read())
-                rest = b""
-                for chunk in response.iter_raw():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        if line:
-                            yield line
-        except httpx2.HTTPError as error:
-            if self._closed:
-                return
-            raise self._explain(error) from error
+        timeout = (self._timeout_s, silence_s, self._timeout_s, self._timeout_s)  # to connect, to read, to write, for a place in the pool
+        with self._asking() as http, self._follows(), http.stream(method, path, timeout=timeout) as response:
+            if response.status_code != 200:
+                raise _problem(response.status_code, response.read())
+            rest = b""
+            for chunk in response.iter_raw():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield line
 
     @contextlib.contextmanager
     def _follows(self) -> Iterator[None]:
@@ -370,33 +364,43 @@ class ControlClient:
     def _ask(
         self, method: str, path: str, shape: type[T], body: msgspec.Struct | OwnPrice | None = None, *, timeout_s: float | None = None
     ) -> T:
-        http = self._client()
-        import httpx2  # noqa: PLC0415  see the module's docstring
-
-        content = b"" if body is None else msgspec.json.encode(body)
+        content = b"" if body is None else _encode(body)
         headers = {} if body is None else {"content-type": "application/json"}
         if self._via:
             headers["x-gatehouse-via"] = self._via
-        timeout = httpx2.Timeout(self._timeout_s, read=self._timeout_s if timeout_s is None else timeout_s)
-        try:
+        timeout = (self._timeout_s, self._timeout_s if timeout_s is None else timeout_s, self._timeout_s, self._timeout_s)
+        with self._asking() as http:
             response = http.request(method, path, content=content, headers=headers, timeout=timeout)
-        except httpx2.HTTPError as error:
-            raise self._explain(error) from error
         if response.status_code >= 400:
             raise _problem(response.status_code, response.content)
         return _decode(response.content, shape)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[httpx2.Client]:
+        """The HTTP client; what it raises while it is used, also because another thread closes it, leaves as an AppError."""
+        http = self._client()
+        from app.control import connection  # noqa: PLC0415  see the module's docstring
+
+        try:
+            yield http
+        except connection.FAILURES as error:
+            raise self._explain(error) from error
+        except RuntimeError as error:
+            if not http.is_closed:  # of a closed one httpx2 says so with a RuntimeError and nothing finer
+                raise
+            raise connection.was_closed() from error
 
     def _client(self) -> httpx2.Client:
         from app.control import connection  # noqa: PLC0415  see the module's docstring
 
         with self._lock:
             if self._closed:
-                raise AppError("engine_absent", "The connection to the gateway was closed.")
+                raise connection.was_closed()
             if self._http is None:
                 self._http = connection.connect(self._control)
             return self._http
 
-    def _explain(self, error: httpx2.HTTPError) -> AppError:
+    def _explain(self, error: Exception) -> AppError:
         from app.control import connection  # noqa: PLC0415  see the module's docstring
 
         if self._control.suffix == ".json":
@@ -435,10 +439,17 @@ def _segment(name: str) -> str:
         raise AppError("unknown_name", "That name is not readable text.") from error
 
 
+def _encode(body: msgspec.Struct | OwnPrice) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:  # from the command line, as above; the error itself would show the text, which may be a key
+        raise AppError("body_invalid", "Something that was given is not readable text.", "Look for letters that came out wrong.") from None
+
+
 def _decode(body: bytes, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=shape)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise AppError(
             "internal",
             "The gateway answered in a way this program does not understand.",
@@ -449,7 +460,7 @@ def _decode(body: bytes, shape: type[T]) -> T:
 def _problem(status: int, body: bytes) -> AppError:
     try:
         problem = msgspec.json.decode(body, type=Problem)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return AppError("internal", f"The gateway answered with status {status} and no explanation.", "Look at its log.", status=status)
     code = problem.code if problem.code in CODES else "internal"
     return AppError(code, problem.message, problem.hint, status=status)

@@ -34,6 +34,9 @@ START_HINT: Final = "Open the Gatehouse window, or run: gatehouse serve"
 _POOL: Final = 16
 _CONTROL_FILE_MAX: Final = 4096
 _REMOVE: Final = "Quit Gatehouse, take that folder away, then start Gatehouse again."
+# What a question may raise. httpx2.InvalidURL, which a long name brings, is not one of its HTTPErrors, and neither is StreamError: that
+# is an answer which another thread closed.
+FAILURES: Final = (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL)
 
 
 def connect(control: Path) -> httpx2.Client:
@@ -45,9 +48,8 @@ def connect(control: Path) -> httpx2.Client:
     if control.suffix != ".json":
         return httpx2.Client(base_url="http://gatehouse", transport=_Transport(bare, str(control)), trust_env=False)
     try:
-        place = json.loads(read_own(control, _CONTROL_FILE_MAX))
-        host, port, token = str(place["host"]), int(place["port"]), str(place["token"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        host, port, token = _place(read_own(control, _CONTROL_FILE_MAX))
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise nothing_there() from error
     if host not in ("127.0.0.1", "::1"):
         raise AppError("peer_not_allowed", "The control file names a place that is not this machine.", "Quit Gatehouse and start it again.")
@@ -58,6 +60,15 @@ def connect(control: Path) -> httpx2.Client:
         transport=_Transport(bare),
         trust_env=False,
     )
+
+
+def _place(content: bytes) -> tuple[str, int, str]:
+    """Host, port and token of a control file; one of many exceptions when it was not written by an engine."""
+    place = json.loads(content)
+    host, port, token = str(place["host"]), int(place["port"]), str(place["token"])
+    if not 0 < port < 65_536 or not (token.isascii() and token.isprintable()):
+        raise ValueError("No engine writes this.")
+    return host, port, token
 
 
 def loopback(url: str) -> bytes | None:
@@ -74,7 +85,7 @@ def loopback(url: str) -> bytes | None:
                 if len(body) > 4096:
                     break
             return body.strip()
-    except httpx2.HTTPError:
+    except FAILURES:
         return None
 
 
@@ -82,10 +93,17 @@ def nothing_there() -> AppError:
     return AppError("engine_absent", "No gateway is running for this data folder.", START_HINT)
 
 
-def explain(error: httpx2.HTTPError) -> AppError:
-    """What a failed question means: nobody listens, a stranger does, nobody answers, or the engine went away while it answered."""
+def was_closed() -> AppError:
+    return AppError("engine_absent", "The connection to the gateway was closed.")
+
+
+def explain(error: Exception) -> AppError:
+    """What a failed question (one of FAILURES) means: nobody listens, a stranger does, nobody answers, or the engine went away while it
+    answered."""
     if isinstance(error.__cause__, StrangerError):
         return AppError("peer_not_allowed", "Another user of this machine listens there. Nothing was sent.", START_HINT)
+    if isinstance(error, httpx2.InvalidURL):
+        return AppError("body_invalid", "Something that was given is too long.", "Give less of it.")
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return nothing_there()
     if isinstance(error, httpx2.TimeoutException):

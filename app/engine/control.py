@@ -30,6 +30,7 @@ from app.core.events import (
 from app.core.names import check_client_name
 from app.core.records import Client, Identifiers
 from app.core.secret import Secret
+from app.core.unreadable import UNREADABLE
 from app.engine import audit_routes, figures, privacy
 from app.engine.accounts import kinds
 from app.engine.bus import Bus
@@ -318,7 +319,7 @@ async def _read(request: Incoming, shape: type[T]) -> T:
     body = await request.body(BODY_LIMIT, 10.0, 100)
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except UNREADABLE:
         raise AppError("body_invalid", "The command is not understood.") from None
 
 

@@ -41,6 +41,8 @@ _OURS: Final = frozenset({
 # The latest version of Azure's API for deployments that is no preview (learn.microsoft.com, "API version lifecycle").
 AZURE_VERSION: Final = "2024-10-21"
 
+# A part of a host name (RFC 1035 section 2.3.4). For a longer one Python's TLS raises a UnicodeError in the middle of a handshake.
+_LABEL: Final = 63
 # A base URL is often pasted with the endpoint that the documentation's example calls.
 _ENDPOINTS: Final = (
     "/chat/completions", "/completions", "/embeddings", "/messages/count_tokens", "/messages", "/models", "/responses",
@@ -162,6 +164,8 @@ def base_url(row: Provider, given: str) -> str:
         raise AppError("url_invalid", str(error), hint) from None
     if not url.isascii() or any(character in url for character in '\\"<>^`{|}'):
         raise AppError("url_invalid", "The address has characters that cannot be sent.", "Write it as the provider's page shows it.")
+    if any(len(label) > _LABEL for label in (urlsplit(url).hostname or "").split(".")):
+        raise AppError("url_invalid", "A part of the host name is too long for a name.", hint)
     url = url.rstrip("/")
     for endpoint in _ENDPOINTS:
         if urlsplit(url).path.endswith(endpoint):

@@ -36,6 +36,8 @@ def translated() -> Iterator[None]:
         yield
     except sqlcipher3.Error as error:
         raise ours(error) from error
+    except (OverflowError, UnicodeEncodeError) as error:  # what the driver says, in Python's words, of a value that SQLite cannot hold
+        raise AppError("body_invalid", "A number or a text does not fit into the database.", "Give another one.") from error
 
 
 def breaks_connection(error: BaseException | None) -> bool:

@@ -21,6 +21,7 @@ from app.core.errors import AppError
 from app.core.events import AuditPruned, LedgerBatch, LedgerTrimmed, LedgerTrimming
 from app.core.ids import call_id_bytes, call_id_of
 from app.core.records import Exchange, UsageRow
+from app.core.unreadable import UNREADABLE
 from app.store import audit, exchanges, families, rollups, words
 from app.store.rollups import today, today_by_account
 from app.store.statements import Insert
@@ -234,7 +235,7 @@ def _detail(connection: Connection, kind: str, shape: type[D]) -> tuple[int, D] 
     row = connection.exec_driver_sql("SELECT seq, body FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)).first()
     try:
         return None if row is None else (row[0], msgspec.json.decode(row[1], type=shape))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 
@@ -301,7 +302,7 @@ def _said(connection: Connection, seq: int) -> LedgerBatch | None:
     body = connection.exec_driver_sql("SELECT body FROM audit WHERE seq = ? AND kind = ?", (seq, LedgerBatch.KIND)).scalar()
     try:
         return None if body is None else msgspec.json.decode(body, type=_Entry).detail
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

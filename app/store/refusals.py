@@ -8,6 +8,7 @@ import msgspec
 
 from app.core.events import AccessRefused, KeyRefused
 from app.core.records import Exchange
+from app.core.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -39,7 +40,7 @@ def entry_of(connection: Connection, row: Exchange) -> int | None:
         for seq, body in connection.exec_driver_sql(_ENTRIES, (kind, _MOST)):
             try:
                 entry = msgspec.json.decode(body, type=_Entry)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 continue
             if entry.at_us < row.opened_us:
                 break  # entries follow the order of their writing; a flood's is written up to a minute after its last refusal

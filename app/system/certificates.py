@@ -45,13 +45,13 @@ def context_from(bundles: Sequence[str], folders: Sequence[str]) -> ssl.SSLConte
     """A context that trusts the first bundle that holds an authority, or else the first folder with certificates named by hash."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for bundle in bundles:
-        if Path(bundle).is_file():
-            with contextlib.suppress(ssl.SSLError, OSError):  # an unreadable or empty one is as good as none
-                context.load_verify_locations(cafile=bundle)
-            if context.cert_store_stats()["x509_ca"]:
-                return context
-    for folder in folders:
-        if Path(folder).is_dir() and any(_HASHED.fullmatch(entry.name) for entry in Path(folder).iterdir()):
-            context.load_verify_locations(capath=folder)
+        with contextlib.suppress(OSError):  # an unreadable or empty one is as good as none; ssl.SSLError is one of these
+            context.load_verify_locations(cafile=bundle)
+        if context.cert_store_stats()["x509_ca"]:
             return context
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            if any(_HASHED.fullmatch(entry.name) for entry in Path(folder).iterdir()):
+                context.load_verify_locations(capath=folder)
+                return context
     raise NoAuthoritiesError

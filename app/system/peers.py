@@ -117,6 +117,6 @@ def _program(process: int | None) -> str:
     else:
         import psutil  # noqa: PLC0415 - as above
 
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
             return str(psutil.Process(process).name())[:64]
     return ""

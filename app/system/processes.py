@@ -98,7 +98,7 @@ def _started_elsewhere(pid: int) -> str | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
-    except psutil.Error:
+    except (psutil.Error, OSError, ValueError):  # it passes on what the system says, and refuses a number that is none
         return None
 
 
@@ -136,7 +136,7 @@ def _holder_elsewhere(port: int) -> str:
     import psutil  # noqa: PLC0415 - as above
 
     for process in psutil.process_iter(["name"]):
-        with contextlib.suppress(psutil.Error):  # macOS shows other users' connections to root alone
+        with contextlib.suppress(psutil.Error, OSError):  # macOS shows other users' connections to root alone
             for connection in process.net_connections("tcp"):
                 if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
                     return f"{process.info['name']} (process {process.pid})"

@@ -166,7 +166,7 @@ def _look_elsewhere(pids: list[int]) -> Table:
             found = psutil.Process(pid).net_connections("inet")
         except psutil.NoSuchProcess:
             continue
-        except psutil.Error:
+        except (psutil.Error, OSError, ValueError):
             hidden.append(pid)
             continue
         for each in found:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from app.core.errors import AppError
+from app.core.unreadable import UNREADABLE
 from app.wire import replies
 from app.wire.body import Understood
 from app.wire.dialect import NOTHING, Edits, Heard, ModelEntry
@@ -151,7 +152,7 @@ def _entry(entry: ModelEntry) -> dict[str, object]:
 def _read(data: bytes) -> _Event | None:
     try:
         return msgspec.json.decode(data, type=_Event)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

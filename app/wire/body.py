@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from app.core.errors import AppError
+from app.core.unreadable import UNREADABLE
 from app.wire.outline import MAX_MEMBERS, MAX_VALUES, outline
 
 LARGE: Final = 1_048_576  # beyond, a body is looked over before it is decoded, and both happen off the event loop
@@ -83,7 +84,7 @@ def understand(body: bytes, endpoint: str, *, model: str = "", stream: bool | No
     if stream is None and raw_stream is not None and endpoint in _STREAMING:
         try:
             streams = bool(_flag(raw_stream))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise AppError("body_invalid", "`stream` must be true or false.", param="stream") from None
     usage_asked = streams and _asks_usage(members.get("stream_options"))
     return Understood(model, streams, usage_asked, members)
@@ -150,7 +151,7 @@ def _decode(body: bytes) -> dict[str, msgspec.Raw]:
         raise AppError("body_invalid", "The request body must be a JSON object.") from None
     except RecursionError:
         raise _too_deep() from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise AppError("body_not_json", "The request body is not valid JSON.", "Send one JSON object, encoded as UTF-8.") from None
     # Up to 3.12.1 the recursion limit (1,000) stops the decoder; later versions count C frames apart: 3.13 lets 9,000 levels through.
     if sys.version_info >= (3, 12) and too_deep(body):
@@ -187,7 +188,7 @@ def _model(members: Mapping[str, msgspec.Raw]) -> str:
         raise AppError("model_missing", "The request names no model.", "Send `model`, for example `account/model`.", param="model")
     try:
         model = _text(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise AppError("model_missing", "`model` must be a text.", param="model") from None
     return _fit_model(model)
 
@@ -208,7 +209,7 @@ def _asks_usage(raw: msgspec.Raw | None) -> bool:
     try:
         options = _object(raw)
         return bool(options) and "include_usage" in options and bytes(options["include_usage"]) == b"true"
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
 
 
@@ -283,7 +284,7 @@ def _host_inside(raw: msgspec.Raw) -> str:
         queue: list[object] = [_anything(raw)]
     except RecursionError:
         raise _too_deep() from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise AppError("body_not_json", "The request body is not valid JSON.") from None
     while queue:
         value = queue.pop()

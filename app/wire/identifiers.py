@@ -23,6 +23,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from app.core.unreadable import UNREADABLE
 from app.wire.body import places, rewrite
 
 # pseudonym: replaced. remove: taken out. pass: left as it is.
@@ -134,7 +135,7 @@ def _inner(members: Mapping[str, msgspec.Raw]) -> dict[str, msgspec.Raw] | None:
         return None
     try:
         return _object(raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -13,12 +13,12 @@ from typing import Final, Literal
 import msgspec
 
 from app.core.errors import AppError
+from app.core.unreadable import UNREADABLE
 from app.wire import openai_family, replies
 from app.wire.body import Understood
 from app.wire.dialect import NOTHING, Edits, Heard, ModelEntry
 from app.wire.usage import Usage, count
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode: Final = msgspec.json.encode
 
 _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{').search
@@ -70,7 +70,7 @@ class OpenAIChat:
         if raw is not None:
             try:
                 options = msgspec.json.decode(raw, type=dict[str, msgspec.Raw] | None) or {}
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 return Edits(values=values)  # the provider will say what is wrong with it
         options["include_usage"] = msgspec.Raw(b"true")
         values["stream_options"] = _encode(options)
@@ -84,7 +84,7 @@ class OpenAIChat:
             return Heard(end=True)
         try:
             reply = _chunk(data)
-        except _UNREADABLE:
+        except UNREADABLE:
             return NOTHING
         if name == "error" or reply.error is not None:
             return Heard(error=_error(reply, data))
@@ -97,7 +97,7 @@ class OpenAIChat:
     def hear_reply(self, endpoint: str, body: bytes) -> Heard:
         try:
             reply = _reply(body)
-        except _UNREADABLE:
+        except UNREADABLE:
             raise AppError("provider_not_json", "The provider's answer is not JSON.", replies.PORTAL) from None
         if reply.error is not None:
             return Heard(error=_error(reply, body))

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from app.core.errors import AppError
+from app.core.unreadable import UNREADABLE
 from app.wire.outline import outline
 
 PORTAL: Final = "Check the base URL; a network that asks for a sign-in also answers like this."
@@ -20,7 +21,7 @@ def decoded(body: bytes) -> object | None:
     """The JSON value of `body`; None when it is none."""
     try:
         found: object = _anything(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return found
 

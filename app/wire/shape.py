@@ -11,12 +11,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from app.core.errors import AppError
+from app.core.unreadable import UNREADABLE
 
 Table = dict[str, Any]
 T = TypeVar("T")
 
 _decode: Final = msgspec.json.Decoder().decode
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def wrong(where: str, must: str) -> AppError:
@@ -29,7 +29,7 @@ def body(raw: bytes) -> Table:
         value = _decode(raw)
     except RecursionError:
         raise AppError("body_too_deep", "The request body is nested too deeply.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise AppError("body_not_json", "The request body is not valid JSON.", "Send one JSON object, encoded as UTF-8.") from None
     if not isinstance(value, dict):
         raise AppError("body_invalid", "The request body must be a JSON object.")

@@ -242,6 +242,7 @@ def test_a_base_url_is_taken_as_people_write_it(identifier: str, given_url: str,
         "", "   ", "host", "host:80", "ftp://host", "file:///etc/passwd", "https://", "https:///v1", "https://user:pass@host/v1", "https://host/v1?key=1",
         "https://host/v1#x", "https://host:99999/v1", "https://host:x/v1", "https://ho st/v1", "https://host/v1\r\nx: y", "https://host/../v1",
         "https://host/a/./b", "https://hößt/v1", "https://host/ü", "https://host/{id}", "javascript:alert(1)", "https://host/v1\\x", "http://[::1/v1",
+        f"https://{'a' * 64}.test/v1",
     ],
 )  # fmt: skip
 def test_what_is_no_base_url_is_refused_with_a_sentence(url: str) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -153,6 +154,17 @@ def test_a_change_and_its_audit_entry_commit_together_or_not_at_all(data_dir: Pa
             assert [known.name for known, _ in clients.all(connection)] == ["Zed"]
             assert [entry.kind for entry in audit.page(connection, 10)] == ["client.blocked", "client.added"]
             assert audit.verify(connection).finding is None
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**70), "half a pair: \ud800"])
+def test_a_value_that_sqlite_cannot_hold_is_an_error_of_ours_and_the_store_goes_on(data_dir: Path, value: object) -> None:
+    with closing(Store.open(data_dir / "g.db", KEY)) as store:
+        for begin in (store.read, store.write):
+            with pytest.raises(AppError) as caught, begin() as connection:
+                connection.exec_driver_sql("SELECT ?", (value,))
+            assert caught.value.code == "body_invalid"
+        with store.write() as connection:
+            assert connection.exec_driver_sql("SELECT 1").scalar() == 1
 
 
 def test_a_reader_cannot_write_and_sees_one_state_until_it_is_done(data_dir: Path) -> None:

@@ -12,8 +12,10 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from app.system import peers, processes, socket_table
 from app.system.children import Child, own_command
 from app.system.logs import Log, open_for_append, recent, rotate, tail
 from app.system.processes import allow_many_descriptors, end, exit_words, is_running, port_holder, started_at
@@ -54,6 +56,22 @@ def test_a_process_is_told_from_a_later_one_with_its_id() -> None:
     other = subprocess.Popen([sys.executable, "-c", "pass"])
     other.wait()
     assert started_at(other.pid) is None
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), PermissionError(13, "no"), ValueError("not a number of a process"), psutil.AccessDenied(1)]
+)
+def test_what_the_system_says_of_a_process_stays_in_the_file_that_asks(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Elsewhere than on Linux psutil asks, and it passes on what the system said."""
+
+    def fail(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(psutil, "Process", fail)
+    assert processes._started_elsewhere(1) is None
+    assert socket_table._look_elsewhere([1]).hidden == (1,)
+    monkeypatch.setattr(sys, "platform", "other")
+    assert peers._program(1) == ""
 
 
 @posix_only
