@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from typing import TYPE_CHECKING
 
 import environment
 import needs
+
+if TYPE_CHECKING:
+    import ordinary
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VERBS = (
@@ -34,6 +39,8 @@ class Stop(Exception):  # noqa: N818  it is not always an error
 
 
 def main(arguments: list[str]) -> int:
+    # A shell starts what it puts into the background with Ctrl-C ignored, and every child would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if not arguments or arguments[0] not in environment.LOCKS:
             print(__doc__)
@@ -104,26 +111,63 @@ def checks(python: str) -> list[tuple[str, list[str]]]:
 
 
 def run_pytest(python: str, arguments: list[str]) -> int:
-    """pytest on a screen and a message bus of its own (Linux), so that it never meets the person's windows or keyring."""
+    """As who started it. Root (Linux) runs what only root may do, and as an ordinary user everything else."""
+    if not LINUX or os.geteuid() != 0:
+        return pytest(python, arguments, ROOT, environment.of_children())
+    import ordinary  # noqa: PLC0415 - Linux only
+
+    began = time.monotonic()
+    with ordinary.folder() as folder:
+        try:
+            user = ordinary.prepare(ROOT, python, folder, arguments)
+        except ordinary.CannotError as why:
+            said = f"NOT RUN AS AN ORDINARY USER: {why}. The tests run as root instead, which is less than a person's own run tells."
+            print(said, flush=True)
+            code = pytest(python, arguments, ROOT, environment.of_children())
+            print(said, flush=True)
+            return code
+        print(f"made ready for the user {ordinary.NAME}, with {user.base}: {time.monotonic() - began:.1f} s", flush=True)
+        print("What needs root, as root:", flush=True)
+        which = "few" if user.has_namespaces() else "more"
+        roots = pytest(python, [f"--root-cases={which}", *arguments], ROOT, environment.of_children())
+        print(f"Everything else, as {ordinary.NAME}:", flush=True)
+        rest = pytest(user.python, user.translated(arguments), user.root, user.variables, user)
+    return together(roots, rest)
+
+
+def together(roots: int, rest: int) -> int:
+    """The worse of both. 5 is pytest's "no test fits these words", which one of both may say."""
+    if 5 in (roots, rest):
+        return roots if rest == 5 else rest
+    return roots or rest
+
+
+def pytest(python: str, arguments: list[str], root: str, variables: dict[str, str], user: ordinary.Ordinary | None = None) -> int:
+    """pytest on a screen and a message bus of its own (Linux), so that it never meets the person's windows or keyring. user: as them."""
     # Most tests wait for processes and sockets, so more of them run at once than there are cores; a file's tests stay together.
     workers = (
         [] if any(word in ("-n", "--pdb", "-s") or word.startswith("-n=") for word in arguments) else ["-n", "3", "--dist", "loadfile"]
     )
     command = [python, "-P", "-m", "pytest", *workers, *arguments]
     # The workers must find the same tests under the same names, also where names are made from a set.
-    seeded = environment.of_children() | {"PYTHONHASHSEED": "0"}
+    seeded = variables | {"PYTHONHASHSEED": "0"}
     if not LINUX:
-        return wait_for(command, seeded, ROOT)
+        return wait_for(command, seeded, root)
     command = ["dbus-run-session", "--", "xvfb-run", "-a", "-s", "-screen 0 1600x1200x24", *command]
-    with tempfile.TemporaryDirectory(prefix="gh-", ignore_cleanup_errors=True) as private:
+    place = None if user is None else user.variables["TMPDIR"]
+    with tempfile.TemporaryDirectory(prefix="gh-", dir=place, ignore_cleanup_errors=True) as private:
         private_environment = dict(seeded)
         for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
             folder = os.path.join(private, name[4:].split("_")[0].lower())
             os.mkdir(folder, 0o700)
+            if user is not None:
+                os.chown(folder, user.uid, user.gid)
             private_environment[name] = folder
         for name in ("WAYLAND_DISPLAY", "DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "GNOME_KEYRING_CONTROL"):
             private_environment.pop(name, None)
-        return wait_for(command, private_environment, ROOT)
+        if user is not None:
+            os.chmod(private, 0o711)
+        return wait_for(command, private_environment, root, user)
 
 
 def display() -> bool:
@@ -187,8 +231,9 @@ def hand_over(command: list[str], variables: dict[str, str]) -> int:
     return wait_for(command, variables)
 
 
-def wait_for(command: list[str], variables: dict[str, str], folder: str | None = None) -> int:
-    child = subprocess.Popen(command, env=variables, cwd=folder)
+def wait_for(command: list[str], variables: dict[str, str], folder: str | None = None, user: ordinary.Ordinary | None = None) -> int:
+    """The exit code. user: who it runs as, when not as us."""
+    child = subprocess.Popen(command, env=variables, cwd=folder, **({} if user is None else user.identity()))
     while True:
         try:
             return child.wait()

@@ -16,7 +16,8 @@ def small_disk(folder: Path) -> Iterator[Path]:
     """A file system of one megabyte at `folder`; made as root, who may also be the root of a user namespace of its own."""
     mount, umount = shutil.which("mount"), shutil.which("umount")
     if not hasattr(os, "geteuid") or os.geteuid() != 0 or mount is None or umount is None:
-        pytest.skip("FULL DISK NOT TESTED: only root can mount a small file system")
+        where = "tests/journeys/test_storage_faults.py::test_full_disks_without_being_root runs it"
+        pytest.skip(f"needs CAP_SYS_ADMIN, to mount a small file system; {where} where namespaces are allowed")
     folder.mkdir()
     mounted = subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m,mode=0700", "none", str(folder)], capture_output=True, check=False)
     if mounted.returncode:

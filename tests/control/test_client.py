@@ -411,7 +411,7 @@ def test_a_control_file_that_names_another_machine_is_refused(tmp_path: Path) ->
     assert caught.value.code == "peer_not_allowed"
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "getuid") or __import__("os").getuid() != 0, reason="giving a folder away needs root")
+@pytest.mark.needs("root")
 def test_a_control_folder_of_another_user_is_refused(server: ControlServer) -> None:
     import os
 

@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -356,3 +357,18 @@ def test_authorities_come_from_the_first_file_that_has_some(authority: trustme.C
         context_from(names[:3], (str(folder), str(tmp_path / "missing")))
     authority.cert_pem.write_to_path(str(folder / "0a1b2c3d.0"))
     assert context_from(names[:3], (str(folder),)).verify_mode == ssl.CERT_REQUIRED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="rights by mode")
+@pytest.mark.needs("an ordinary user")
+def test_authorities_that_may_not_be_read_are_as_good_as_none(authority: trustme.CA, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    authority.cert_pem.write_to_path(str(closed / "good.pem"))
+    authority.cert_pem.write_to_path(str(closed / "0a1b2c3d.0"))
+    closed.chmod(0)
+    try:
+        with pytest.raises(NoAuthoritiesError):
+            context_from((str(closed / "good.pem"), str(closed)), (str(closed), str(closed / "inner")))
+    finally:
+        closed.chmod(0o700)

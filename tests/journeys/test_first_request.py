@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -259,15 +260,30 @@ def test_no_key_is_in_any_file_or_argument(running: Gateway, up: Upstream, share
         sdk.chat.completions.create(model="work/leaky", messages=[{"role": "user", "content": "x"}])
     rows(running, 1, "leaky")
     for pid in running.pids().values():
-        for name in ("cmdline", "environ"):
-            data = Path(f"/proc/{pid}/{name}").read_bytes()
-            assert up.key.encode() not in data and key.encode() not in data and b"correct horse" not in data
+        data = Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert up.key.encode() not in data and key.encode() not in data and b"correct horse" not in data
     files = [path for path in shared.folder.rglob("*") if path.is_file()]
     assert len(files) > 3
     for path in files:
         data = path.read_bytes()
         assert up.key.encode() not in data and key.encode() not in data, path
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+@pytest.mark.needs("an ordinary user")
+def test_no_environment_can_be_read_by_another_program_of_the_person(running: Gateway) -> None:
+    for pid in running.pids().values():
+        with pytest.raises(PermissionError):
+            Path(f"/proc/{pid}/environ").read_bytes()
+
+
+@pytest.mark.needs("hidden processes")
+def test_no_key_is_in_any_environment(running: Gateway, up: Upstream) -> None:
+    key = running.client("environments")
+    for pid in running.pids().values():
+        data = Path(f"/proc/{pid}/environ").read_bytes()
+        assert up.key.encode() not in data and key.encode() not in data and b"correct horse" not in data
 
 
 def test_models_are_listed_in_both_shapes_and_a_bare_name_finds_its_account(running: Gateway) -> None:

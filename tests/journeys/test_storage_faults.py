@@ -145,6 +145,7 @@ def _started(one: Gateway, port: int) -> bool:
     return True
 
 
+@pytest.mark.needs("an unchangeable file")
 @pytest.mark.parametrize("busy", [False, True], ids=["before anything is recorded", "while requests flow"])
 def test_a_data_folder_that_becomes_read_only_is_said_and_gone_on_with(tmp_path: Path, busy: bool) -> None:
     """SQLite opens a file for reading alone where it cannot do more, so it matters when the connections are made."""
@@ -164,6 +165,7 @@ def test_a_data_folder_that_becomes_read_only_is_said_and_gone_on_with(tmp_path:
         check_everything(one, caller.acknowledged)
 
 
+@pytest.mark.needs("an unchangeable file")
 def test_a_data_folder_that_is_read_only_from_the_start_is_said_and_gone_on_with(tmp_path: Path) -> None:
     with gateway(tmp_path / "data") as one:
         caller = Caller(one)
@@ -353,13 +355,20 @@ def test_no_room_for_the_copy_before_a_migration_is_said_and_gone_on_with(small_
         assert path.with_name(f"{path.name}.before-{older + 1}").exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="as root the tests themselves have run")
-def test_full_disks_without_being_root() -> None:
-    """The tests above and those of the store, as root of a user namespace of their own."""
-    files = [str(Path(__file__)), str(ROOT / "tests" / "store" / "test_full_disk.py")]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "(full_disk or room) and not being_root", *files]
-    done = subprocess.run(["unshare", "--map-root-user", "--mount", *command], capture_output=True, text=True, check=False, cwd=ROOT)
-    if "unshare" in done.stderr:
-        pytest.skip(f"FULL DISK NOT TESTED: {done.stderr.strip()}")
-    assert done.returncode == 0, done.stdout
+@pytest.mark.needs("an ordinary user", "a disk of its own")
+def test_full_disks_without_being_root(tmp_path: Path) -> None:
+    """What needs a small disk, here and elsewhere, as root of a user namespace; as root those tests themselves have run.
+
+    That root is 0 and finds what the machine's root left under that number, so the folder for temporary files is another one.
+    """
+    names = ("journeys/test_storage_faults.py", "store/test_full_disk.py", "engine/test_recorder.py")
+    command = [
+        sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 't'}", "-m", "small_disk",
+        *(str(ROOT / "tests" / name) for name in names),
+    ]  # fmt: skip
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", *command],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" not in done.stdout, done.stdout

@@ -20,6 +20,7 @@ from app.core.errors import AppError
 from app.keeper.listeners import open_listeners
 from app.system.paths import Paths
 from app.system.processes import started_at
+from tests import rights
 from tests.gateway import free_port
 from tests.keeper.stage import ROOT, Puppeteer, Stage
 
@@ -605,14 +606,21 @@ def test_the_keeper_is_small_and_does_not_grow(tmp_path: Path) -> None:
                 upstream.accept()[0].close()
                 engine.ask("closed", connection=got["connection"])
 
+        def held() -> int:
+            """Descriptors; of a process that closed itself an ordinary user sees how many there is room for, which doubles."""
+            if rights.refused("hidden processes"):
+                status = Path(f"/proc/{stage.process.pid}/status").read_text()
+                return int(status.partition("FDSize:")[2].split()[0])
+            return len(os.listdir(f"/proc/{stage.process.pid}/fd"))
+
         some(100)
         before = resident_kb()
-        descriptors = len(os.listdir(f"/proc/{stage.process.pid}/fd"))
+        descriptors = held()
         some(200)
         assert resident_kb() < 25_000
         assert resident_kb() - before < 500
         # A look at the system's table holds a descriptor for a moment.
-        stage.until(lambda: len(os.listdir(f"/proc/{stage.process.pid}/fd")) <= descriptors)
+        stage.until(lambda: held() <= descriptors)
         for module in ("asyncio", "msgspec", "cryptography", "keyring", "PySide6", "aiohttp", "sqlalchemy", "ssl", "logging"):
             code = f"import sys, app.keeper.main; sys.exit({module!r} in sys.modules)"
             assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0, module

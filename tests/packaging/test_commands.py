@@ -58,7 +58,7 @@ def test_an_old_python_hands_over_to_a_newer_one_on_the_path(monkeypatch: pytest
 def test_the_scripts_can_be_read_by_python_3_9() -> None:
     import ast
 
-    for name in ("dev", "environment", "needs"):
+    for name in ("dev", "environment", "needs", "ordinary"):
         ast.parse((PACKAGING / f"{name}.py").read_text(), feature_version=(3, 9))
 
 
@@ -271,7 +271,7 @@ def test_pytest_gets_a_screen_a_bus_and_folders_of_its_own_and_the_last_word(mon
         monkeypatch.setenv(name, "mine")
     script = (
         f"import sys; sys.path.insert(0, {str(PACKAGING)!r}); import dev; dev.ROOT = {str(tmp_path)!r};"
-        "sys.exit(dev.run_pytest(sys.executable, ['-q', '-p', 'no:cacheprovider']))"
+        "sys.exit(dev.pytest(sys.executable, ['-q', '-p', 'no:cacheprovider'], dev.ROOT, dict(dev.os.environ)))"
     )
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -103,7 +103,7 @@ def test_a_folder_that_becomes_read_only_is_named_and_goes_on_afterwards(small_d
         ledger.record(connection, [row(1)])
     journal, _ = Journal.open(small_disk / "journal", KEY)
     journal.close()
-    subprocess.run([mount, "-o", "remount,ro", str(small_disk)], check=True)
+    subprocess.run([mount, "-o", "remount,bind,ro", str(small_disk)], check=True)
     try:
         with pytest.raises(AppError) as caught, opened(small_disk / "g.db"):
             pass
@@ -113,7 +113,7 @@ def test_a_folder_that_becomes_read_only_is_named_and_goes_on_afterwards(small_d
             Journal.open(small_disk / "journal", KEY)
         assert (caught.value.code, "cannot be written to" in caught.value.message) == ("data_folder", True)
     finally:
-        subprocess.run([mount, "-o", "remount,rw", str(small_disk)], check=True)
+        subprocess.run([mount, "-o", "remount,bind,rw", str(small_disk)], check=True)
     with opened(small_disk / "g.db") as store, store.read() as connection:
         assert ledger.page(connection, 5) == [row(1)]
 

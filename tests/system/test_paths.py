@@ -14,7 +14,6 @@ from app.system.folders import private_folder
 from app.system.paths import Paths, default_data_dir, write_private
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="modes and unix sockets")
-as_root = sys.platform != "win32" and os.getuid() == 0
 
 
 def mode(path: Path) -> int:
@@ -102,7 +101,8 @@ def test_a_folder_on_a_read_only_disk_is_said_in_words_and_without_the_path() ->
     assert "--data-dir" in caught.value.hint
 
 
-@pytest.mark.skipif(as_root or sys.platform == "win32", reason="root can write anywhere")
+@posix_only
+@pytest.mark.needs("an ordinary user")
 def test_a_folder_without_write_permission_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir(mode=0o500)
@@ -110,7 +110,7 @@ def test_a_folder_without_write_permission_is_refused(tmp_path: Path) -> None:
         Paths(folder).prepare()
 
 
-@pytest.mark.skipif(not as_root, reason="needs a folder of another user")
+@pytest.mark.needs("root")
 def test_another_users_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
