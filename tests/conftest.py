@@ -1,4 +1,4 @@
-"""What every test can ask for: the `--slow` switch, a data folder of its own, and the local upstream."""
+"""What every test can ask for: the `--slow` and `--programs` switches, a data folder of its own, and the local upstream."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.upstream import Upstream, upstream
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the long campaigns too")
+    parser.addoption("--programs", action="store_true", help="run the real programs too, which are installed for it")
     parser.addoption(
         "--root-cases",
         choices=("few", "more"),
@@ -37,6 +38,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "small_disk" in getattr(item, "fixturenames", ()):
             item.add_marker("small_disk")
+        if "program" in item.keywords and not config.getoption("--programs"):
+            item.add_marker(pytest.mark.skip(reason="a real program: runs with --programs"))
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="a long campaign: runs with --slow"))
 

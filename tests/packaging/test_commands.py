@@ -58,7 +58,7 @@ def test_an_old_python_hands_over_to_a_newer_one_on_the_path(monkeypatch: pytest
 def test_the_scripts_can_be_read_by_python_3_9() -> None:
     import ast
 
-    for name in ("dev", "environment", "needs", "ordinary"):
+    for name in ("dev", "environment", "full", "needs", "ordinary"):
         ast.parse((PACKAGING / f"{name}.py").read_text(), feature_version=(3, 9))
 
 
