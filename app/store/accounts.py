@@ -8,6 +8,7 @@ import msgspec
 
 from app.core.errors import AppError
 from app.core.records import Account
+from app.core.unreadable import UNREADABLE
 from app.store.statements import Statements
 from app.store.tables import insert_into, select_from
 
@@ -33,7 +34,7 @@ def all(connection: Statements) -> list[Account]:  # noqa: A001  (read as `accou
             keyed=bool(keyed),
             key_hint=key_hint,
             created_us=created_us,
-            models=_models.decode(models),
+            models=_names(models),
             tested_us=tested_us,
             test_ok=None if test_ok is None else bool(test_ok),
             test_message=test_message,
@@ -43,6 +44,14 @@ def all(connection: Statements) -> list[Account]:  # noqa: A001  (read as `accou
             name, kind, base_url, local, keyed, key_hint, created_us, models, tested_us, test_ok, test_message, test_ms,
         ) in connection.exec_driver_sql(_ALL)
     ]  # fmt: skip
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The models that the provider listed; none when they cannot be read, until its next test. The account itself is whole all the same."""
+    try:
+        return _models.decode(text)
+    except UNREADABLE:
+        return ()
 
 
 def put(connection: Connection, account: Account) -> None:

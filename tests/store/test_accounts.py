@@ -44,6 +44,14 @@ def test_accounts_come_back_as_they_were_put_oldest_first(data_dir: Path) -> Non
             accounts.remove(connection, "home")
 
 
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[1]", '["\\ud800"]', "[" * 100_000])
+def test_a_list_of_models_that_cannot_be_read_costs_the_list_and_not_the_account(data_dir: Path, text: str) -> None:
+    with opened(data_dir / "g.db") as store, store.write() as connection:
+        accounts.put(connection, WORK)
+        connection.exec_driver_sql("UPDATE accounts SET models = ?", (text,))
+        assert accounts.all(connection) == [replace(WORK, models=())]
+
+
 def test_clients_are_added_blocked_seen_and_removed(data_dir: Path) -> None:
     with opened(data_dir / "g.db") as store, store.write() as connection:
         clients.add(connection, ZED, b"z" * 32)
