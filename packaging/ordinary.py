@@ -84,7 +84,7 @@ def folder() -> Iterator[str]:
 
 
 def prepare(root: str, python: str, private: str, arguments: list[str]) -> Ordinary:
-    """private: an empty folder of root's; it becomes the user's. python: that of `root`'s environment. CannotError with the reason."""
+    """private: an empty folder of root's, which it stays. python: that of `root`'s environment. CannotError with the reason."""
     for word in arguments:
         if word.startswith(ROOTS_FILES):
             raise CannotError(f"{word} is about files or a terminal of root's")
@@ -95,12 +95,12 @@ def prepare(root: str, python: str, private: str, arguments: list[str]) -> Ordin
     if entry.pw_uid == 0:
         raise CannotError(f"{NAME} is root here")
     try:
-        os.chmod(private, 0o700)
-        os.chown(private, entry.pw_uid, entry.pw_gid)
+        os.chmod(private, 0o711)
         user = Ordinary(entry.pw_uid, entry.pw_gid, os.path.join(private, "gatehouse"), _variables(private, entry), original=root)
         user = replace(user, base=_interpreter(user, python, private))
         copy_project(root, user)
         copy_environment(root, python, user)
+        give(user)
         _try(user)
     except (OSError, shutil.Error, subprocess.SubprocessError) as error:
         raise CannotError(f"what {NAME} needs could not be made: {error}") from error
@@ -108,22 +108,18 @@ def prepare(root: str, python: str, private: str, arguments: list[str]) -> Ordin
 
 
 def copy_project(root: str, user: Ordinary) -> None:
-    """Everything but what tools keep there; it is the user's own."""
+    """Everything but what tools keep there."""
     shutil.copytree(root, user.root, symlinks=True, ignore=lambda _, names: LEFT_OUT & set(names))
-    for place, _, files in os.walk(user.root):
-        for path in (place, *(os.path.join(place, name) for name in files)):
-            os.chown(path, user.uid, user.gid, follow_symlinks=False)
 
 
 def copy_environment(root: str, python: str, user: Ordinary) -> None:
-    """`.venv` again, started by the user's interpreter. The folders are the user's; the files are the same ones and stay root's."""
+    """`.venv` again, started by the user's interpreter. Its files are the same ones."""
     ours, theirs = os.path.join(root, ".venv"), os.path.join(user.root, ".venv")
     for place, folders, files in os.walk(ours):
         here = os.path.join(theirs, os.path.relpath(place, ours))
         os.makedirs(here, exist_ok=True)
-        os.chown(here, user.uid, user.gid)
         for name in [*files, *(each for each in folders if os.path.islink(os.path.join(place, each)))]:
-            _link(os.path.join(place, name), os.path.join(here, name), user)
+            _link(os.path.join(place, name), os.path.join(here, name))
     programs = os.path.dirname(user.python)
     for name in os.listdir(programs):
         if name.startswith("python"):
@@ -137,14 +133,25 @@ def copy_environment(root: str, python: str, user: Ordinary) -> None:
     _write(os.path.join(theirs, packages, "gatehouse-source.pth"), user.root + "\n")
 
 
-def _link(source: str, place: str, user: Ordinary) -> None:
+def give(user: Ordinary) -> None:
+    """All of the copy becomes the user's, except files that `.venv` has, too. From within: in a folder that is theirs already they, or
+    another program of theirs, could put a link to something of root's."""
+    for place, folders, files in os.walk(user.root, topdown=False):
+        for name in (*folders, *files):
+            path = os.path.join(place, name)
+            found = os.lstat(path)
+            if not (stat.S_ISREG(found.st_mode) and found.st_nlink > 1) and not stat.S_ISDIR(found.st_mode):
+                os.chown(path, user.uid, user.gid, follow_symlinks=False)
+        os.chown(place, user.uid, user.gid)
+
+
+def _link(source: str, place: str) -> None:
     found = os.lstat(source)
     if stat.S_ISREG(found.st_mode) and found.st_mode & stat.S_IROTH:
         with contextlib.suppress(OSError):  # on another disk, or a disk without links
             os.link(source, place)
             return
     shutil.copy2(source, place, follow_symlinks=False)
-    os.chown(place, user.uid, user.gid, follow_symlinks=False)
 
 
 def _write(path: str, text: str) -> None:
