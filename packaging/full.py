@@ -89,10 +89,11 @@ def table(endings: list[Ending]) -> str:
 
 def run(part: Part, command: list[str], within_s: float, folder: str = ROOT, **variables: str) -> int:
     """The exit code; after `within_s` it and all that it started are ended, and TimeoutExpired."""
-    logs = os.environ.get("FULL_LOGS")
+    inherited = environment.of_children()
+    logs = inherited.pop("FULL_LOGS", "")
     log = open(os.path.join(logs, f"{part.name}.log"), "ab") if logs else None  # noqa: SIM115 - closed below
     child = subprocess.Popen(
-        command, cwd=folder, env={**environment.of_children(), **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        command, cwd=folder, env={**inherited, **variables}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         start_new_session=True,
     )  # fmt: skip
     try:

@@ -17,6 +17,11 @@ full = load("full")
 ROOT = PACKAGING.parent
 
 
+@pytest.fixture(autouse=True)
+def _no_folder_for_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FULL_LOGS", raising=False)
+
+
 def part(name: str, run: object, minutes: float = 1) -> object:
     return full.Part(name, "tried here", minutes, run)
 
