@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STRANGER = 12345  # whoever attacks
 PERSON = 54321  # whose gateway it is, where that is not root
 is_root = sys.platform != "win32" and os.geteuid() == 0
-needs_root = pytest.mark.skipif(not is_root, reason="ANOTHER USER NOT TESTED: only root can start a process of another user")
+needs_root = pytest.mark.needs("root")  # to start a process of another user
 
 # Everything is imported first: the interpreter may lie in a folder that the other user cannot enter.
 _BASE = """

@@ -296,7 +296,7 @@ while time.monotonic() < end:
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="another local user can be had by root only")
+@pytest.mark.needs("root")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says whose a connection is")
 def test_another_user_of_the_machine_crowds_out_nobody_but_himself() -> None:
     with Site(Limits(connections=40, head_s=600.0, idle_s=600.0)) as site, contextlib.ExitStack() as open_ones:
