@@ -23,6 +23,7 @@ _log: Final = logging.getLogger(__name__)
 
 _HIGH_WATER: Final = 512 * 1024
 _PIPELINED: Final = 8
+_CHUNK_OVERHEAD: Final = 16
 _LINGER_S: Final = 1.5
 _LINGER_BYTES: Final = 32 * 1_048_576
 _LINGER_BROKEN_BYTES: Final = 1_048_576
@@ -41,7 +42,8 @@ class Connection(asyncio.Protocol):
     """One client. Requests on it are answered in their order, one at a time.
 
     Bytes that are no body (request line, headers, chunk sizes, trailers) are counted as they arrive, because the parser shows a header
-    only once it is whole: `_head_bytes` since a head began, `_dry_bytes` since a body last grew. trusted: a request on it carried a key.
+    only once it is whole: `_head_bytes` since a head began, `_dry_bytes` between and behind the pieces of a body. trusted: a request on
+    it carried a key.
     """
 
     __slots__ = (
@@ -117,9 +119,10 @@ class Connection(asyncio.Protocol):
         if not self._in_body:
             if self._head_bytes > limit:
                 self._refuse(_large_head())
-        elif arriving is not None and arriving is self._arriving and arriving.received == before:
-            self._dry_bytes += size
-            if self._dry_bytes > limit:
+        elif arriving is not None and arriving is self._arriving:
+            # A byte in a chunk of its own comes with five others; what brings much more is no body in chunks.
+            self._dry_bytes += size - (arriving.received - before)
+            if self._dry_bytes > limit + _CHUNK_OVERHEAD * arriving.received:
                 self._refuse(_large_head())
         else:
             self._dry_bytes = 0

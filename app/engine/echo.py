@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from app.core.errors import AppError
+from app.wire import shape
 
 ACCOUNT: Final = "gatehouse"
 MODEL: Final = "echo"
@@ -58,8 +59,8 @@ class EchoReply:
 
 
 async def reply(endpoint: str, body: bytes, stream: bool, call_id: str, now_s: int) -> EchoReply:
-    """The echo of one request. AppError body_invalid where the prompt cannot be found, model_unknown for other endpoints."""
-    asked = _decode(body)
+    """The echo of one request. AppError body_not_json, body_invalid where the prompt cannot be found, model_unknown for other endpoints."""
+    asked = shape.body(body)
     if endpoint == "chat/completions":
         text = _last_user_text(asked)
         return _chat(text, stream, asked, call_id, now_s)

@@ -22,6 +22,7 @@ from app.engine.status import Opened
 from app.engine.web import Reply
 from app.store import responses
 from app.store.responses import Stored
+from app.wire import shape
 from app.wire.body import Understood, understand
 from app.wire.dialect import Dialect
 
@@ -96,7 +97,7 @@ async def begin(opened: Opened, client: Client, entry: Entry, provider: Dialect,
     relayed = provider.name == ENDPOINT
     store = _flag(call.members.get("store"))
     named = call.members.get("previous_response_id")
-    previous = _decode(bytes(named)) if named is not None else None
+    previous = shape.body(b'{"it":%b}' % bytes(named))["it"] if named is not None else None
     earlier: Stored | None = None
     if previous is not None:
         earlier = await find(opened, client, str(previous), here=not relayed)
@@ -203,7 +204,7 @@ def _items(given: object) -> list[Any]:
 
 def _continued(body: bytes, stored: Stored) -> bytes:
     """The request with the conversation so far before its own input. Instructions are not taken over, as the API says."""
-    asked = _decode(body)
+    asked = shape.body(body)
     answered = _decode(stored.body)
     asked["input"] = [*_decode(stored.input), *answered.get("output", []), *_items(asked.get("input"))]
     del asked["previous_response_id"]
@@ -211,7 +212,7 @@ def _continued(body: bytes, stored: Stored) -> bytes:
 
 
 def _with(body: bytes, **members: object) -> bytes:
-    return _encode(_decode(body) | members)
+    return _encode(shape.body(body) | members)
 
 
 def _listed(stored: Stored, query: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -126,16 +126,16 @@ def replaced(stage: Stage) -> Seen:
     return every(rows, "programs")
 
 
-@attack("E4", "a file in the export that does not belong to it", promise=NOT_PROMISED, expected="named as a finding")
+@attack("E4", "a file in the export that does not belong to it", promise=NOT_PROMISED, expected="named, whatever the verdict")
 def unknown(stage: Stage) -> Seen:
-    """What was put beside the signed files must not look as if it were signed."""
+    """What was put beside the signed files must not look as if it were signed. It is no proof of tampering: file managers leave such."""
     rows = []
     names = ("json.py", ".hidden", "extra.txt", "entries.jsonl.bak")
     for name in names[:2] if stage.short else names:
         place = export(stage, "unknown")
         (place / name).write_text("x")
         code, said, _ = verify(stage, place, "--key", fingerprint(stage))
-        rows.append((name, name in said and code != 0, f"{code}, not named" if name not in said else str(code)))
+        rows.append((name, name in said, f"{code}, not named" if name not in said else str(code)))
     return every(rows, "files")
 
 

@@ -89,6 +89,7 @@ DRY = {
     "trailers": (BODY + b"0\r\n", b"X: 1\r\n" * 10_000),
     "a chunk's extension": (BODY + b"2;", b"a" * 65_536),
     "zeros of a chunk's size": (BODY, b"0" * 65_536),
+    "a rain of chunks with long extensions": (BODY, (b"1;x=" + b"a" * 8_000 + b"\r\nb\r\n") * 8),
 }
 
 

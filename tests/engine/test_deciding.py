@@ -141,6 +141,13 @@ def said(endpoint: str, body: dict[str, object], *, stream: bool) -> bytes:
     return asyncio.run(read())
 
 
+@pytest.mark.parametrize("number", [b"1e99999", b"9" * 100_000, b"-1e999999"])
+def test_echo_refuses_a_number_that_no_machine_holds(number: bytes) -> None:
+    body = b'{"model":"gatehouse/echo","messages":[{"role":"user","content":"q"}],"seed":%b}' % number
+    with pytest.raises(AppError, match="body_not_json"):
+        asyncio.run(echo.reply("chat/completions", body, False, "req_X", 1))
+
+
 def data_lines(raw: bytes) -> list[bytes]:
     return [line[6:] for line in raw.split(b"\n") if line.startswith(b"data: ") and line != b"data: [DONE]"]
 

@@ -112,7 +112,7 @@ def test_a_lock_is_on_the_screen_within_seconds_and_unlock_ends_it(
         wait(lambda: real.shown() == shown)
         assert any("Unlock" in words for words in real.found())
         assert state.snapshot is not None
-        assert accounts.short_words(state, state.snapshot.providers[0])[0].word == "Key locked"
+        assert accounts.short_words(state, state.snapshot.providers[0], time.time_ns() // 1000)[0].word == "Key locked"
         assert accounts.keys_words(state) == "1 key, locked"
 
         # The click. Nobody can be shown a question here, and that is said; then the keyring is opened elsewhere.
