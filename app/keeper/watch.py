@@ -1,5 +1,6 @@
 """What the keeper itself knows of the network: who is locked, what was tried, which sockets the system shows. Told to the engine, which
-keeps it, and written to the keeper's own log, which the engine cannot touch.
+keeps it, and written to the keeper's own log. The engine has no part in that log, but its user's rights: nothing yet keeps code in the
+engine from shortening the file.
 
 A look at the system's table is taken every second while a connection is open, and every ten otherwise. Looks that came too late or
 failed are gaps, and gaps are told.
