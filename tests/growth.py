@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 
-LIMIT = 8.0
-_LONG_ENOUGH_S = 0.008
+LIMIT = 6.5
+_LONG_ENOUGH_S = 0.016
 _TRIES = 3
 
 Work = Callable[[], object]

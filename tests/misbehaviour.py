@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from tests.provider_replies import Answer, dumps, error, gemini_error, sse
+from tests.wire.spellings import SPELLINGS
 
 Query = dict[str, str]
 
@@ -403,6 +404,34 @@ async def echo_key(wire: Wire, answer: Answer, query: Query) -> None:
     key = wire.key_given
     message = f"Incorrect API key provided: {key[:8]}{'*' * 20}{key[-4:]}. You gave {key}. You can find your key in the dashboard."
     wire.write(whole(error(wire.dialect, 401, message)))
+
+
+@fault
+async def repeat_key(wire: Wire, answer: Answer, query: Query) -> None:
+    """The key it was given, in the `spelling` of that number (`tests/wire/spellings.py`): in an error (`where=error`), in an event after
+    others (`event`), in headers (`headers`), in the encoding (`packed`), or as it is in what the model says (`words`). With `raw=1` what is
+    spelled stands in the JSON as it is, so that its escapes are the JSON's own."""
+    key, where = wire.key_given, query.get("where", "error")
+    spelled = list(SPELLINGS.values())[int(query.get("spelling", "0"))](key)
+    mark = "A-PLACE"
+    answered = error(wire.dialect, 401, f"Incorrect API key provided: {mark}.")
+    put = spelled.encode() if "raw" in query else dumps(spelled)[1:-1]
+    if where == "error":
+        wire.write(whole(replace(answered, pieces=(answered.body.replace(mark.encode(), put),))))
+    elif where == "event":
+        body = answered.body.replace(mark.encode(), put)
+        if wire.dialect == "responses":
+            body = b'{"type":"error","code":"x","param":null,"sequence_number":9,"message":"Bad: %b"}' % put
+        event = (b"event: error\n" if wire.dialect in ("anthropic", "responses") else b"") + b"data: " + body + b"\n\n"
+        wire.write(whole(replace(answer, pieces=(*answer.pieces[: int(query.get("after", "3"))], event))))
+    elif where == "headers":
+        fit = "".join(sign if sign.isprintable() and sign.isascii() else "-" for sign in spelled)
+        named = {"openai": "x-request-id", "responses": "x-request-id", "anthropic": "request-id", "gemini": "server-timing"}[wire.dialect]
+        wire.write(whole(replace(answer, headers=((named, fit),), content_type=f"{answer.content_type}; k={fit}")))
+    elif where == "packed":
+        wire.write(whole(replace(answer, headers=(("content-encoding", key[:40]),))))
+    else:
+        wire.write(whole(replace(answer, pieces=tuple(piece.replace(b"Hello", key.encode()) for piece in answer.pieces))))
 
 
 def _with_usage(answer: Answer, change: Callable[[dict[str, object]], object]) -> Answer:

@@ -121,10 +121,14 @@ class Line(asyncio.Protocol):
         trouble = ""
         try:
             reader.feed(data)
-            if reader.started and not reply.status:
-                reply.begin(reader.status, reader.headers)
         except BrokenReplyError as broken:
             trouble = str(broken)
+        if reader.started and not reply.status:
+            try:
+                reply.begin(reader.status, reader.headers)
+            except BrokenReplyError as broken:
+                trouble = str(broken)
+                reader.body = []  # nobody can read what is encoded in an unknown way
         if reader.body:
             if reply.put(reader.body, reader.body_bytes - before) and not reader.complete and not trouble:
                 self.paused = True

@@ -220,8 +220,9 @@ class Relay(_Passage):
             if clean is None:
                 return self._client.error_event(error, self._call_id)
             return event if clean is data and self._redactor.raw(event) is event else _framed(self._redactor.text(name), clean)
-        if name == "error" and heard is NOTHING:  # one that nobody can read as JSON
-            clean = self._redactor.raw(data)
+        if name == "error" or (heard is NOTHING and b"error" in data and replies.decoded(data) is None):  # an error in other words
+            clean = self._redactor.body(data)
+            clean = self._redactor.raw(data) if clean is None else clean
             return event if clean is data and self._redactor.raw(event) is event else _framed(name, clean)
         self._noted(heard)
         return b"" if heard.bare_usage and self._strip_usage else event

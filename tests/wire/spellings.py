@@ -8,6 +8,7 @@ import random
 import re
 import string
 from collections.abc import Callable
+from functools import cache
 from urllib.parse import quote, unquote
 
 
@@ -93,14 +94,18 @@ def finds(key: str, text: str) -> bool:
         text = re.sub(r"\\+([0-3][0-7]{2})", lambda found: chr(int(found[1], 8)), text)
         text = html.unescape(unquote(text))
     seen = _letters(text)
-    core = _core(key)
+    return any(window in seen for window in _wanted(_core(key)))
+
+
+@cache
+def _wanted(core: str) -> frozenset[str]:
     plain = _letters(core)
     wanted = _windows(plain, 12) | _windows(plain[::-1], 12) | _windows(core.encode().hex(), 24)
     for before in range(3):
         for coded, need in ((core.encode(), 16), (core.encode("utf-16-le"), 32)):
             form = base64.b64encode(bytes(before) + coded).decode().rstrip("=")
             wanted |= _windows(_letters(form[(0, 2, 3)[before] : -1]), need)
-    return any(window in seen for window in wanted)
+    return frozenset(wanted)
 
 
 def _letters(text: str) -> str:
