@@ -46,6 +46,7 @@ _SHAPES: Final = re.compile(
 _TOKENS: Final = re.compile(rb"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_\-]{10,}+(\.[A-Za-z0-9_\-.*]{6,}+)?")
 # What a page of help says of keys.
 _NO_KEY: Final = re.compile(rb"(?:sk-(?:[a-z]{2,8}-)?(?:[a-z]{0,8}[0-9]{1,2}-)?|github_pat_|tgp_v1_)[.*]{0,8}")
+_MODEL: Final = re.compile(rb"(?:pplx-|xai-|hf_|fw_|r8_)(?:[A-Za-z0-9_\-]|\.(?!\.))*+\.?")
 _BULLETS: Final = "••••".encode()
 _STARRED: Final = re.compile(rb"(?:\*{4,}+|(?:\xe2\x80\xa2){4,}+)[A-Za-z0-9_\-]{0,8}")
 _BEFORE_STARS: Final = re.compile(rb"[A-Za-z0-9_\-]{0,16}\Z")
@@ -278,7 +279,7 @@ SHAPES_ALONE: Final = Redactor()
 
 
 def _shapes(data: bytes) -> list[Span]:
-    spans = [found.span() for found in _SHAPES.finditer(data) if len(found[0]) > 32 or _NO_KEY.fullmatch(found[0]) is None]
+    spans = [found.span() for found in _SHAPES.finditer(data) if not _is_name(found[0])]
     if b"eyJ" in data:
         spans += [found.span() for found in _TOKENS.finditer(data) if found[1] is not None]
     if b"****" in data or _BULLETS in data:
@@ -286,6 +287,13 @@ def _shapes(data: bytes) -> list[Span]:
             before = _BEFORE_STARS.search(data, max(0, found.start() - 16), found.start())
             spans.append((before.start() if before is not None else found.start(), found.end()))
     return spans
+
+
+def _is_name(word: bytes) -> bool:
+    """Whether it is what a page of help says of keys, or a model of somebody whose keys begin like his models."""
+    if _MODEL.fullmatch(word) is not None:
+        return not _random(word)
+    return len(word) <= 32 and _NO_KEY.fullmatch(word) is not None
 
 
 def _random(word: bytes) -> bool:

@@ -75,6 +75,7 @@ FOREIGN: dict[str, Foreign] = {
     "app.wire.redact:_STARRED": Foreign(("a****abc", "••••wxyz", "aaaaaaaaaaaaaaaaaaaa****")),
     "app.wire.redact:_BEFORE_STARS": Foreign(("abcdefghijklmnopqrst",), how="fullmatch"),
     "app.wire.redact:_NO_KEY": Foreign(("sk-ant-api03-....", "github_pat_***"), how="fullmatch"),
+    "app.wire.redact:_MODEL": Foreign(("pplx-embed-v1.5-4b", "hf_a..b"), how="fullmatch"),
     "app.wire.redact:_NEEDLESS": Foreign(("\\u0041\\u0061",)),
     "app.wire.redact:_UNBROKEN": Foreign(("abcdefghijklmnop", "abcdefghijklmno-")),
     "app.wire.redact:Redactor.__init__": Foreign(("sk-proj-AbCdEfGh****",), patterns=_of_a_key),

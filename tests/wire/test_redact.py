@@ -73,7 +73,9 @@ def test_a_shape_right_after_an_escape_is_removed_from_json(key: str, ascii_only
         "max_tokens: 8192 > 4096, which is the maximum allowed number of output tokens for claude-3-haiku-20240307",
         "Rate limit reached for gpt-4o in organization org-abc on tokens per min (TPM): Limit 30000, Used 29000",
         "task-oriented risk-averse desk-top sk-", "https://platform.openai.com/account/api-keys", "request req_011CSHoEeqs5C35K2UUqR7Fy",
-        "**bold** and *** three", "hf_", "xai", "bearer token", "AIzawa", "100 % of 5 &amp; \\n \\u0041 %41",
+        "**bold** and *** three",
+        "The model `pplx-embed-context-v1-4b` is unknown, xai-grok-code-fast-1.0 too.",
+        "hf_", "xai", "bearer token", "AIzawa", "100 % of 5 &amp; \\n \\u0041 %41",
     ],
 )  # fmt: skip
 def test_ordinary_messages_stay_as_they_are(text: str) -> None:
