@@ -185,6 +185,8 @@ class Relay(_Passage):
 
     def reply(self, body: bytes) -> bytes:
         """A whole 2xx reply, unchanged. AppError provider_not_json. `error` is set when it reports an error in spite of its status."""
+        if self._asked != "embeddings":  # whose numbers are skipped over
+            _refuse_swollen(body)
         heard = self._provider.hear_reply(self._asked, body)
         self._count(body)
         if heard.error is not None:
@@ -311,8 +313,7 @@ class Bridge(_Passage):
 
     def reply(self, body: bytes) -> bytes:
         """A whole 2xx reply in the client's dialect. AppError provider_not_json, provider_broken, and what it reports as an error."""
-        if len(body) > LARGE and outline(body).values > MAX_VALUES:
-            raise AppError("provider_broken", f"The provider's answer has more than {MAX_VALUES:,} values.", "Ask for less at once.")
+        _refuse_swollen(body)
         heard = self._provider.hear_reply(self._theirs.endpoint(False), body)
         if heard.error is not None:
             raise self._fail(heard.error)
@@ -442,6 +443,11 @@ def passage(
     facts = Facts(model=model, asked=call.model, max_tokens=max_tokens, quirks=quirks, id=call_id, now_s=now_s)
     bridge = _ArrayBridge if array else Bridge
     return bridge(client, provider, endpoint, body, call, facts, redactor=redactor)
+
+
+def _refuse_swollen(body: bytes) -> None:
+    if shape.swollen(body):
+        raise AppError("provider_broken", "The provider's answer has more parts than are read.", "Ask for a shorter one.")
 
 
 def _framed(name: str, data: bytes) -> bytes:

@@ -16,6 +16,7 @@ from app.core.unreadable import UNREADABLE
 Table = dict[str, Any]
 T = TypeVar("T")
 
+_MOST_VALUES: Final = 4_000_000
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -102,6 +103,12 @@ def decoded(raw: bytes) -> Table | None:
     except UNREADABLE:
         return None
     return value if isinstance(value, dict) else None
+
+
+def swollen(raw: bytes) -> bool:
+    """Whether a provider's JSON would fill the memory once it is decoded: a list of two bytes takes sixty. Counts what separates values,
+    also in texts, of which no answer holds so many."""
+    return len(raw) > _MOST_VALUES and raw.count(b",") + raw.count(b"[") + raw.count(b"{") > _MOST_VALUES
 
 
 def arguments(raw: str) -> Table | None:

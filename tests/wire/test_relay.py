@@ -263,6 +263,21 @@ def test_generated_text_that_looks_like_a_key_passes() -> None:
 # -- broken and hostile streams
 
 
+@pytest.mark.parametrize("piece", ["[],", "{},", "0,", '"",'])
+@pytest.mark.parametrize("around", ['{"choices":[%s0]}', '{"error":[%s0]}'])
+def test_an_answer_that_would_fill_the_memory_is_not_read(piece: str, around: str) -> None:
+    body = (around % (piece * 5_000_000)).encode()
+    with pytest.raises(AppError) as caught:
+        relay().reply(body)
+    assert caught.value.code == "provider_broken"
+
+
+def test_a_long_answer_is_read() -> None:
+    text = "a, b; [c] {d} " * 300_000
+    body = json.dumps({"choices": [{"message": {"content": text}}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}).encode()
+    assert relay().reply(body) == body
+
+
 def test_a_large_event_in_one_piece_passes() -> None:
     event = words("x" * 9_000_000)
     passing = relay()
