@@ -10,7 +10,7 @@ import pytest
 from app.core.errors import AppError
 from app.wire.bridge import Bridge
 from app.wire.sse import events
-from tests.wire.bridging import ENDPOINTS, NAMES, crossing, fits, said
+from tests.wire.bridging import ENDPOINTS, NAMES, called, chunk, crossing, fits, frame, said
 from tests.wire.recordings import REPLIES, STREAMS, Case
 
 TRANSLATED = {*ENDPOINTS.values(), "streamGenerateContent"}
@@ -151,3 +151,21 @@ def test_a_stream_that_ends_without_a_word_is_an_error_the_client_is_told(case: 
         assert b"broke off" in out
         assert not made.complete
         assert made.error_event(made.error, "x") == b""
+
+
+@pytest.mark.parametrize("cuts", [[3, 9], [1, 2, 3, 4, 5, 6, 7], [5, 12, 13, 14]])
+def test_a_call_is_over_when_its_arguments_are_whole_and_another_begins(cuts: list[int]) -> None:
+    """Whatever is in its strings, and wherever these are cut: then the next call is passed on as it comes."""
+    arguments = '{"a":"}\\\\\\"{[","b":[{}]} '
+    passing = crossing("anthropic", "openai", stream=True)
+    chunks = [chunk(called(0, "c0", "get_weather", ""))]
+    chunks += [chunk(called(0, arguments=arguments[start:end])) for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
+    whole = passing.feed(frame(*chunks))
+    assert b"content_block_stop" not in whole
+    after = passing.feed(frame(chunk(called(1, "c1", "get_weather", '{"location":'))))
+    assert after.count(b"event: content_block_stop") == 1
+    assert b'"id":"c1"' in after
+    # What is not whole holds the next one back.
+    passing = crossing("anthropic", "openai", stream=True)
+    passing.feed(frame(*chunks[:-1]))
+    assert b'"id":"c1"' not in passing.feed(frame(chunk(called(1, "c1", "get_weather", "{}"))))
