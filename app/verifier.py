@@ -664,7 +664,7 @@ def _ends(left: list[tuple[int, bytes, bytes, int]], anchor: Anchor | None, verd
 # -- an export
 
 _ENTRY_LINE: Final = re.compile(rb'\{"body":(\{.*\}),"hash":"([0-9a-f]{64})","seq":(0|[1-9][0-9]{0,18})\}\n')
-_RAW_LINE: Final = re.compile(rb'\{"hash":"((?:[0-9a-f]{2})*)","raw":"((?:[0-9a-f]{2})*)","seq":(0|-?[1-9][0-9]{0,18})\}\n')
+_RAW_LINE: Final = re.compile(rb'\{"hash":"((?:[0-9a-f]{2})*+)","raw":"((?:[0-9a-f]{2})*+)","seq":(0|-?[1-9][0-9]{0,18})\}\n')
 _SIGNED_LINE: Final = re.compile(rb'\{"body":(\{.*\}),"signature":"((?:[0-9a-f]{128})?)"\}\n')
 
 

@@ -188,11 +188,12 @@ PROMISES: Final = (
     ),
     Promise(
         id="log",
-        broken="An entry of the audit log, or a row of the ledger, is changed, removed or put in and `gatehouse audit verify` calls it "
-        "intact. (Not detected yet, where somebody has the key of a stopped gateway's database: entries appended at its end, which the next "
-        "start signs; entries about pruning and trimming that excuse changed or missing rows; triggers and other changes of the schema; sums, "
-        "clients, settings and prices that were changed. And the newest entries cut off together with everything that refers to them. A "
-        "change before the last verified point is found by the next verification of everything, not at the next start.)",
+        broken="An entry of the audit log, or a row of the ledger, is changed, removed or put in and `gatehouse audit verify` "
+        "calls it intact. (Not detected yet, where somebody has the key of a stopped gateway's database: entries "
+        "appended at its end, which the next start signs; entries about pruning and trimming that excuse changed or "
+        "missing rows; triggers and other changes of the schema; sums, clients, settings and prices that were changed. "
+        "And the newest entries cut off together with everything that refers to them. A change before the last verified"
+        " point is found by the next verification of everything, not at the next start.)",
         claim="tampering is seen",
         trial="`gatehouse audit verify`; `tests/audit` edits, removes, swaps and adds entries behind its back",
         tests=(

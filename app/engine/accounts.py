@@ -32,6 +32,7 @@ from app.store import accounts as table
 from app.store import search
 from app.wire.dialect import ModelEntry
 from app.wire.dialects import DIALECTS
+from app.wire.redact import Redactor
 
 _TEST_REPLY: Final = 8 * 1_048_576
 _TEST: Final = Timeouts(connect_s=10.0, first_byte_s=20.0, silence_s=20.0, total_s=40.0)
@@ -126,6 +127,10 @@ class Accounts:
     def destination(self, name: str) -> Destination | None:
         entry = self._entries.get(name)
         return entry.target.destination if entry is not None and entry.target is not None else None
+
+    def redactors(self) -> list[Redactor]:
+        """Of every key in memory. A program may give any of them for the name of a model."""
+        return [entry.redactor(entry.secret) for entry in self._entries.values() if entry.secret is not None]
 
     async def secret(self, entry: Entry) -> Secret | None:
         """The account's key, None where it has none. AppError vault_* or provider_key_missing when it cannot be had."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 from app.core.errors import AppError
 from app.core.ids import call_id
 from app.core.records import HIDDEN, Exchange, Outcome, Tokens
-from app.wire.redact import SHAPES_ALONE
+from app.wire.redact import SHAPES_ALONE, Redactor
 from app.wire.usage import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.egress.upstream import Reply
     from app.engine.echo import EchoReply
     from app.engine.entry import Entry
@@ -27,12 +29,12 @@ _NO_TOKENS: Final = Tokens()
 class Draft:
     """journaled: "opened" was written. closed: "closed" was written, nothing may change any more.
     spoken: the provider's dialect. redactor: of the account's key, once it is known; nothing passes from here to the ledger or to the
-    client's headers without it."""
+    client's headers without it. others: of all keys in memory, for what the client itself may have put in."""
 
     __slots__ = (
         "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us",
-        "hidden", "id", "journaled", "keeping", "last", "message", "model", "opened_us", "redactor", "removed", "reply", "spoken", "stream",
-        "usage",
+        "hidden", "id", "journaled", "keeping", "last", "message", "model", "opened_us", "others", "redactor", "removed", "reply", "spoken",
+        "stream", "usage",
     )  # fmt: skip
 
     def __init__(self, now_us: int, endpoint: str, dialect: str) -> None:
@@ -53,6 +55,7 @@ class Draft:
         self._entry: Entry | None = None
         self.spoken: Dialect | None = None
         self.redactor = SHAPES_ALONE
+        self.others: Sequence[Redactor] = ()
         self._began = time.monotonic_ns()
         self._went: tuple[int | None, int] = (None, 0)
 
@@ -67,9 +70,17 @@ class Draft:
     def fail(self, error: AppError) -> AppError:
         """Note why it failed; the same error without keys, which is what the client may be told."""
         clean = self.redactor.error(error)
+        for other in self.others:
+            clean = other.error(clean)
         self.error = clean.code
         self.message = clean.sentence()[:_LONGEST]
         return clean
+
+    def _name(self, given: str) -> str:
+        given = self.redactor.name(given)
+        for other in self.others:
+            given = other.name(given)
+        return given
 
     def first_byte(self) -> None:
         if self.first_byte_us is None:
@@ -91,10 +102,10 @@ class Draft:
             client=self.client,
             endpoint=self.endpoint,
             dialect=self.dialect,
-            asked=self.redactor.name(self.asked),
+            asked=self._name(self.asked),
             account=entry.account.name,
             kind=entry.account.kind,
-            model=self.redactor.name(self.model),
+            model=self._name(self.model),
             stream=self.stream,
             host=entry.host,
         )
@@ -114,10 +125,10 @@ class Draft:
             client=self.client,
             endpoint=self.endpoint,
             dialect=self.dialect,
-            asked=self.redactor.name(self.asked),
+            asked=self._name(self.asked),
             account=entry.account.name if entry is not None else "",
             kind=entry.account.kind if entry is not None else "",
-            model=self.redactor.name(self.model),
+            model=self._name(self.model),
             stream=self.stream,
             status=status,
             outcome=outcome,

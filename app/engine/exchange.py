@@ -85,6 +85,7 @@ class Gateway:
             opened = await self._opened()
             client = opened.clients.identify(request, draft.opened_us)
             draft.client = client.name
+            draft.others = opened.accounts.redactors()
             request.belongs_to(client.name)
             if spot is None:
                 raise AppError("not_found", "Gatehouse does not answer this address.", "See the README for the addresses it answers.")

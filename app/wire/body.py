@@ -53,8 +53,6 @@ _COLON: Final = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+")
 _NEXT: Final = re.compile(rb"[ \t\r\n]*+([,}])")
 _ESCAPED_LETTER: Final = b"\\u00"
 _SHORT: Final = 16_384  # beyond, counting costs more than walking over the members
-_BRACKETS: Final = bytes(set(range(256)) - set(b'[]{}"\\'))
-_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +119,7 @@ def rewrite(body: bytes, members: Mapping[str, msgspec.Raw], values: Mapping[str
 
 def too_deep(body: bytes, limit: int = MAX_DEPTH) -> bool:
     """Whether valid JSON nests deeper than `limit`. Cheap where it is not: counts opening brackets before it looks closer."""
-    if len(body) < 2 * limit or body.count(b"[") + body.count(b"{") <= limit:
-        return False
-    brackets = _STRINGS.sub(b"", body.translate(None, _BRACKETS))
-    depth = 0
-    for start in range(0, len(brackets), 4096):
-        block = brackets[start : start + 4096]
-        opening = block.count(b"[") + block.count(b"{")
-        if depth + opening > limit:
-            for bracket in block:
-                depth += 1 if bracket in b"[{" else -1
-                if depth > limit:
-                    return True
-        else:
-            depth += 2 * opening - len(block)
-    return False
+    return len(body) >= 2 * limit and body.count(b"[") + body.count(b"{") > limit and outline(body, len(body)).depth > limit
 
 
 def _decode(body: bytes) -> dict[str, msgspec.Raw]:
@@ -154,7 +138,7 @@ def _decode(body: bytes) -> dict[str, msgspec.Raw]:
     except UNREADABLE:
         raise AppError("body_not_json", "The request body is not valid JSON.", "Send one JSON object, encoded as UTF-8.") from None
     # Up to 3.12.1 the recursion limit (1,000) stops the decoder; later versions count C frames apart: 3.13 lets 9,000 levels through.
-    if sys.version_info >= (3, 12) and too_deep(body):
+    if sys.version_info >= (3, 12) and len(body) <= LARGE and too_deep(body):
         raise _too_deep()
     if len(members) > MAX_MEMBERS:
         raise _too_many()

@@ -13,12 +13,11 @@ import msgspec
 from app.core.errors import AppError
 from app.core.records import Tokens
 from app.wire import replies, shape
-from app.wire.body import LARGE, Understood, rewrite
+from app.wire.body import Understood, rewrite
 from app.wire.carry import carried
 from app.wire.chat import Delta, Facts, Losses
 from app.wire.dialect import NOTHING, Dialect, Heard
 from app.wire.dialogues import DIALOGUES
-from app.wire.outline import MAX_VALUES, outline
 from app.wire.prepare import Restorer, prepare, restore
 from app.wire.redact import ESCAPED, LONGEST, SHAPES_ALONE, Carried, Redactor
 from app.wire.sse import Splitter, events, fields

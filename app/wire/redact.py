@@ -24,6 +24,7 @@ import msgspec
 
 from app.core.errors import AppError
 from app.core.secret import Secret
+from app.core.unreadable import UNREADABLE
 from app.wire.unescape import bare, bare_view, unescaped, view
 
 MASK: Final = b"[key removed]"
@@ -121,7 +122,7 @@ class Redactor:
         in_place = self._masked(data)  # which keeps blanks, and numbers as they are written
         try:
             return in_place if _decode(in_place) == _decode(out) else out
-        except (msgspec.DecodeError, ValueError):
+        except (*UNREADABLE, ValueError):
             return out
 
     def content(self, data: bytes) -> bytes:
@@ -248,7 +249,7 @@ class Redactor:
             if not isinstance(value, dict | list):
                 return None
             return _encode(_walked(value, each))
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except (*UNREADABLE, ValueError):
             return None
 
     def _spread(self, pairs: Sequence[tuple[str, str]]) -> bool:

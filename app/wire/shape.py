@@ -12,11 +12,11 @@ import msgspec
 
 from app.core.errors import AppError
 from app.core.unreadable import UNREADABLE
+from app.wire.outline import MAX_VALUES, outline
 
 Table = dict[str, Any]
 T = TypeVar("T")
 
-_MOST_VALUES: Final = 4_000_000
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -106,9 +106,8 @@ def decoded(raw: bytes) -> Table | None:
 
 
 def swollen(raw: bytes) -> bool:
-    """Whether a provider's JSON would fill the memory once it is decoded: a list of two bytes takes sixty. Counts what separates values,
-    also in texts, of which no answer holds so many."""
-    return len(raw) > _MOST_VALUES and raw.count(b",") + raw.count(b"[") + raw.count(b"{") > _MOST_VALUES
+    """Whether a provider's JSON would fill the memory once it is decoded: a list of two bytes takes sixty."""
+    return len(raw) > 2 * MAX_VALUES and outline(raw).values > MAX_VALUES
 
 
 def arguments(raw: str) -> Table | None:

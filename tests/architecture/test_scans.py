@@ -524,9 +524,9 @@ for _client, _kinds in REQUESTS.items():
             ROWS[f"ask, {_client} to {_provider}, {_kind}"] = _asking(_client, _kind, _provider)
 
 
-@row("top-level members")
+@row("members below the top")
 def _(n: int) -> Work:
-    body = dumped({"model": "m", "messages": [], **{f"m{at}": at for at in range(n)}})
+    body = dumped({"model": "m", "messages": [], "extra": {f"m{at}": at for at in range(n)}})
 
     def work() -> object:
         call = understand(body, "chat/completions")
