@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     forget.add_argument(
         "--forget-on-lock", choices=("on", "off"), default=None, help="on: they are forgotten, and requests get 503 (default off)"
     )
-    verb(verbs, "quit", "stop the gateway: it finishes what it is doing, at most five seconds")
+    verb(verbs, "quit", "stop the gateway: it finishes what it is doing, at most four seconds")
 
     shortcut = actions("shortcut", "the entry in the system's menu that a double click starts")
     verb(shortcut, "install", "make it")

@@ -190,7 +190,11 @@ def _telemetry(facts: Facts) -> Verdict:
     if not view.books.looks:
         return None, f"{allowed} Nobody has looked at the system's sockets yet."
     kernel = view.level == "kernel"
-    lock = "The kernel refuses every other way out." if kernel else f"Other ways out are watched, not locked: {view.level_reason}"
+    lock = (
+        "The kernel refuses engine and window every other way out."
+        if kernel
+        else f"Other ways out are watched, not locked: {view.level_reason}"
+    )
     counts = (
         f"Since the start: {_many(view.books.keeper, 'connection')}, each of them recorded; {_many(view.refused_count, 'attempt')} refused."
     )
