@@ -187,7 +187,7 @@ class Gateway:
         elif draft.keeping is not None:
             await self._apart.run(len(body), partial(draft.keeping.whole, body))
             await draft.keeping.keep(draft.opened_us)
-        kind = draft.redactor.text(reply.header("content-type")) or "application/json"
+        kind = draft.redactor.header("content-type", reply.header("content-type")) or "application/json"
         self._close(draft, opened, relay, reply.status, "failed" if relay.error is not None else "completed")
         return Reply(reply.status, body, self._headers(draft, reply), kind)
 

@@ -87,6 +87,7 @@ class Redactor:
             re.compile(re.escape(key[: max(8, len(key) - len(self._core) + 8)].encode()) + _FILL + b"*+") if len(key) >= 16 else None
         )
         self._names: Final[dict[str, str]] = {}
+        self._clean: Final[set[tuple[str, str]]] = set()
         # A key without a digit is a word that somebody put there because a server wants one; answers may hold such words.
         random = len(bare(self._core.encode())) >= 16 and any(character.isdecimal() for character in self._core)
         core = self._core.encode()
@@ -144,11 +145,25 @@ class Redactor:
         return self._rewritten(data, lambda text: self.content(text.encode("utf-8", "replace")).decode("utf-8", "replace"))
 
     def headers(self, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """A name that holds a key goes, and all go when a key is spread over several."""
-        if not self._spread(pairs):
+        """A name that holds a key goes, and all go when a key is spread over several. Most providers send the same ones each time, so
+        what was without a key once is not looked at again."""
+        fresh = [pair for pair in pairs if pair not in self._clean]
+        if not fresh or not self._spread(fresh):
+            self._remember(fresh)
             return tuple(pairs)
         kept = tuple((name, self.text(value)) for name, value in pairs if self.text(name) == name)
         return () if self._spread(kept) else kept
+
+    def header(self, name: str, value: str) -> str:
+        """One header's value, as `text`."""
+        if (name, value) not in self._clean:
+            value = self.text(value)
+            self._remember([(name, value)])
+        return value
+
+    def _remember(self, clean: Sequence[tuple[str, str]]) -> None:
+        if len(self._clean) < _MOST_NAMES:
+            self._clean.update(clean)
 
     def error(self, error: AppError) -> AppError:
         """The same, in words without keys."""
