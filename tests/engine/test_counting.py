@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -11,7 +12,9 @@ import sys
 import threading
 import time
 import tracemalloc
+import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -242,10 +245,36 @@ def test_large_work_is_done_apart_and_small_work_here(site: Site) -> None:
     async def both() -> tuple[int, int, int]:
         return threading.get_ident(), await apart.run(LARGE, threading.get_ident), await apart.run(LARGE + 1, threading.get_ident)
 
-    import asyncio
-
     loop, small, large = asyncio.run(both())
     assert small == loop != large
+
+
+def test_a_large_body_that_nobody_waits_for_is_not_kept_until_a_thread_is_free() -> None:
+    class Body:
+        pass
+
+    async def left() -> None:
+        apart, gate, body = Apart(), threading.Event(), Body()
+        kept = weakref.ref(body)
+        busy = [asyncio.create_task(apart.run(LARGE + 1, gate.wait)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        late = asyncio.create_task(apart.run(LARGE + 1, partial(id, body)))
+        await asyncio.sleep(0.05)
+        del body
+        for task in (late, *busy):
+            task.cancel()
+        await asyncio.wait((late, *busy))
+        del late
+        try:
+            assert kept() is None
+            next_one = asyncio.create_task(apart.run(LARGE + 1, threading.get_ident))
+            await asyncio.sleep(0.05)
+            assert not next_one.done(), "a thread that works for nobody is not free"
+        finally:
+            gate.set()
+        assert await next_one
+
+    asyncio.run(left())
 
 
 # -- places
