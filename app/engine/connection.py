@@ -14,6 +14,7 @@ import httptools
 from app.core.errors import AppError
 from app.engine import tasks
 from app.engine.incoming import Incoming
+from app.engine.room import NOBODY
 from app.engine.web import Pairs, Reply
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ class Connection(asyncio.Protocol):
 
     Bytes that are no body (request line, headers, chunk sizes, trailers) are counted as they arrive, because the parser shows a header
     only once it is whole: `_head_bytes` since a head began, `_dry_bytes` between and behind the pieces of a body. trusted: a request on
-    it carried a key.
+    it carried a key. owner: whose it was; what is sent ahead counts as that client's too.
     """
 
     __slots__ = (
         "_arriving", "_begun", "_done", "_drainable", "_dry_bytes", "_fresh", "_head_bytes", "_heads", "_in_body", "_loop", "_parser",
-        "_paused", "_queue", "_server", "_since", "_url", "_writable", "current", "room", "task", "transport", "trusted",
+        "_paused", "_queue", "_server", "_since", "_url", "_writable", "current", "owner", "room", "task", "transport", "trusted",
     )  # fmt: skip
 
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._fresh = True
         self._begun = self._done = False
         self.trusted = False
+        self.owner = NOBODY
         self._drainable = _LINGER_BYTES
         self._paused = False
         self._since = loop.time()
@@ -211,8 +213,12 @@ class Connection(asyncio.Protocol):
 
     # What a request asks of its connection.
 
-    def trust(self) -> None:
-        """A request on it carried a key."""
+    def trust(self, client: str) -> None:
+        """A request on it carried this client's key."""
+        first, self.owner = not self.owner, client
+        for waiting in (*self._queue, self._arriving) if first else ():
+            if waiting is not None and waiting is not self.current:
+                waiting.sent_ahead_by(client)
         if not self.trusted:
             self.trusted = True
             self._server.strangers.pop(self, None)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
 from app.core.pieces import Pieces
-from app.engine.room import NOBODY
 from app.engine.web import Pairs, Reply, Stream
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Incoming:
         self._expects = False
         self._pieces: Final = Pieces()
         self._failed: AppError | None = None
-        self._owner = NOBODY
+        self._owner = connection.owner  # until it shows a key of its own
         self._held = 0
         self.received = 0  # bytes of body
         self._wanted = False
@@ -59,10 +58,20 @@ class Incoming:
         return self.raw
 
     def belongs_to(self, client: str) -> None:
-        if self._held:
+        self._count_for(client)
+        self._connection.trust(client)
+
+    def sent_ahead_by(self, client: str) -> None:
+        """Its connection is this client's; it has shown no key yet itself."""
+        try:
+            self._count_for(client)
+        except AppError as error:
+            self.fail(error)
+
+    def _count_for(self, client: str) -> None:
+        if self._held and self._owner != client:
             self._connection.room.move(self._held, self._owner, client)
         self._owner = client
-        self._connection.trust()
 
     def hold(self, size: int) -> None:
         self._connection.room.take(self._owner, size)

@@ -220,6 +220,18 @@ def test_what_nobody_has_shown_a_key_for_has_a_small_part(site: Site) -> None:
     assert b" 503 " in answered_once(site, KEY, 260_000)
 
 
+def test_what_a_client_sends_ahead_is_its_own(site: Site) -> None:
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(8):
+            sock = open_ones.enter_context(connected(site))
+            ahead = head(site, JSON, KEY, "Content-Length: 20000") + b"a" * 20_000
+            sock.sendall(head(site, KEY, method="GET", path="/hang") + ahead)
+        until(lambda: site.room.held > 90_000)
+        assert site.room.of(NOBODY) == 0
+        assert b'"size":90000' in answered_once(site, OTHER, 90_000)
+        site.loop.call_soon_threadsafe(lambda: [connection.transport.abort() for connection in site.server.open])
+
+
 def answered_once(site: Site, key: str, size: int) -> bytes:
     with held(site, key, size, size) as sock:
         return sock.recv(65_536)
