@@ -24,6 +24,7 @@ _log: Final = logging.getLogger(__name__)
 
 _HIGH_WATER: Final = 512 * 1024
 _PIPELINED: Final = 8
+_SLICE: Final = 16_384
 _CHUNK_OVERHEAD: Final = 16
 _LINGER_S: Final = 1.5
 _LINGER_BYTES: Final = 32 * 1_048_576
@@ -89,6 +90,11 @@ class Connection(asyncio.Protocol):
             self.transport.set_write_buffer_limits(high=_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
+        # In slices: where one ends a request, the beginning of the next head in it is counted with what follows.
+        for at in range(0, len(data), _SLICE):
+            self._received(data[at : at + _SLICE])
+
+    def _received(self, data: bytes) -> None:
         parser = self._parser
         if self._done or parser is None:
             self._drain(len(data))
@@ -109,7 +115,8 @@ class Connection(asyncio.Protocol):
             cause = error.__context__
             self._refuse(cause.error if isinstance(cause, _RefusedError) else AppError("internal", "Gatehouse made a mistake."))
         except httptools.HttpParserUpgrade:
-            self._refuse(AppError("body_invalid", "Gatehouse does not change protocols on a connection."))
+            hint = "Speak HTTP/1.1 from the start; in Java: HttpClient.newBuilder().version(HTTP_1_1)."
+            self._refuse(AppError("body_invalid", "Gatehouse does not change protocols on a connection.", hint))
         except httptools.HttpParserError:
             self._refuse(AppError("body_invalid", "This is not a well-formed HTTP request."))
         else:

@@ -85,6 +85,11 @@ def test_an_endless_head_is_refused_after_what_a_head_may_have(site: Site, case:
     until(lambda: not site.server.open)
 
 
+def test_a_head_that_begins_in_the_same_piece_as_a_request_ends_is_counted(site: Site) -> None:
+    answer = site.send(head(site, JSON, "Content-Length: 2") + b"{}GET /x HTTP/1.1\r\nX: " + b"a" * 60_000)
+    assert b" 431 " in answer and answer.endswith(b"<closed>")
+
+
 BODY = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
 DRY = {
     "a trailer's value": (BODY + b"0\r\nX: ", b"a" * 65_536),

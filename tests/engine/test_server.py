@@ -212,6 +212,12 @@ def test_head_gets_no_body_and_the_connection_goes_on(site: Site) -> None:
     assert answer.count(b'"size"') == 1
 
 
+def test_who_wishes_for_http_2_is_told_how_to_ask_without(site: Site) -> None:
+    wish = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA")
+    answer = site.send(head(site, JSON, *wish, "Content-Length: 2") + b"{}")  # as Java's client does by itself
+    assert statuses(answer) == [400] and b"HTTP_1_1" in answer
+
+
 def test_expect_continue_is_answered_before_the_body_comes(site: Site) -> None:
     with socket.create_connection(("127.0.0.1", site.port)) as sock:
         sock.settimeout(5)
