@@ -105,6 +105,12 @@ class _Passage:
     def tokens(self) -> Tokens:
         return self.usage.tokens()
 
+    def _rest(self) -> bytes:
+        """What never became a whole event."""
+        rest = self._splitter.rest()
+        _refuse_swollen(rest)
+        return rest
+
     def _fail(self, error: AppError) -> AppError:
         self.error = AppError(error.code, self._carried.text(error.message), status=error.status)
         return self.error
@@ -153,6 +159,7 @@ class Relay(_Passage):
         block = self._splitter.feed(chunk)
         if not block:
             return block
+        _refuse_swollen(block)
         if self._needle in block or ESCAPED in block:
             block = self._keyless(block)
         words = self._words(block)
@@ -167,7 +174,7 @@ class Relay(_Passage):
 
     def finish(self) -> bytes:
         """The provider ended the stream. A last event without its empty line counts if it is whole; half an event is dropped."""
-        rest = self._keyless(self._splitter.rest())
+        rest = self._keyless(self._rest())
         name, data = fields(rest)
         out = b""
         if not data:
@@ -224,7 +231,7 @@ class Relay(_Passage):
         if name == "error" or (heard is NOTHING and b"error" in data and replies.decoded(data) is None):  # an error in other words
             clean = self._redactor.body(data)
             clean = self._redactor.raw(data) if clean is None else clean
-            return event if clean is data and self._redactor.raw(event) is event else _framed(name, clean)
+            return event if clean is data and self._redactor.raw(event) is event else _framed(self._redactor.text(name), clean)
         self._noted(heard)
         return b"" if heard.bare_usage and self._strip_usage else event
 
@@ -289,7 +296,10 @@ class Bridge(_Passage):
     def feed(self, chunk: bytes) -> bytes:
         """Whole events in the client's dialect. AppError provider_broken when one event is too large."""
         block = self._splitter.feed(chunk)
-        return self._keyless(b"".join([self._event(event) for event in events(block)])) if block else block
+        if not block:
+            return block
+        _refuse_swollen(block)
+        return self._keyless(b"".join([self._event(event) for event in events(block)]))
 
     def finish(self) -> bytes:
         """The provider ended the stream. One that says not why it ended is an error."""
@@ -297,7 +307,7 @@ class Bridge(_Passage):
 
     def _finish(self) -> bytes:
         out = b""
-        rest = self._splitter.rest()
+        rest = self._rest()
         data = fields(rest)[1]
         if data.startswith(b"[DONE]") or (data and replies.decoded(data) is not None):
             out = self._event(rest)

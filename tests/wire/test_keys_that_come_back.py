@@ -97,6 +97,7 @@ def test_in_an_event_that_is_called_an_error_and_is_none(dialect: str, spelling:
         f"event: error\ndata: not JSON: {spelled}\n\n",
         f'data: {{"error": "{spelled}\n\n',
         f'event: error\ndata: {{"m":"{spelled}"}}\n\n',
+        "event: " + SPELLINGS[spelling](KEY).replace("\n", " ") + "\ndata: an error, not JSON\n\n",
     ):
         passing = crossing(dialect, dialect, stream=True, redactor=REDACTOR)
         out = passing.feed(stream.encode()) + passing.finish()

@@ -272,6 +272,14 @@ def test_an_answer_that_would_fill_the_memory_is_not_read(piece: str, around: st
     assert caught.value.code == "provider_broken"
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b""])
+def test_an_event_that_would_fill_the_memory_is_not_read(end: bytes) -> None:
+    passing = relay()
+    with pytest.raises(AppError, match="provider_broken"):
+        passing.feed(b'data: {"choices":[' + b"[]," * 3_000_000 + b"0]}" + end)
+        passing.finish()
+
+
 def test_a_long_answer_is_read() -> None:
     text = "a, b; [c] {d} " * 300_000
     body = json.dumps({"choices": [{"message": {"content": text}}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}).encode()
