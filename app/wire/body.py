@@ -206,7 +206,7 @@ def _check_names(body: bytes, members: Mapping[str, msgspec.Raw]) -> None:
     seen: set[str] = set()
     explained = 1
     for name, raw in members.items():
-        lower = name.lower()
+        lower = name.casefold()  # as Go matches names, to which a long s is an s
         if lower in HOST_NAMES:
             raise _names_host(name)
         if lower in seen or (lower != name and lower == "model"):
@@ -274,7 +274,7 @@ def _host_inside(raw: msgspec.Raw) -> str:
         value = queue.pop()
         if isinstance(value, dict):
             for name in value:
-                if name.lower() in HOST_NAMES:
+                if name.casefold() in HOST_NAMES:
                     return str(name)
             queue.extend(value.values())
         elif isinstance(value, list):

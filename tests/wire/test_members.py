@@ -65,14 +65,14 @@ def test_a_member_that_stands_twice_is_refused_and_named(endpoint: str, name: st
     assert error is not None and error.code == "body_invalid"
 
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda name: name.lower() not in HOST_NAMES)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda name: name.casefold() not in HOST_NAMES)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=8,
 )
 FREE = st.dictionaries(NAMES.map(lambda name: "x" + name), VALUES, max_size=6).filter(
-    lambda members: len({name.lower() for name in members}) == len(members)
+    lambda members: len({name.casefold() for name in members}) == len(members)
 )
 
 
@@ -98,6 +98,12 @@ def test_a_member_that_looks_as_long_as_the_blanks_is_found_too() -> None:
         body = text([('"model"', '"m"'), (f'"{name}"', "1"), (f'"{name}"', "1")])
         with pytest.raises(AppError, match="stands twice"):
             understand(body, "embeddings")
+
+
+@pytest.mark.parametrize("member", ['"ſtream":true', '"baſe_url":"x"', '"extra":{"api_baſe":"x"}', '"\\u017ftream":true'])
+def test_a_name_that_another_reader_takes_for_one_of_ours_is_refused(member: str) -> None:
+    with pytest.raises(AppError, match="body_"):
+        understand(('{"model":"m","stream":false,' + member + "}").encode(), "chat/completions")
 
 
 def test_too_many_members_are_refused() -> None:
