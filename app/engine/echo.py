@@ -58,7 +58,7 @@ class EchoReply:
         self._chunks = iter(())
 
 
-async def reply(endpoint: str, body: bytes, stream: bool, call_id: str, now_s: int) -> EchoReply:
+def reply(endpoint: str, body: bytes, stream: bool, call_id: str, now_s: int) -> EchoReply:
     """The echo of one request. AppError body_not_json, body_invalid where the prompt cannot be found, model_unknown for other endpoints."""
     asked = shape.body(body)
     if endpoint == "chat/completions":

@@ -149,7 +149,8 @@ class Gateway:
             # 9 Through the door, or to the built-in model.
             sending: Coroutine[Any, Any, AnyReply]
             if entry.target is None:
-                sending = echo.reply(relay.endpoint, relay.request_body, call.stream, draft.id, draft.opened_us // 1_000_000)
+                answer = partial(echo.reply, relay.endpoint, relay.request_body, call.stream, draft.id, draft.opened_us // 1_000_000)
+                sending = apart(len(relay.request_body), answer)
             else:
                 sending = self._upstream.send(
                     entry.target, "POST", outgoing.target, headers, relay.request_body, timeouts=entry.timeouts, went=draft.went
@@ -270,7 +271,7 @@ class Gateway:
             if not piece:
                 break
             data = feed(piece) if relay.waiting < LARGE else await self._fed(relay, piece)
-        data = relay.finish()
+        data = await self._apart.run(relay.waiting, relay.finish)
         if draft.keeping is not None and relay.complete:
             await self._apart.run(len(data), partial(draft.keeping.hear, data))
             await draft.keeping.keep(draft.opened_us)
@@ -366,8 +367,8 @@ class Gateway:
             found = draft.reply = await self._upstream.send(
                 entry.target, request.method, path, outgoing.headers, body, timeouts=entry.timeouts, went=draft.went
             )
-            told = await found.read(self._limits.reply, request.hold)
             status = found.status
+            told = await found.read(self._limits.reply if 200 <= status < 300 else self._limits.error_reply, request.hold)
             outcome = "completed" if 200 <= status < 300 else "failed"
             if 200 <= status < 300:
                 said = await self._apart.run(len(told), lambda: draft.redactor.content(told))

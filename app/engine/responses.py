@@ -16,6 +16,7 @@ import msgspec
 
 from app.core.errors import AppError
 from app.core.records import Client
+from app.core.unreadable import UNREADABLE
 from app.engine.apart import Apart
 from app.engine.entry import Entry
 from app.engine.status import Opened
@@ -34,6 +35,7 @@ _LONGEST_ID: Final = 256
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
+_text: Final = msgspec.json.Decoder(str | None).decode
 
 
 class Keeping:
@@ -97,10 +99,10 @@ async def begin(opened: Opened, client: Client, entry: Entry, provider: Dialect,
     relayed = provider.name == ENDPOINT
     store = _flag(call.members.get("store"))
     named = call.members.get("previous_response_id")
-    previous = shape.body(b'{"it":%b}' % bytes(named))["it"] if named is not None else None
+    previous = _named_by(named)
     earlier: Stored | None = None
     if previous is not None:
-        earlier = await find(opened, client, str(previous), here=not relayed)
+        earlier = await find(opened, client, previous, here=not relayed)
         if earlier.elsewhere and (not relayed or earlier.account != entry.account.name):
             raise AppError(
                 "content_not_kept",
@@ -186,6 +188,14 @@ def _not_allowed(client: Client, param: str) -> AppError:
         f"Allow it with `gatehouse client content '{client.name}' on`, or send the whole conversation with store set to false.",
         param=param,
     )
+
+
+def _named_by(raw: msgspec.Raw | None) -> str | None:
+    """`previous_response_id`, which is nothing but a text: read as anything else, a large one would be large work. AppError body_invalid."""
+    try:
+        return _text(raw) if raw is not None else None
+    except UNREADABLE:
+        raise shape.wrong("previous_response_id", "a text") from None
 
 
 def _flag(raw: msgspec.Raw | None) -> bool | None:

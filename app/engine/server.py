@@ -127,7 +127,7 @@ class Server:
         owners = done.result()
         for connection, user in self.strangers.items():
             if user is None:
-                self.strangers[connection] = owners.get(connection.transport.get_extra_info("peername")[:2])
+                self.strangers[connection] = owners.get((connection.transport.get_extra_info("peername") or ())[:2])
 
     async def close(self, wait_s: float) -> None:
         """Stop accepting, let running requests finish for `wait_s` seconds, then cut them, and tell whoever waits."""

@@ -17,9 +17,12 @@ from pydantic import TypeAdapter
 from app.core.errors import AppError
 from app.core.names import check_account_name, check_client_name
 from app.core.records import Client
-from app.engine import echo, safety
+from app.engine import echo, responses, safety
+from app.engine.apart import Apart
 from app.engine.clients import Clients, KeyBlockedError, fresh_key
 from app.engine.routing import Target, choose
+from app.wire.body import understand
+from app.wire.dialects import DIALECTS
 
 OFFERS = {"work": {"gpt-4o", "shared"}, "home": {"shared", "meta/llama"}, "gatehouse": {"echo"}}
 
@@ -135,17 +138,25 @@ def test_only_our_own_host_names_fit(port: int, host: str, fits: bool) -> None:
 
 def said(endpoint: str, body: dict[str, object], *, stream: bool) -> bytes:
     async def read() -> bytes:
-        reply = await echo.reply(endpoint, json.dumps(body).encode(), stream, "req_X", 1)
+        reply = echo.reply(endpoint, json.dumps(body).encode(), stream, "req_X", 1)
         return await reply.read(1 << 20)
 
     return asyncio.run(read())
+
+
+@pytest.mark.parametrize("raw", [b'["resp_1"]', b"{}", b"7"])
+def test_what_is_continued_from_is_named_by_a_text(raw: bytes) -> None:
+    call = understand(b'{"model":"m","previous_response_id":%b}' % raw, "responses")
+    begin = responses.begin(None, None, None, DIALECTS["responses"], b"", call, Apart())  # type: ignore[arg-type]
+    with pytest.raises(AppError, match="body_invalid"):
+        asyncio.run(begin)
 
 
 @pytest.mark.parametrize("number", [b"1e99999", b"9" * 100_000, b"-1e999999"])
 def test_echo_refuses_a_number_that_no_machine_holds(number: bytes) -> None:
     body = b'{"model":"gatehouse/echo","messages":[{"role":"user","content":"q"}],"seed":%b}' % number
     with pytest.raises(AppError, match="body_not_json"):
-        asyncio.run(echo.reply("chat/completions", body, False, "req_X", 1))
+        echo.reply("chat/completions", body, False, "req_X", 1)
 
 
 def data_lines(raw: bytes) -> list[bytes]:
