@@ -126,8 +126,9 @@ class Server:
             return
         owners = done.result()
         for connection, user in self.strangers.items():
-            if user is None:
-                self.strangers[connection] = owners.get((connection.transport.get_extra_info("peername") or ())[:2])
+            peer = connection.transport.get_extra_info("peername")  # None once it was reset
+            if user is None and peer:
+                self.strangers[connection] = owners.get(peer[:2])
 
     async def close(self, wait_s: float) -> None:
         """Stop accepting, let running requests finish for `wait_s` seconds, then cut them, and tell whoever waits."""

@@ -100,7 +100,7 @@ def test_a_member_that_looks_as_long_as_the_blanks_is_found_too() -> None:
             understand(body, "embeddings")
 
 
-@pytest.mark.parametrize("member", ['"ſtream":true', '"baſe_url":"x"', '"extra":{"api_baſe":"x"}', '"\\u017ftream":true'])
+@pytest.mark.parametrize("member", ['"\u017ftream":true', '"ba\u017fe_url":"x"', '"extra":{"api_ba\u017fe":"x"}', '"\\u017ftream":true'])
 def test_a_name_that_another_reader_takes_for_one_of_ours_is_refused(member: str) -> None:
     with pytest.raises(AppError, match="body_"):
         understand(('{"model":"m","stream":false,' + member + "}").encode(), "chat/completions")
