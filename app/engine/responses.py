@@ -191,7 +191,7 @@ def _not_allowed(client: Client, param: str) -> AppError:
 
 
 def _named_by(raw: msgspec.Raw | None) -> str | None:
-    """`previous_response_id`, which is nothing but a text: read as anything else, a large one would be large work. AppError body_invalid."""
+    """`previous_response_id`, which is a text: read as anything, a large one would be large work. AppError body_invalid."""
     try:
         return _text(raw) if raw is not None else None
     except UNREADABLE:
