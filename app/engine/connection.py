@@ -90,6 +90,9 @@ class Connection(asyncio.Protocol):
             self.transport.set_write_buffer_limits(high=_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= _SLICE:
+            self._received(data)
+            return
         # In slices: where one ends a request, the beginning of the next head in it is counted with what follows.
         for at in range(0, len(data), _SLICE):
             self._received(data[at : at + _SLICE])

@@ -42,6 +42,7 @@ from app.wire.identifiers import Choice, Pseudonyms, hide
 HEALTH: Final = frozenset({"/health/liveliness", "/health/liveness"})
 AnyReply = ProviderReply | echo.EchoReply
 Passage = Relay | Bridge
+_SMALL: Final = 32_768  # bytes of a stream that are read in one turn of the loop
 _MOST_BEFORE: Final = 65_536  # bytes of a stream that wait while nothing but comments came
 
 
@@ -270,7 +271,7 @@ class Gateway:
                 continue
             if not piece:
                 break
-            data = feed(piece) if relay.waiting < LARGE else await self._fed(relay, piece)
+            data = feed(piece) if len(piece) <= _SMALL and relay.waiting < LARGE else await self._fed(relay, piece)
         data = await self._apart.run(relay.waiting, relay.finish)
         if draft.keeping is not None and relay.complete:
             await self._apart.run(len(data), partial(draft.keeping.hear, data))
@@ -284,8 +285,15 @@ class Gateway:
         await stream.end(data)
 
     async def _fed(self, relay: Passage, piece: bytes) -> bytes:
-        """What `relay.feed` gives; apart while an event is not whole yet that will be large once it is."""
-        return await self._apart.run(relay.waiting + len(piece), partial(relay.feed, piece))
+        """What `relay.feed` gives: apart while an event is not whole yet that will be large once it is, and a large piece of small events
+        part by part, so that others get their turn."""
+        if len(piece) <= _SMALL or relay.waiting + len(piece) > LARGE:
+            return await self._apart.run(relay.waiting + len(piece), partial(relay.feed, piece))
+        out = []
+        for at in range(0, len(piece), _SMALL):
+            out.append(relay.feed(piece[at : at + _SMALL]))
+            await asyncio.sleep(0)
+        return b"".join(out)
 
     def _close_stream(self, draft: Draft, opened: Opened, relay: Passage) -> None:
         if relay.error is not None:

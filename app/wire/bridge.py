@@ -13,7 +13,7 @@ import msgspec
 from app.core.errors import AppError
 from app.core.records import Tokens
 from app.wire import replies, shape
-from app.wire.body import Understood, rewrite
+from app.wire.body import LARGE, Understood, rewrite
 from app.wire.carry import carried
 from app.wire.chat import Delta, Facts, Losses
 from app.wire.dialect import NOTHING, Dialect, Heard
@@ -61,8 +61,8 @@ class _Passage:
     """
 
     __slots__ = (
-        "_carried", "_client", "_finished", "_needle", "_notable", "_pieces", "_provider", "_redactor", "_reported", "_said_bytes",
-        "_settled", "_splitter", "_words", "complete", "endpoint", "error", "request_body", "started",
+        "_carried", "_client", "_finished", "_long_text", "_needle", "_notable", "_pieces", "_provider", "_redactor", "_reported",
+        "_said_bytes", "_settled", "_splitter", "_words", "complete", "endpoint", "error", "request_body", "started",
     )  # fmt: skip
 
     content_type = "text/event-stream; charset=utf-8"
@@ -72,6 +72,8 @@ class _Passage:
     def __init__(self, client: Dialect, provider: Dialect, endpoint: str, request_body: bytes, redactor: Redactor) -> None:
         self.endpoint = endpoint
         self.request_body = request_body
+        # Of a large request it is worked out at once, while that is done apart from everybody else.
+        self._long_text = text_bytes(request_body) if len(request_body) > LARGE else None
         self.error: AppError | None = None
         self.complete = self.started = False
         self._client, self._provider = client, provider
@@ -93,7 +95,7 @@ class _Passage:
         if not self.started or (self._settled and reported.input is not None and reported.output is not None):
             return reported
         said = 0 if self._settled else max(self._pieces, -(-self._said_bytes // _BYTES_A_TOKEN))
-        asked = -(-text_bytes(self.request_body) // _BYTES_A_TOKEN) if reported.input is None else None
+        asked = -(-self._asked_bytes() // _BYTES_A_TOKEN) if reported.input is None else None
         return reported.merged(Usage(input=asked, output=said, estimated=True))
 
     @property
@@ -104,6 +106,9 @@ class _Passage:
     @property
     def tokens(self) -> Tokens:
         return self.usage.tokens()
+
+    def _asked_bytes(self) -> int:
+        return text_bytes(self.request_body) if self._long_text is None else self._long_text
 
     def _rest(self) -> bytes:
         """What never became a whole event."""

@@ -12,11 +12,12 @@ import msgspec
 
 from app.core.errors import AppError
 from app.core.unreadable import UNREADABLE
-from app.wire.outline import MAX_VALUES, outline
+from app.wire.outline import outline
 
 Table = dict[str, Any]
 T = TypeVar("T")
 
+MOST_ANSWERED: Final = 4_000_000  # values in an answer; twenty probabilities for each of ten thousand tokens are three million
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -107,7 +108,7 @@ def decoded(raw: bytes) -> Table | None:
 
 def swollen(raw: bytes) -> bool:
     """Whether a provider's JSON would fill the memory once it is decoded: a list of two bytes takes sixty."""
-    return len(raw) > 2 * MAX_VALUES and outline(raw).values > MAX_VALUES
+    return len(raw) > 2 * MOST_ANSWERED and outline(raw, MOST_ANSWERED).values > MOST_ANSWERED
 
 
 def arguments(raw: str) -> Table | None:
