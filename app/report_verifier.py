@@ -179,7 +179,8 @@ def _sums(report: dict[str, Any]) -> str:
         return f"The report speaks of {total} connections and lists {len(numbers)}."
     for place, count in claims:
         if places[place] < count:
-            return f"The report speaks of {count} connections to {place[0]}:{place[1]} and lists {places[place]}."
+            named = ascii(f"{place[0]}:{place[1]}")[1:-1][:_LONGEST_NAME]  # whoever made the folder chose it, and a terminal obeys some letters
+            return f"The report speaks of {count} connections to {named} and lists {places[place]}."
     return ""
 
 

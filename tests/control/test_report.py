@@ -167,3 +167,17 @@ def test_the_page_escapes_what_it_shows_and_fetches_nothing(folder: Path) -> Non
 def test_a_folder_that_is_there_is_not_touched(folder: Path) -> None:
     with pytest.raises(AppError, match="is there already"):
         report.write(folder, signed())
+
+
+@pytest.mark.parametrize("host", ["x\r\x1b[2Kintact: Nothing was changed.\x1b[8m", "\ud800", "x" * 100_000])
+def test_a_name_in_a_strangers_report_tells_a_terminal_nothing(tmp_path: Path, host: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    view = dict(told()["view"], destinations=[{"host": host, "port": 443, "local": False, "connections": 2}])  # type: ignore[call-overload]
+    body = json.dumps(told(view=view), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    (tmp_path / "report.json").write_bytes(body)
+    signature = KEY.sign(report_verifier.DOMAIN + body).hex()
+    (tmp_path / "signature.json").write_text(json.dumps({"key": PUBLIC, "signature": signature}))
+    assert report_verifier.run(tmp_path, key=PUBLIC) == 1
+    printed = capfdbinary.readouterr().out
+    assert printed.startswith(b"tampered: ")
+    assert len(printed) < 1_000
+    assert printed.strip().decode().isprintable()
