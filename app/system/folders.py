@@ -36,7 +36,7 @@ def private_folder(folder: Path) -> None:
     """
     try:
         place, planted = owners.resolved(folder)
-        if planted := planted or _exchangeable(place):
+        if planted := planted or _exchangeable(folder) or _exchangeable(place):
             raise _planted(folder, planted)
         made = _make(place)
         facts = place.lstat()
@@ -107,7 +107,8 @@ def make_level(folder: Path) -> None:
 
 
 def _exchangeable(folder: Path) -> str:
-    """Why somebody else could put another folder there, judged by what is there already: the rest will be ours."""
+    """Why somebody else could put another folder there, or another link on the way, judged by what is there already: the rest will be
+    ours."""
     if _WINDOWS:
         return ""
     level = folder.parent

@@ -191,6 +191,20 @@ def test_a_place_where_others_could_exchange_the_folder_is_refused(tmp_path: Pat
         Paths(data).prepare()
 
 
+@needs_root
+@pytest.mark.parametrize("below", [False, True])
+def test_a_link_of_ones_own_where_others_could_exchange_it_is_refused(tmp_path: Path, below: bool) -> None:
+    """What it leads to is ours; but the way there is looked up again for each file that is written."""
+    shared, home = tmp_path / "shared", tmp_path / "home"
+    shared.mkdir()
+    home.mkdir(mode=0o700)
+    (shared / "link").symlink_to(home)
+    os.chown(shared, STRANGER, STRANGER)
+    data = shared / "link" / "data" if below else shared / "link"
+    assert "exchanged" in refusal(data).message
+    assert list(home.iterdir()) == []
+
+
 def test_links_in_a_circle_are_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
