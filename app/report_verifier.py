@@ -179,7 +179,7 @@ def _sums(report: dict[str, Any]) -> str:
         return f"The report speaks of {total} connections and lists {len(numbers)}."
     for place, count in claims:
         if places[place] < count:
-            named = ascii(f"{place[0]}:{place[1]}")[1:-1][:_LONGEST_NAME]  # whoever made the folder chose it, and a terminal obeys some letters
+            named = ascii(f"{place[0]}:{place[1]}")[1:-1][:_LONGEST_NAME]  # a stranger's word, which a terminal might obey
             return f"The report speaks of {count} connections to {named} and lists {places[place]}."
     return ""
 

@@ -170,7 +170,9 @@ def test_a_folder_that_is_there_is_not_touched(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["x\r\x1b[2Kintact: Nothing was changed.\x1b[8m", "\ud800", "x" * 100_000])
-def test_a_name_in_a_strangers_report_tells_a_terminal_nothing(tmp_path: Path, host: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_a_name_in_a_strangers_report_says_nothing_to_a_terminal(
+    tmp_path: Path, host: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     view = dict(told()["view"], destinations=[{"host": host, "port": 443, "local": False, "connections": 2}])  # type: ignore[call-overload]
     body = json.dumps(told(view=view), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
     (tmp_path / "report.json").write_bytes(body)
