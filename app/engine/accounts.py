@@ -66,6 +66,7 @@ class Accounts:
         self._own: dict[str, dict[str, OwnPrice]] = {}
         self.health: Final = Health()
         self.refused_connections = 0
+        self._forgotten = 0  # how often
         self._index()
 
     async def load(self, known: Iterable[Account]) -> None:
@@ -134,13 +135,18 @@ class Accounts:
 
     async def secret(self, entry: Entry) -> Secret | None:
         """The account's key, None where it has none. AppError vault_* or provider_key_missing when it cannot be had."""
-        if entry.secret is None and entry.account.keyed:
-            answer, _ = await self._lifeline.ask("secret_get", {"name": entry.account.name})
-            entry.secret = Secret(answer["secret"])
-        return entry.secret
+        if entry.secret is not None or not entry.account.keyed:
+            return entry.secret
+        forgotten = self._forgotten
+        answer, _ = await self._lifeline.ask("secret_get", {"name": entry.account.name})
+        key = Secret(answer["secret"])
+        if forgotten == self._forgotten:  # else the keyring was locked meanwhile: this request has the key, and nothing else keeps it
+            entry.secret = key
+        return key
 
     def forget_keys(self) -> None:
         """The keyring is locked, and the person wants no key in memory then."""
+        self._forgotten += 1
         for entry in self._entries.values():
             entry.forget()
 

@@ -44,8 +44,9 @@ class Entry:
     _returned: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def forget(self) -> None:
-        """The key leaves the memory, also from the headers that were made with it. Requests under way end as they are."""
+        """The key leaves the memory, also from what was made with it. Requests under way end as they are, and leave nothing here."""
         self.secret = None
+        self._redactor = (None, SHAPES_ALONE)
         self._bases.clear()
 
     @property
@@ -54,6 +55,8 @@ class Entry:
 
     def redactor(self, key: Secret | None) -> Redactor:
         """What takes `key` out of what this account's provider says."""
+        if key is not self.secret:
+            return Redactor(key)
         if self._redactor[0] is not key:
             self._redactor = (key, Redactor(key))
         return self._redactor[1]
@@ -94,7 +97,9 @@ class Entry:
         if base is None or base[0] is not key:
             if len(self._bases) > _MOST_NAMES:
                 self._bases.clear()
-            base = self._bases[place] = (key, request(kind, self.account, dialect, endpoint, (), key, model=model))
+            base = (key, request(kind, self.account, dialect, endpoint, (), key, model=model))
+            if key is self.secret:
+                self._bases[place] = base
         plain, names, passed, removed = base[1], self._passed, [], 0
         for pair in headers:
             name = (dialect.name, pair[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from app.control.contract import VaultView
 from app.core.errors import AppError
 from app.core.records import Account
 from app.core.secret import Secret
+from app.engine.accounts import Accounts
 from app.engine.entry import Entry
 from app.engine.ready import readiness
 from app.engine.status import Boot, Status
@@ -66,7 +68,27 @@ def test_a_key_that_is_forgotten_is_in_nothing_that_was_made_with_it() -> None:
     entry = Entry(ACCOUNT, catalogue.KINDS["openai"], None, frozenset(), secret=KEY)
     sent = entry.outgoing("chat/completions", KEY, (), DIALECTS["openai"], "gpt-5")
     assert any(KEY.reveal() in value for _, value in sent.headers)
+    assert KEY.reveal() not in entry.redactor(KEY).text(f"no: {KEY.reveal()}")
     entry.forget()
+    # a request that has the key already goes on with it
+    assert entry.outgoing("chat/completions", KEY, (), DIALECTS["openai"], "gpt-5").headers == sent.headers
+    assert KEY.reveal() not in entry.redactor(KEY).text(f"no: {KEY.reveal()}")
     assert entry.secret is None
-    assert KEY.reveal() not in repr([(base[1].headers, base[0]) for base in entry._bases.values()])
+    assert entry._redactor[0] is None
     assert not entry._bases
+
+
+def test_a_key_that_comes_after_the_keyring_was_locked_is_not_kept() -> None:
+    class Line:
+        async def ask(self, op: str, fields: dict[str, object]) -> tuple[dict[str, object], list[object]]:
+            accounts.forget_keys()
+            return {"secret": KEY.reveal()}, []
+
+    unused: Any = None
+    line: Any = Line()
+    accounts = Accounts(line, unused, unused, unused, lambda: 0, lambda: None)
+    entry = Entry(ACCOUNT, catalogue.KINDS["openai"], None, frozenset())
+    accounts._entries["work"] = entry
+    found = asyncio.run(accounts.secret(entry))
+    assert found is not None
+    assert (found.reveal(), entry.secret) == (KEY.reveal(), None)
