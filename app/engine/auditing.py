@@ -272,7 +272,8 @@ class Auditor:
         """
         now_us = self._now_us()
         full_us = 0 if self._verified is None or self._verified.full_us > now_us else self._verified.full_us
-        due = now_us - max(full_us, self._tried_us) > FULL_EVERY_US
+        tried_us = 0 if self._tried_us > now_us else self._tried_us  # the clock was put back since
+        due = now_us - max(full_us, tried_us) > FULL_EVERY_US
         if self._verifying.locked() or (self._verdict is not None and (not due or self._held is not None)):
             return
         whole = due or self._held is not None

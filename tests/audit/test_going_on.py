@@ -25,6 +25,7 @@ from tests.audit.test_slow_vault import ME, SlowVault, auditor, newest, run
 from tests.store.rows import rows
 
 WEEK_US = 7 * 86_400_000_000
+DAY_US = 86_400_000_000
 
 
 def look(made: Book, known: Verified | None, told: Callable[[Told], None] = lambda so_far: None) -> Looked:
@@ -403,6 +404,24 @@ def test_a_start_goes_on_from_where_the_last_one_ended_and_once_a_week_reads_eve
         assert (await start(), full_seq()) == ((80, 20), 80)
         # The clock went back by a year: that is no reason to believe the vault for as long.
         assert (await start(-365 * 86_400_000_000), full_seq()) == ((0, 120), 120)
+
+    run(story())
+
+
+def test_a_clock_that_is_put_back_while_it_runs_does_not_put_off_the_reading_of_everything(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "WATCH_S", 0.01)
+
+    async def story() -> None:
+        with book(data_dir / "g.db") as made:
+            async with auditor(made, data_dir, SlowVault()) as auditing_:
+                while (status := await auditing_.status("", "")).verdict is None:
+                    await asyncio.sleep(0.01)
+                made.at_us -= 365 * 86_400_000_000  # by a year
+                while (later := await auditing_.status("", "")).full_us > made.at_us + DAY_US:
+                    await asyncio.sleep(0.01)
+                assert (status.verdict.since, later.verdict.since if later.verdict else -1) == (0, 0)
 
     run(story())
 
