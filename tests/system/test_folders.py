@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from app.core.errors import AppError
 from app.system import files, folders, owners
 from app.system.logs import Log, rotate, tail
 from app.system.paths import Paths
-from tests.strangers import STRANGER, needs_root
+from tests.strangers import ROOT, STRANGER, needs_root
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and users' numbers")
 
@@ -248,6 +249,55 @@ def test_a_place_where_somebody_could_exchange_the_folder_is_known(tmp_path: Pat
     above.chmod(0o1777)
     if "open to" in level:
         assert owners.exposed(place) == "", "with the sticky bit nobody else can move it"
+
+
+_WITHIN = """
+import ctypes, os, sys
+from pathlib import Path
+from app.system import owners
+libc = ctypes.CDLL(None, use_errno=True)
+
+def within(users, work):
+    go, made = os.pipe(), os.pipe()
+    if not (pid := os.fork()):
+        libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: or its map is root's
+        if libc.unshare(0x10000000):
+            os._exit(77)
+        os.write(made[1], b"x")
+        os.read(go[0], 1)
+        work()
+        os._exit(0)
+    os.read(made[0], 1)
+    for name in ("uid_map", "gid_map"):
+        Path(f"/proc/{pid}/{name}").write_text(users)
+    os.write(go[1], b"x")
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+def become(uid):
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    libc.prctl(4, 1, 0, 0, 0)
+
+def person():
+    become(1000)
+    print(repr(owners.movable(Path("/tmp"))), flush=True)
+
+def around():
+    become(0)
+    within("0 1 1000\\n1000 0 1\\n1001 1001 60000\\n", person)
+
+within("0 1000 1\\n1 100000 65536\\n", around)
+"""
+
+
+@needs_root
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_in_a_box_within_a_box_the_systems_folders_are_still_the_systems() -> None:
+    """As Toolbox and Podman (`--userns=keep-id`) start programs: root is the person, and the real one is in neither map."""
+    done = subprocess.run([sys.executable, "-c", _WITHIN], capture_output=True, text=True, check=False, timeout=30, cwd=ROOT)
+    if done.returncode == 77:
+        pytest.skip("no namespaces of users here")
+    assert done.stdout == "''\n", done.stderr
 
 
 OPENERS: dict[str, Callable[[Path], object]] = {
