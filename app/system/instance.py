@@ -105,8 +105,8 @@ class Instance:
         text = json.dumps(facts).encode()
         with contextlib.suppress(OSError):  # a full disk: the lock itself still holds
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-            os.write(self._descriptor, text)
-            os.ftruncate(self._descriptor, len(text))
+            # In one step, never shortened: whoever looks for us meanwhile must not meet the end of what was there before.
+            os.write(self._descriptor, text.ljust(os.fstat(self._descriptor).st_size))
 
     def _accept(self, listener: socket.socket, answer: Ask) -> None:
         while True:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -162,6 +162,26 @@ def test_a_damaged_lock_file_changes_nothing(paths: Paths, content: bytes) -> No
     instance = won(acquire(paths, {"op": "show"}))
     assert instance.ephemeral_left is None
     assert json.loads(paths.lock.read_bytes())["pid"] == os.getpid()
+    instance.close()
+
+
+def test_whoever_reads_the_record_while_it_is_written_anew_reads_a_whole_one(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that finds none takes the gateway for stopped, where its sockets are not in the first of all places."""
+    instance = won(acquire(paths, {"op": "show"}))
+    seen: list[dict[str, object]] = []
+    for name in ("write", "ftruncate"):
+        real = getattr(os, name)
+
+        def step(*arguments: object, real: Callable[..., object] = real) -> None:
+            real(*arguments)
+            seen.append(json.loads(paths.lock.read_bytes()))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, step)
+            instance.record([[1000, "1"], [1001, "1"]], None)
+            instance.record([], None)
+    assert [each["children"] for each in seen if not each["children"]]
+    assert {each["pid"] for each in seen} == {os.getpid()}
     instance.close()
 
 
