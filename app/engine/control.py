@@ -195,6 +195,8 @@ class Control:
                 count, first_us, _ = self._status.wrong_passphrases or (0, now, now)
                 self._status.wrong_passphrases = (count + 1, first_us, now)
             raise
+        if answer["state"] != "ready" and self._status.unlocker is who:
+            self._status.unlocker = None  # if it opens later, this was not why
         await self._status.first_answer()
         return msgspec.convert(answer, contract.VaultView, strict=False)
 

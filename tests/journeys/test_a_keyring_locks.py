@@ -178,6 +178,7 @@ def test_a_lock_is_seen_and_heals_without_a_question(running: Gateway, keyring: 
     seen = wait_for(lambda: len(found := changes(one)) >= 4 and found, "the entries of the audit log")
     assert ("ready", "locked", "keeper") in seen
     assert ("locked", "ready", "keeper") in seen
+    assert [actor for _, state, actor in seen if state == "ready"][-1] == "keeper", "another program opened it, after a click in vain"
     assert "Intact" in one.cli("audit", "verify").stdout
 
 
