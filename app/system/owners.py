@@ -146,7 +146,10 @@ def _is_own_group(gid: int) -> bool:
             group, user = grp.getgrgid(gid), pwd.getpwuid(own_uid())
         except (KeyError, OverflowError):
             return False
-        return user.pw_gid == gid and group.gr_name == user.pw_name and set(group.gr_mem) <= {user.pw_name}
+        if user.pw_gid != gid or group.gr_name != user.pw_name or not set(group.gr_mem) <= {user.pw_name}:
+            return False
+        # Whose first group it is, is not among its members.
+        return all(each.pw_gid != gid or each.pw_uid == user.pw_uid for each in pwd.getpwall())
 
 
 @cache

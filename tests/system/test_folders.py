@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -249,6 +250,26 @@ def test_a_place_where_somebody_could_exchange_the_folder_is_known(tmp_path: Pat
     above.chmod(0o1777)
     if "open to" in level:
         assert owners.exposed(place) == "", "with the sticky bit nobody else can move it"
+
+
+@needs_root
+@pytest.mark.skipif(sys.platform == "win32", reason="groups of POSIX")
+def test_a_group_of_ones_own_is_one_that_is_nobody_elses_first_group_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import grp
+    import pwd
+
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o770)
+    os.chown(shared, -1, STRANGER)
+    ours = SimpleNamespace(pw_name="me", pw_uid=os.geteuid(), pw_gid=STRANGER)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: ours)
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: SimpleNamespace(gr_name="me", gr_mem=[]))
+    for others, can in (([], False), ([SimpleNamespace(pw_name="bob", pw_uid=STRANGER, pw_gid=STRANGER)], True)):
+        monkeypatch.setattr(pwd, "getpwall", lambda others=others: [ours, *others])
+        owners._is_own_group.cache_clear()
+        assert bool(owners.movable(shared)) is can
+    owners._is_own_group.cache_clear()
 
 
 _WITHIN = """
