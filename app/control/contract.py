@@ -544,7 +544,7 @@ class DestinationView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListeningView(msgspec.Struct, frozen=True, kw_only=True):
-    """kind: gateway or control."""
+    """kind: gateway, control, or unexplained: a socket of one of our processes that the keeper did not make."""
 
     address: str
     process: str

@@ -45,6 +45,7 @@ AGAIN_S: Final = 60.0  # the vault, which may have to ask a person
 SOON_AGAIN_S: Final = 5.0  # a disk, which may have room again
 PRUNE_EVERY_S: Final = 86_400.0
 WATCH_S: Final = 15.0
+AGAIN_US: Final = 3_600_000_000
 FULL_EVERY_US: Final = 7 * 86_400_000_000
 _DAY_US: Final = 86_400_000_000
 _ROUTINE: Final = ", ".join("?" * len(ROUTINE_KINDS))
@@ -284,6 +285,7 @@ class Auditor:
             self._tried_us = 0  # whoever ended it reads everything now, if nothing ends that
         except AppError as error:
             if error.code != "store_unavailable" or error.retry_after_s is not None:
+                self._tried_us = now_us - FULL_EVERY_US + AGAIN_US if whole else self._tried_us  # it passes: in an hour, not in a week
                 raise
             self._hold("damaged", 0, error.sentence())
 

@@ -222,8 +222,11 @@ def _between(view: NetworkView) -> str:
 def _listening(view: NetworkView) -> tuple[Line, ...]:
     lines = []
     for each in view.listening:
-        why = tr("The gateway that your clients call") if each.kind == "gateway" else tr("Window and command line talk to the engine")
-        reach = tr("this machine only") if each.kind == "gateway" else tr("your user only")
+        why = {
+            "gateway": tr("The gateway that your clients call"),
+            "control": tr("Window and command line talk to the engine"),
+        }.get(each.kind, tr("Nothing of ours explains this one"))
+        reach = tr("your user only") if each.kind == "control" else tr("this machine only")
         reach = reach if only_here((each.address,)) else tr("other machines, too")
         words = tr("{process}, pid {pid} · {why}", why=why, process=each.process, pid=each.pid)
         lines.append(Line(each.address, _short(each.address), words, state=reach, tone="tx2"))

@@ -153,6 +153,8 @@ class Vault:
         with self._opening:
             if self.view.closed:
                 self._master = None
+        if self._stale:  # a hint that came meanwhile
+            self.look()
 
     def _reach(self, *, prompt: bool, passphrase: str | None) -> None:
         """Ask the child, and show what it says. AppError as `open`."""

@@ -59,6 +59,7 @@ class Watch:
         self._waiting: deque[tuple[str, dict[str, object]]] = deque(maxlen=_WAITING_MAX)
         self._changes: deque[dict[str, object]] = deque(maxlen=_KEPT_MAX)
         self._strangers: dict[tuple[int, str, str, str], dict[str, object]] = {}
+        self._listening: set[str] = set()  # places at which something listens that the keeper did not make, at the last look
         self._seen: set[int] = set()  # of the connections that are open; numbers are never used twice
         self._seen_ended = 0
         self._hidden: tuple[str, ...] = ()
@@ -146,6 +147,11 @@ class Watch:
         ]
         listening.append({"address": self._listeners.control, "process": "engine", "kind": "control"})
         with self._lock:
+            listening += [
+                {"address": local, "process": fields["process"], "kind": "unexplained"}
+                for (_, _, local, _), fields in self._strangers.items()
+                if local in self._listening
+            ]
             processes = [
                 {
                     "role": role,
@@ -218,6 +224,7 @@ class Watch:
             ended = self._seen - set(after.inodes.values()) - set(after.places.values())
             self._seen -= ended
             self._seen_ended += len(ended)
+            self._listening = {each.local for each in strangers if each.state == "listening"}
             new = []
             for each in strangers:
                 key = (each.pid, each.protocol, each.local, each.remote)

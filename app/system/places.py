@@ -88,9 +88,9 @@ def _free(named: Path) -> Iterator[Path]:
 
 def _places(named: Path) -> Iterator[Path]:
     uid, hashed = owners.own_uid(), _hashed(named)
-    for session in (Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent"), Path(f"/run/user/{uid}")):
-        if _is_own_session(session, uid):
-            yield session / "gatehouse" / hashed
+    # Only a session of one's own: that of somebody who happens to be logged in as well ends, and its folder with it.
+    if (given := os.environ.get("XDG_RUNTIME_DIR")) and _is_own_session(session := Path(given), uid):
+        yield session / "gatehouse" / hashed
     for temporary in (temporary_root(), _COMMON):
         yield temporary / _name_for_all() / hashed
     yield _beside_the_data(named)

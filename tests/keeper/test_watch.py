@@ -158,6 +158,15 @@ def test_a_listener_that_is_not_ours_is_a_finding_and_ours_are_none(ground: Grou
     found: Any = ground.watch.facts()["unexplained"]
     assert not [each for each in found if each["local"] in addresses]
 
+    def listening() -> set[tuple[str, str]]:
+        facts: Any = ground.watch.facts()["listening"]
+        return {(each["process"], each["kind"]) for each in facts if each["address"].startswith("0.0.0.0:")}
+
+    assert listening() == {("engine", "unexplained")}
+    engine.kill()
+    engine.wait()
+    assert listening() == set(), "what is over is not said to listen"
+
 
 @LINUX
 def test_a_client_of_the_gateway_is_explained(ground: Ground, stack: ExitStack) -> None:
