@@ -23,6 +23,7 @@ Pairs = Sequence[tuple[str, str]]
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")
 _TARGET: Final = re.compile(r"/[!-~]*")
+_MOST_TARGET: Final = 512  # a longer one is not worth remembering
 _HOST: Final = re.compile(r"[a-z0-9._:-]{1,253}")
 
 # What this client decides alone: framing, and that the reply is neither compressed nor upgraded.
@@ -52,10 +53,10 @@ def request_head(method: str, target: str, host: str, headers: Pairs, body_bytes
     """
     if not _METHOD.fullmatch(method) or method in ("HEAD", "CONNECT"):  # their replies have no body although they announce one
         raise ValueError("The method cannot be sent.")
-    if not _TARGET.fullmatch(target):
-        raise ValueError("The path cannot be sent: it must start with / and be plain ASCII.")
-    if climbs(target.partition("?")[0]):  # whoever built it: a segment .. would ask for something else than was decided
-        raise ValueError("The path cannot be sent: one of its segments is a dot or two.")
+    if len(target) <= _MOST_TARGET:
+        _check_target(target)
+    else:
+        _check_target.__wrapped__(target)
     length = "" if body_bytes is None else f"\r\ncontent-length: {body_bytes}"
     lines = "".join([_name(name) + value for name, value in headers])
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers) or "\0" in lines:
@@ -66,6 +67,14 @@ def request_head(method: str, target: str, host: str, headers: Pairs, body_bytes
     except UnicodeEncodeError:
         pass  # that exception holds the whole text and must not travel with ours
     raise ValueError("A header value holds a character that HTTP cannot carry.")
+
+
+@lru_cache(maxsize=512)
+def _check_target(target: str) -> None:
+    if not _TARGET.fullmatch(target):
+        raise ValueError("The path cannot be sent: it must start with / and be plain ASCII.")
+    if climbs(target.partition("?")[0]):  # whoever built it: a segment .. would ask for something else than was decided
+        raise ValueError("The path cannot be sent: one of its segments is a dot or two.")
 
 
 @lru_cache(maxsize=512)

@@ -79,7 +79,8 @@ class Draft:
     def _name(self, given: str) -> str:
         given = self.redactor.name(given)
         for other in self.others:
-            given = other.name(given)
+            if other is not self.redactor:
+                given = other.name(given)
         return given
 
     def first_byte(self) -> None:

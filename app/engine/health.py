@@ -43,7 +43,7 @@ class Health:
 
     def note(self, rows: Iterable[Exchange]) -> None:
         """Rows as they close; older ones may come later."""
-        for row in rows:
+        for row in sorted(rows, key=lambda each: each.opened_us):
             if told(row) is None:
                 continue
             known = self._rows.setdefault(row.account, deque(maxlen=LAST))

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -203,24 +204,35 @@ def _check_names(body: bytes, members: Mapping[str, msgspec.Raw]) -> None:
     Of a name that stands twice one reader takes the first value and another the last; Go's and .NET's usual readers match names without
     case, so that "Model" would win over "model" there.
     """
+    # Programs send the same names each time; those of a long body are not worth the memory.
+    judged = _judged if len(body) <= _SHORT else _judged.__wrapped__
+    explained, open_ones = judged(tuple(members))
+    for name in open_ones:
+        raw = members[name]
+        if memoryview(raw)[0] in b"{[" and (found := _host_inside(raw)):
+            raise _names_host(found)
+    explained += sum(map(len, members.values()))
+    # Two quotes, a colon and a comma or brace for each member, and a brace: all that a compact body has. What is left over is blanks,
+    # escapes in names, or a member that the decoder dropped in favour of a later one.
+    if explained != len(body) and members and not _is_loose(body, members) and (name := _named_again(body, members)):
+        raise _twice(name)
+
+
+@lru_cache(maxsize=256)
+def _judged(names: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+    """How many bytes the names take in a compact body with what stands around them; and those whose values could name a host."""
     seen: set[str] = set()
-    explained = 1
-    for name, raw in members.items():
+    open_ones = []
+    for name in names:
         lower = name.casefold()  # as Go matches names, to which a long s is an s
         if lower in HOST_NAMES:
             raise _names_host(name)
         if lower in seen or (lower != name and lower == "model"):
             raise _twice("model" if lower == "model" else name)
         seen.add(lower)
-        explained += len(name) + len(raw) + 4
-        if lower not in OWN_DATA and memoryview(raw)[0] in b"{[":
-            found = _host_inside(raw)
-            if found:
-                raise _names_host(found)
-    # Two quotes, a colon and a comma or brace for each member, and a brace: all that a compact body has. What is left over is blanks,
-    # escapes in names, or a member that the decoder dropped in favour of a later one.
-    if explained != len(body) and members and not _is_loose(body, members) and (name := _named_again(body, members)):
-        raise _twice(name)
+        if lower not in OWN_DATA:
+            open_ones.append(name)
+    return 1 + sum(map(len, names)) + 4 * len(names), tuple(open_ones)
 
 
 def _is_loose(body: bytes, members: Mapping[str, msgspec.Raw]) -> bool:
