@@ -313,7 +313,9 @@ def test_starts_ends_crashes_locks_and_restores(data_dir: Path, tmp_path: Path) 
     database, older = Paths(data_dir).database, tmp_path / "older.db"
     with gateway(data_dir) as first, first.control() as control:
         assert control.verify_audit().state == "intact"  # in the first second too
-        wait_for(lambda: control.audit_status().full_seq >= 1, "all of it to be read once the vault has been asked")
+        wait_for(lambda: control.audit_status().sealed >= 1, "the first signature")
+        assert control.verify_audit().state == "intact"
+        assert control.audit_status().full_seq >= 1
         control.add_client("zed")
         wait_for(lambda: control.audit_status().anchored == control.audit_status().seq, "the vault to be told, with up to where")
         first.cli("quit")
