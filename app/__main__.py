@@ -2,11 +2,15 @@
 
 Imports are late on purpose: a child loads only what its process is allowed to know, and it loads it after it has given up what it will
 never need. What a package does when it is imported happens behind the locks, too.
+
+A child is started as this file, isolated and without the folders of packages, so that nothing which lies in one runs before the locks.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -38,12 +42,22 @@ def main(arguments: list[str] | None = None) -> int:
     return run_verb(arguments)
 
 
+def _find_modules() -> None:
+    """Of an isolated child: ours, then what the keeper named (`environment.module_folders`), all after the standard library."""
+    if sys.flags.isolated and sys.flags.no_site:
+        sys.path.append(str(Path(__file__).resolve().parents[1]))
+        from app.system.environment import MODULES  # noqa: PLC0415
+
+        sys.path += [folder for folder in os.environ.pop(MODULES, "").split(os.pathsep) if folder]
+
+
 def _lock(child: str) -> None:
     from app.egress import tripwire  # noqa: PLC0415
     from app.system import sandbox  # noqa: PLC0415
+    from app.system.environment import FOLDER  # noqa: PLC0415
 
-    role = ROLES[child]
-    sandbox.lock(role)
+    role, folder = ROLES[child], os.environ.pop(FOLDER, "")
+    sandbox.lock(role, folder=Path(folder) if folder else None)
     tripwire.arm(role)
 
 
@@ -53,4 +67,5 @@ def window() -> int:
 
 
 if __name__ == "__main__":
+    _find_modules()
     sys.exit(main())

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from app.__main__ import CHILDREN
 from app.control.client import ControlClient
 from app.core.secret import Secret
 from app.keeper.sealing import ENGINE_LABELS, derived
@@ -103,8 +104,9 @@ class Gateway:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except (OSError, ValueError, IndexError):
                 continue
-            if parent == self.process.pid and b"app" in words:
-                found[words[words.index(b"app") + 1].decode()] = int(entry.name)
+            role = next((word.decode() for word in words[1:] if word.decode() in CHILDREN), "") if parent == self.process.pid else ""
+            if role:
+                found[role] = int(entry.name)
         return found
 
     def stop(self, kill: bool = False) -> int:

@@ -86,8 +86,7 @@ PROMISES: Final = (
     Promise(
         id="lock",
         broken='Where the Network page says "Enforced by the kernel": anything in the engine or the window makes an internet socket, aims '
-        "one that it has been given elsewhere, starts a program (engine), or looks up a name by itself. (Files are not in this lock yet: "
-        "code that takes over the engine can write what the next process runs before it is locked.)",
+        "one that it has been given elsewhere, starts a program, looks up a name by itself, or changes a file outside of its own folder.",
         claim="nothing else leaves, and the engine is locked",
         trial="`gatehouse network selftest`; `grep Seccomp /proc/PID/status` says 2, with the engine's PID from the Network page; or the "
         "whole program in a network of its own: `unshare -Urnm .venv/bin/python -m tests.packet.inside result.json`",
@@ -95,6 +94,8 @@ PROMISES: Final = (
             "journeys/test_nothing_else_leaves.py::test_no_packet_goes_to_anything_undeclared_whatever_is_planted",
             "journeys/test_nothing_else_leaves.py::test_without_locks_the_same_leaks_are_seen_so_the_judge_is_not_blind",
             "system/test_sandbox.py::test_nothing_leaves_a_locked_process_by_any_way_that_was_known_to_leak",
+            "system/test_locked_files.py::test_a_locked_process_changes_nothing_but_its_own_folder",
+            "system/test_isolated.py::test_nothing_that_lies_beside_our_packages_runs",
             "journeys/test_network_verbs.py::test_the_self_test_tries_every_way_from_every_process_and_leaves_one_line_in_the_audit_log",
         ),
     ),
@@ -152,7 +153,7 @@ PROMISES: Final = (
         id="encryption",
         broken="The database, a copy of it or the journal is found on disk unencrypted.",
         claim="the database is encrypted",
-        trial='`file DIR/gatehouse.db` says "data", and `sqlite3` cannot read it',
+        trial='`file DIR/engine/gatehouse.db` says "data", and `sqlite3` cannot read it',
         tests=(
             "engine/test_privacy.py::test_a_file_that_is_not_encrypted_breaks_the_promise",
             "store/test_database.py::test_nothing_in_the_files_can_be_read_without_the_key",

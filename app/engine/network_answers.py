@@ -11,7 +11,8 @@ import msgspec
 from app.control import contract
 from app.core.records import AuditEntry, DestinationUse, EgressRecord, RefusedAttempt
 from app.egress import tripwire
-from app.system.sandbox import Locks
+from app.system import landlock
+from app.system.sandbox import FILES_TRIED, Locks
 
 
 def process(each: dict[str, Any]) -> contract.ProcessView:
@@ -42,27 +43,27 @@ def level_of(processes: tuple[contract.ProcessView, ...]) -> tuple[str, str]:
             return "guarded", f"The {each.role} has not said how it is locked."
         if each.level != "kernel":
             left = f"the system did not refuse {', '.join(each.open)}" if each.open else "its lock is not there"
-            return "guarded", f"The {each.role} is not locked: {each.seccomp or left}."
+            return "guarded", f"The {each.role} is not wholly locked: {each.seccomp or left}."
     return ("kernel", "") if any(each.role == "engine" for each in processes) else ("guarded", "No engine is running.")
 
 
 def layers(processes: tuple[contract.ProcessView, ...], facts: dict[str, Any]) -> tuple[contract.LayerView, ...]:
     held = locked(processes)
-    level, reason = level_of(processes)
-    belt = next((each.landlock or "" for each in held if each.landlock or not each.measured), "")
-    number = max((each.landlock_version for each in held), default=0)
+    reason = _unfiltered(held)
+    number = min((each.landlock_version for each in held), default=0)
+    belt, belt_reason = _belt(held, number)
     watching = "watching" if facts["looks"] else "missing"
     hidden = f"not shown by the system: {', '.join(facts['hidden'])}" if facts["hidden"] else ""
     return (
         contract.LayerView(
-            name="Kernel filter", does="seccomp: no internet sockets", state="active" if level == "kernel" else "missing", reason=reason
+            name="Kernel filter", does="seccomp: no internet sockets", state="missing" if reason else "active", reason=reason
         ),
         contract.LayerView(name="Keeper", does="the only process that may connect", state="active"),
         contract.LayerView(
             name="Landlock",
-            does=f"no TCP, version {number}" if number else "no TCP",
-            state="missing" if belt or not held else "active",
-            reason=belt,
+            does=f"no file is changed but its own, no TCP; version {number}" if number else "no file is changed but its own, no TCP",
+            state=belt,
+            reason=belt_reason,
         ),
         contract.LayerView(
             name="Python tripwire", does="refuses and names the module", state="active" if tripwire.armed() is not None else "missing"
@@ -75,6 +76,31 @@ def layers(processes: tuple[contract.ProcessView, ...], facts: dict[str, Any]) -
         ),
         contract.LayerView(name="Packet filter", does="needs an administrator", state="unused"),
     )
+
+
+def _unfiltered(held: list[contract.ProcessView]) -> str:
+    """Why not all of them are held by the filter, "" when they are."""
+    for each in held:
+        if not each.measured:
+            return f"The {each.role} has not said how it is locked."
+        if each.seccomp:
+            return f"The {each.role}: {each.seccomp}."
+        if left := [name for name in each.open if name not in FILES_TRIED]:
+            return f"The {each.role} was not refused {', '.join(left)}."
+    return "" if held else "No engine is running."
+
+
+def _belt(held: list[contract.ProcessView], version: int) -> tuple[str, str]:
+    """The state of Landlock, and why it is not more."""
+    if not held or any(not each.measured for each in held):
+        return "missing", _unfiltered(held)
+    for each in held:
+        if each.landlock:
+            return "missing", f"The {each.role}: {each.landlock}."
+        if left := [name for name in each.open if name in FILES_TRIED]:
+            return "partial", f"Version {version} of this kernel did not refuse the {each.role} {', '.join(left)}."
+    less = landlock.missing(version)
+    return ("partial", f"Version {version} of this kernel does not know {', '.join(less)}.") if less else ("active", "")
 
 
 def destinations(

@@ -1,6 +1,6 @@
 """What the window remembers between runs: its size, the text size, which base URL is copied, what closing means.
 
-A small file in the data folder, not the system's settings store, so that one data folder is one installation and leaves nothing behind.
+A small file in the window's folder, not the system's settings store, so that one data folder is one installation and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Preferences:
     on_close: OnClose = "ask"
 
 
-def load(data_dir: Path) -> Preferences:
+def load(folder: Path) -> Preferences:
     """What was remembered; what is missing or makes no sense is the default."""
     try:
-        found: Any = json.loads((data_dir / _NAME).read_text(encoding="utf-8"))
+        found: Any = json.loads((folder / _NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return Preferences()
     if not isinstance(found, dict):
@@ -52,9 +52,9 @@ def load(data_dir: Path) -> Preferences:
     )
 
 
-def save(data_dir: Path, preferences: Preferences) -> None:
+def save(folder: Path, preferences: Preferences) -> None:
     """Writes them in one step. A folder that cannot be written costs the memory, not the window."""
-    path = data_dir / _NAME
+    path = folder / _NAME
     fresh = path.with_suffix(".json.new")
     with contextlib.suppress(OSError):
         descriptor = open_own(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

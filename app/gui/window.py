@@ -35,6 +35,7 @@ from app.gui.sheet import Sheet, sheet_over
 from app.gui.sidebar import Sidebar
 from app.gui.state import Dialect, base_url
 from app.gui.words import tr
+from app.system.paths import Paths
 
 NARROW_BELOW: Final = 1100
 LEAST: Final = (960, 640)
@@ -49,7 +50,7 @@ class Window(QFrame):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._folder = Path(session.state.boot.data_dir)
+        self._folder = Paths(Path(session.state.boot.data_dir)).window
         self.preferences = preferences.load(self._folder)
         theme.current().set_scale(self.preferences.scale)
         self.clipboard = Clipboard(self)

@@ -5,7 +5,6 @@ It gets the listening sockets at its start and everything else by asking: connec
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,7 +18,6 @@ from app.keeper.running import Running, Starter, answer, unknown
 from app.keeper.stand_in import StandIn
 from app.keeper.vault import Vault
 from app.keeper.workers import Workers
-from app.system import environment
 from app.system.channel import Caller, Message
 from app.system.logs import tail
 from app.system.processes import exit_words
@@ -95,7 +93,7 @@ class EngineChild:
         self._back_off.started(time.monotonic())
         self._now("starting")
         try:
-            self.running = self._starter.start("engine", environment.constructed("engine", os.environ), self._on_message, self._ended)
+            self.running = self._starter.start("engine", self._starter.environment("engine"), self._on_message, self._ended)
         except OSError as error:
             self._died(f"cannot be started ({error.strerror})")
             return

@@ -88,6 +88,7 @@ def run(options: Options) -> int:
         with contextlib.closing(instance):
             if instance.ephemeral_left is not None:
                 Paths(instance.ephemeral_left).remove_temporary()
+            paths.move_in()
             return Keeper(options, paths, instance, found).run()
     finally:
         if session:
@@ -108,7 +109,7 @@ class Keeper:
         self._found: Final = found
         self._events: Final = Events()
         self._workers: Final = Workers()
-        self._starter: Final = Starter(options.command, paths.logs, self._events)
+        self._starter: Final = Starter(options.command, paths, self._events)
         self._listeners: Final = open_listeners(paths, options.port, fixed=options.port_fixed)
         self._remembered: Remembered | None = None
         self._proven = self._settled = self._said_ready = False
@@ -355,9 +356,7 @@ class Keeper:
 
     def _start_vault_child(self) -> Child:
         """On a worker."""
-        child = Child(
-            self._options.command("vault"), environment.constructed("vault", os.environ), self._starter.log("vault"), lambda code: None
-        )
+        child = Child(self._options.command("vault"), self._starter.environment("vault"), self._starter.log("vault"), lambda code: None)
         self._events.post(self._record)
         return child
 

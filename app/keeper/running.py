@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from app.core.errors import AppError
 from app.keeper.events import Events
+from app.system import environment
 from app.system.channel import Caller, Message
 from app.system.children import Child
+from app.system.paths import Paths
 
 OnMessage = Callable[[Caller, Message], None]
 OnEnd = Callable[["Running", int], None]
@@ -22,11 +25,16 @@ _DEAF_S: Final = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """How children are started: `command(verb)` with their output in `logs`, their end told to `events`."""
+    """How children are started: `command(verb)` with their output in the logs, their end told to `events`."""
 
     command: Callable[[str], Sequence[str]]
-    logs: Path
+    paths: Paths
     events: Events
+
+    def environment(self, verb: environment.Child, display: Mapping[str, str] | None = None) -> dict[str, str]:
+        """As `environment.constructed`, with the one folder in which a child of this kind may change files."""
+        folders = {"engine": self.paths.engine, "gui": self.paths.window, "vault": self.paths.data_dir}
+        return environment.constructed(verb, os.environ, display, folder=folders.get(verb))
 
     def start(self, verb: str, environment: dict[str, str], on_message: OnMessage, on_end: OnEnd) -> Running:
         """A child whose line is made but not yet read: send it `boot`, then start the caller. OSError when it cannot be started.
@@ -49,7 +57,7 @@ class Starter:
         return made[0]
 
     def log(self, verb: str) -> Path:
-        return self.logs / f"{verb}.log"
+        return self.paths.logs / f"{verb}.log"
 
 
 @dataclass(frozen=True, slots=True)

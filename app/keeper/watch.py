@@ -1,6 +1,6 @@
 """What the keeper itself knows of the network: who is locked, what was tried, which sockets the system shows. Told to the engine, which
-keeps it, and written to the keeper's own log. The engine has no part in that log, but its user's rights: nothing yet keeps code in the
-engine from shortening the file.
+keeps it, and written to the keeper's own log. Where the kernel holds the engine's files (Landlock), no code in it can change that log;
+elsewhere only its own good will keeps it from that.
 
 A look at the system's table is taken every second while a connection is open, and every ten otherwise. Looks that came too late or
 failed are gaps, and gaps are told.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -84,7 +83,7 @@ class WindowChild:
             self.running.end("quit", {}, END_S)
 
     def _environment(self) -> dict[str, str]:
-        return environment.constructed("gui", os.environ, self._display)
+        return self._starter.environment("gui", self._display)
 
     def _start(self) -> None:
         if self.running is not None:

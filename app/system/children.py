@@ -21,11 +21,12 @@ from app.system.processes import started_at
 def own_command(verb: str) -> list[str]:
     """How to start another process of this program: frozen, the program itself; else this interpreter without what surrounds it.
 
-    `-s` no packages of the user's home, `-P` no code from the current folder; where our package is, the environment says.
+    `-I`: no variable and no folder of the person's or the current one adds a module. `-S`: nothing in a folder of packages runs by being
+    there (`.pth`, `sitecustomize`). Where packages are, the environment says (`environment.module_folders`).
     """
     if getattr(sys, "frozen", False):
         return [sys.executable, verb]
-    return [sys.executable, "-s", "-P", "-m", "app", verb]
+    return [sys.executable, "-I", "-S", "-X", "utf8", str(Path(__file__).resolve().parents[1] / "__main__.py"), verb]
 
 
 class Child:

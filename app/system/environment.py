@@ -44,6 +44,10 @@ _PLUGINS: Final[Mapping[str, frozenset[str]]] = {
     "QT_IM_MODULE": frozenset({"compose", "fcitx", "fcitx5", "ibus", "none", "simple", "wayland", "xim"}),
 }
 
+# Our own words to a child: where its modules are, and the folder in which it may change files.
+MODULES: Final = "GATEHOUSE_MODULES"
+FOLDER: Final = "GATEHOUSE_FOLDER"
+
 _PREFIXES: Final = ("LC_",)
 _SUSPECT_PREFIXES: Final = ("LD_", "DYLD_", "PYTHON", "SSL_CERT_", "OPENSSL_")
 _SUSPECT_ENDINGS: Final = ("_PROXY",)
@@ -52,19 +56,31 @@ _SUSPECT: Final = frozenset({"SSLKEYLOGFILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUN
                              "KEYCHAIN_PATH"})  # fmt: skip
 
 
-def constructed(child: Child, given: Mapping[str, str], display: Mapping[str, str] | None = None) -> dict[str, str]:
+def constructed(
+    child: Child, given: Mapping[str, str], display: Mapping[str, str] | None = None, *, folder: Path | None = None
+) -> dict[str, str]:
     """The environment of `child`, taken from `given` (usually `os.environ`) by the list above.
 
-    display: where a window should appear, as said by a second launch; it replaces what `given` says about that.
+    display: where a window should appear, as said by a second launch; it replaces what `given` says about that. folder: the one in which
+    the child may change files; None: in none.
     """
     allowed = _FOR[child]
     chosen = {name: value for name, value in given.items() if name.upper() in allowed or name.startswith(_PREFIXES)}
     if display:
         chosen |= {name: value for name, value in display.items() if name in allowed & (_DISPLAY | _SESSION_BUS)}
     chosen = {name: value for name, value in chosen.items() if _is_known(name, value)}
-    chosen["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # where our own package is; the only PYTHON* there is
-    chosen["PYTHONUTF8"] = "1"
+    chosen[MODULES] = os.pathsep.join(module_folders())
+    if folder is not None:
+        chosen[FOLDER] = os.fspath(folder)
     return chosen
+
+
+def module_folders() -> list[str]:
+    """Where a child finds packages besides our own: this interpreter's, as they are here. No `.pth` file, no user's own packages and no
+    current folder adds to that."""
+    users = getattr(sys.modules.get("site"), "USER_SITE", None)
+    names = ("site-packages", "dist-packages")
+    return [each for each in sys.path if Path(each).name in names and Path(each).is_absolute() and each != users]
 
 
 def display(given: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,8 @@ from typing import Final
 
 from app.system.owners import own_uid
 
+PROBE: Final = ".probe"  # in a data folder: empty; what a locked child tries to change, to see whether it can
+
 # Not blocking: a FIFO in the place of a file must not hold anybody up until its kind is known.
 _ALWAYS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 

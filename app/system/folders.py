@@ -16,10 +16,12 @@ from typing import Final
 
 from app.core.errors import AppError
 from app.system import access_list, owners
-from app.system.files import open_own
+from app.system.files import PROBE, open_own
 
-FOLDERS: Final = ("logs", "journal", "run")
-FILES: Final = ("vault.json", "gatehouse.db", "declared.json", "lock", "control.json", "window.json")
+# `journal`, `gatehouse.db` and `window.json` are where an earlier version had them.
+FOLDERS: Final = ("logs", "run", "engine", "window", "journal")
+FILES: Final = ("vault.json", "declared.json", "lock", "control.json", PROBE, "gatehouse.db", "window.json")
+_INNER: Final = ("engine/journal",)
 _WINDOWS: bool = sys.platform == "win32"
 _ELSEWHERE: Final = "Use a folder of your own with --data-dir"
 _LOOK: Final = "Look at who put it there and take it away, or name another folder with --data-dir."
@@ -64,10 +66,7 @@ def examine(folder: Path) -> None:
     try:
         for entry in sorted(folder.iterdir()):
             if entry.name in FOLDERS:
-                _own_folder(entry)
-                if entry.name != "run":  # its sockets are looked at by those who connect to them
-                    for inner in sorted(entry.iterdir()):
-                        _own_file(inner, f"{entry.name}/{inner.name}")
+                _own_folder(entry, entry.name)
             elif is_ours(entry.name):
                 _own_file(entry, entry.name)
     except OSError as error:
@@ -151,12 +150,18 @@ def _holds_ours(folder: Path) -> bool:
     return not names or any(is_ours(name) for name in names) or bool({"keeper.log", "control.sock", "instance.sock"} & names)
 
 
-def _own_folder(folder: Path) -> None:
+def _own_folder(folder: Path, name: str) -> None:
+    """And all that is in it, but sockets, which are looked at by those who connect to them."""
     facts = folder.lstat()
     if stat.S_ISDIR(facts.st_mode) and facts.st_uid == owners.own_uid():
         _close(folder, facts, made=True)
-    elif reason := owners.not_private(folder.name, facts):
+    elif reason := owners.not_private(name, facts):
         raise AppError("data_folder", f"{reason[0].upper()}{reason[1:]}; in a data folder it must be a folder of yours.", _LOOK)
+    for inner in sorted(folder.iterdir()) if name != "run" else ():
+        if f"{name}/{inner.name}" in _INNER:
+            _own_folder(inner, f"{name}/{inner.name}")
+        else:
+            _own_file(inner, f"{name}/{inner.name}")
 
 
 def _own_file(path: Path, name: str) -> None:

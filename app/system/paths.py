@@ -11,10 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from app.core.errors import AppError
 from app.system import access_list, places
+from app.system.files import PROBE
 from app.system.folders import examine, private_folder, unusable
 
 _TEMPORARY: Final = "gatehouse-session-"
+# What lay in the data folder itself before each process had one of its own.
+_MOVED: Final = (
+    ("window.json", "window"),
+    ("journal", "engine"),
+    ("gatehouse.db.*", "engine"),
+    ("gatehouse.db-*", "engine"),
+    ("gatehouse.db", "engine"),
+)
 
 
 @dataclass(slots=True)
@@ -35,12 +45,22 @@ class Paths:
         return self.data_dir / "vault.json"
 
     @property
+    def engine(self) -> Path:
+        """The folder in which the engine may change files; nothing in it is run or trusted by another process."""
+        return self.data_dir / "engine"
+
+    @property
+    def window(self) -> Path:
+        """The same for the window."""
+        return self.data_dir / "window"
+
+    @property
     def database(self) -> Path:
-        return self.data_dir / "gatehouse.db"
+        return self.engine / "gatehouse.db"
 
     @property
     def journal(self) -> Path:
-        return self.data_dir / "journal"
+        return self.engine / "journal"
 
     @property
     def logs(self) -> Path:
@@ -80,11 +100,20 @@ class Paths:
         for folder in (self.data_dir, *((self.named,) if self.named is not None else ())):
             private_folder(folder)
             examine(folder)
-        private_folder(self.logs)
+        for folder in (self.logs, self.engine, self.window):
+            private_folder(folder)
         self.settle()
-        probe = self.data_dir / f".probe-{os.getpid()}"
-        write_private(probe, b"probe")
-        probe.unlink(missing_ok=True)
+        write_private(self.data_dir / PROBE, b"")
+
+    def move_in(self) -> None:
+        """Bring what an earlier version kept in the data folder itself to where it is now. For who holds the lock: nobody else has it open.
+
+        AppError `data_folder` when something is in both places, or cannot be moved. Killed half-way, the next start goes on: each step is
+        one name.
+        """
+        for name, place in _MOVED:
+            for old in sorted(self.data_dir.glob(name)):
+                _move(old, self.data_dir / place / old.name)
 
     def settle(self) -> None:
         """Choose and make the folder of the sockets. AppError `data_folder`."""
@@ -110,6 +139,33 @@ def default_data_dir() -> Path:
     return Path(platformdirs.user_data_dir("Gatehouse", appauthor=False, roaming=False))
 
 
+def _move(old: Path, new: Path) -> None:
+    try:
+        if new.is_dir() and not any(new.iterdir()):
+            new.rmdir()
+        if os.path.lexists(new):
+            raise AppError(
+                "data_folder",
+                f"“{old.name}” is both in the data folder and in its folder “{new.parent.name}”, so it is not clear which one counts.",
+                "Move the one that you do not want out of the data folder, and start Gatehouse again.",
+            )
+        old.rename(new)
+        for folder in (old.parent, new.parent):
+            _sync(folder)
+    except OSError as error:
+        raise unusable(new.parent, error) from None
+
+
+def _sync(folder: Path) -> None:
+    """What was named and unnamed in it survives a power cut. Windows does that by itself."""
+    if sys.platform != "win32":
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Replace `path` as a whole: temporary file, fsync, rename, 0600. AppError `data_folder` if that fails; the old file then stays."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
@@ -126,11 +182,6 @@ def write_private(path: Path, content: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        if sys.platform != "win32":
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        _sync(path.parent)
     except OSError as error:
         raise unusable(path.parent, error) from None

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from app.system import landlock, seccomp
+from app.system.files import PROBE
 from app.system.processes import harden
 
 Role = Literal["keeper", "engine", "window", "vault"]
@@ -28,7 +29,19 @@ Role = Literal["keeper", "engine", "window", "vault"]
 Level = Literal["kernel", "guarded"]
 
 _KINDS: Final[Mapping[Role, seccomp.Kind]] = {"engine": "engine", "window": "window", "vault": "window"}
-_REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS})
+FILES_TRIED: Final = (
+    "changing files outside of its folder",
+    "emptying files outside of its folder",
+    "making files outside of its folder",
+    "changing the program",
+)
+_REFUSED: Final = frozenset({errno.EACCES, errno.EROFS, errno.EPERM, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ENOSYS})
+# What a role writes besides its folder: the null device; the window's drawing goes through the graphics device where there is one.
+_WRITABLE: Final[Mapping[Role, tuple[Path, ...]]] = {
+    "engine": (Path(os.devnull),),
+    "window": (Path(os.devnull), Path("/dev/dri")),
+    "vault": (Path(os.devnull),),
+}
 _REMOTE_SCREEN: Final = re.compile(r"(?!unix:)[^:/]+:\d")
 _GET_DUMPABLE: Final = 3
 _FILTERED: Final = 2  # proc(5), "Seccomp"
@@ -76,13 +89,14 @@ class Locks:
             raise ValueError("not a description of locks") from error
 
 
-def lock(role: Role, environment: Mapping[str, str] | None = None) -> Locks:
+def lock(role: Role, environment: Mapping[str, str] | None = None, *, folder: Path | None = None) -> Locks:
     """Give up what the process of this role never needs, and say what trying afterwards showed. Call it before any thread exists.
 
-    environment: where a window's screen is; default the process's own. The keeper is not locked: it is the one who dials.
+    environment: where a window's screen is; default the process's own. folder: the one in which it may change files; None: in none. The
+    keeper is not locked: it is the one who dials and writes.
     """
     given = os.environ if environment is None else environment
-    found = _lock(role, given)
+    found = _lock(role, given, folder)
     _OWN[:] = [found]
     return found
 
@@ -106,7 +120,7 @@ def own() -> Locks | None:
 _OWN: list[Locks] = []
 
 
-def _lock(role: Role, given: Mapping[str, str]) -> Locks:
+def _lock(role: Role, given: Mapping[str, str], folder: Path | None) -> Locks:
     if role in ("keeper", "engine", "vault"):
         harden()
     kind = _KINDS.get(role)
@@ -115,15 +129,19 @@ def _lock(role: Role, given: Mapping[str, str]) -> Locks:
         return measure(role, reason, reason, 0)
     if kind is None:
         return measure(role, "it opens the connections", "it opens the connections", landlock.version())
-    if reason := _needs_internet(role, given):
-        return measure(role, reason, reason, landlock.version())
-    belt = _try(lambda: landlock.restrict(alone=role == "engine"))  # before the filter, which belongs to all threads at once
-    return measure(role, _try(lambda: seccomp.install(kind)), belt, landlock.version())
+    open_network = _needs_internet(role, given)
+    # Landlock is of this thread, the filter of all threads at once.
+    alone = kind == "engine"
+    files = _try(lambda: landlock.restrict([*_WRITABLE[role], *([folder] if folder else [])], network=not open_network, alone=alone))
+    return measure(role, open_network or _try(lambda: seccomp.install(kind)), files, landlock.version(), folder)
 
 
-def measure(role: Role, filter_reason: str, belt_reason: str, belt_version: int) -> Locks:
-    """Try what must not work and note what did. Nothing is sent: every attempt stops at the descriptor or at a name nobody has."""
+def measure(role: Role, filter_reason: str, belt_reason: str, belt_version: int, folder: Path | None = None) -> Locks:
+    """Try what must not work and note what did. Nothing is sent: every attempt stops at the descriptor or at a name nobody has. No file is
+    changed, but that the keeper's empty one for this is emptied, and one beside it made and removed, where that is not refused."""
     attempts = _ATTEMPTS if _KINDS.get(role) == "engine" else {name: _ATTEMPTS[name] for name in _FOR_ALL}
+    if folder is not None and role in ("engine", "window"):
+        attempts = {**attempts, **_files_beside(folder)}
     return Locks(
         role=role,
         pid=os.getpid(),
@@ -159,6 +177,27 @@ def _refused(attempt: Callable[[], object]) -> bool:
     except OSError as error:
         return error.errno in _REFUSED
     return False
+
+
+def _files_beside(folder: Path) -> Mapping[str, Callable[[], None]]:
+    """Changes outside of `folder`: of the keeper's file for this purpose beside it, and of the program."""
+    probe = folder.parent / PROBE
+
+    def write() -> None:
+        os.close(os.open(probe, os.O_WRONLY))
+
+    def empty() -> None:
+        os.close(os.open(probe, os.O_RDONLY | os.O_TRUNC))
+
+    def make() -> None:
+        made = probe.with_name(f"{PROBE}-{os.getpid()}")
+        os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        made.unlink()
+
+    def program() -> None:
+        os.close(os.open(__file__, os.O_WRONLY))
+
+    return dict(zip(FILES_TRIED, (write, empty, make, *((program,) if Path(__file__).is_file() else ())), strict=False))
 
 
 def _make(family: str, kind: int, protocol: int = 0) -> Callable[[], None]:

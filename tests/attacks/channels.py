@@ -132,13 +132,13 @@ def export_links(stage: Stage) -> Seen:
 def planted_links(stage: Stage) -> Seen:
     """--data-dir names a folder that others could write: each name that the gateway writes to is a link to a precious place."""
     rows = []
-    names = ("logs", "journal", "gatehouse.db", "gatehouse.db-wal", "vault.json", "lock", "control.json")
+    names = ("logs", "engine", "journal", "window", "gatehouse.db", "gatehouse.db-wal", "vault.json", "lock", "control.json")
     for name in names[:2] if stage.short else names:
         one = stage.other("passphrase")
         one.data.mkdir(mode=0o777)
         one.data.chmod(0o777)
         precious = one.folder / "precious"
-        if name in ("logs", "journal"):
+        if name in ("logs", "engine", "journal", "window"):
             precious.mkdir()
         else:
             precious.write_text("")

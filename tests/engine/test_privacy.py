@@ -59,6 +59,7 @@ class World:
         self.log = LOG
         self.declared = [Destination("https", "api.openai.com", 443), Destination("http", "127.0.0.1", 11434, local=True)]
         self.allowed: list[str] = []
+        self.paths.engine.mkdir()
         self.store = Store.open(self.paths.database, KEY)
         self.threads = StoreThreads(self.store)
         self.journal, _ = Journal.open(self.paths.journal, KEY)
@@ -190,7 +191,7 @@ def test_books_that_do_not_agree_break_it_and_what_was_not_looked_at_is_not_know
 @pytest.mark.parametrize("name", ["gatehouse.db.before-7", "journal/00000009.journal"])
 def test_a_file_that_is_not_encrypted_breaks_the_promise(play: Play, name: str) -> None:
     async def story(world: World) -> None:
-        path = world.paths.data_dir / name
+        path = world.paths.engine / name
         path.write_bytes(b"SQLite format 3\0" + bytes(100))
         found = (await world.promised())["encryption"]
         assert found.kept is False
@@ -203,7 +204,7 @@ def test_a_file_that_is_not_encrypted_breaks_the_promise(play: Play, name: str) 
 
 def test_a_database_that_is_not_encrypted_is_found(data_dir: Path) -> None:
     paths = Paths(data_dir)
-    paths.journal.mkdir()
+    paths.journal.mkdir(parents=True)
     with sqlite3.connect(paths.database) as plain:
         plain.execute("CREATE TABLE prompts (text)")
     plain.close()
@@ -214,7 +215,7 @@ def test_a_database_that_is_not_encrypted_is_found(data_dir: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_not_known_to_be_encrypted(play: Play) -> None:
     async def story(world: World) -> None:
-        (world.paths.data_dir / "gatehouse.db.before-6").mkdir()
+        (world.paths.engine / "gatehouse.db.before-6").mkdir()
         found = (await world.promised())["encryption"]
         assert found.kept is None
         assert "before-6" in found.state

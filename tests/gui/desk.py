@@ -15,6 +15,7 @@ from app.core.records import Account, Client, Exchange, Tokens
 from app.gui.session import Session
 from app.gui.state import Boot
 from app.gui.window import Window
+from app.system.paths import Paths
 from tests.control.server import ControlServer
 
 START_US = 1_760_000_000_000_000
@@ -144,6 +145,8 @@ class Notes:
 
 class Desk:
     def __init__(self, server: Server, data_dir: Path) -> None:
+        for folder in (Paths(data_dir).engine, Paths(data_dir).window):
+            folder.mkdir(parents=True, exist_ok=True)
         boot = Boot(data_dir=str(data_dir), control=str(server.control), port=4141, addresses=("127.0.0.1:4141",), version="0.1.0")
         self.server = server
         self.keeper = Notes()

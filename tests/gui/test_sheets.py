@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from app.gui.sheets.confirm import ConfirmSheet
 from app.gui.sheets.replace_key import ReplaceKeySheet
 from app.gui.sheets.text import TextSheet
 from app.gui.sheets.unlock import UnlockSheet
+from app.system.paths import Paths
 from tests.gui.conftest import Wait
 from tests.gui.desk import KINDS, Desk, Server, client, provider, snapshot
 
@@ -302,7 +304,7 @@ def test_the_clipboard_is_emptied_only_while_it_is_still_ours(
 
 
 def test_the_passphrase_opens_the_vault_and_a_wrong_one_is_told(server: Server, desk: Desk, wait: Wait) -> None:
-    (desk.window._folder / "vault.json").write_bytes(b"{}")
+    (Path(desk.session.state.boot.data_dir) / "vault.json").write_bytes(b"{}")
     server.vault = c.VaultView(mode="passphrase", state="locked", place="a file")
     server.state = "locked"
     server.push()
@@ -348,7 +350,7 @@ def test_a_passphrase_is_chosen_twice_for_an_empty_data_folder(server: Server, d
 
 
 def test_a_folder_with_data_is_not_given_a_new_passphrase(server: Server, desk: Desk, wait: Wait) -> None:
-    (desk.window._folder / "gatehouse.db").write_bytes(b"x")
+    Paths(Path(desk.session.state.boot.data_dir)).database.write_bytes(b"x")
     server.vault = c.VaultView(mode="keyring", state="absent", place="")
     server.state = "locked"
     server.push()

@@ -313,7 +313,7 @@ def test_a_newer_schema_is_refused_and_the_file_is_not_touched(tmp_path: Path) -
         assert (reply.status_code, reply.json()["error"]["code"]) == (503, "store_newer")
         assert "Start the newer version" in reply.json()["error"]["message"]
     assert path.read_bytes() == content
-    assert not [file.name for file in one.folder.iterdir() if file.name.startswith("gatehouse.db.before")]
+    assert not [file.name for file in path.parent.iterdir() if file.name.startswith("gatehouse.db.before")]
 
 
 def test_an_older_ledger_is_copied_checked_and_brought_up_to_date(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_an_older_ledger_is_copied_checked_and_brought_up_to_date(tmp_path: Path
         key = one.keys()["db"]
     path, older = Paths(one.folder).database, len(migrations.ALL) - 1
     made = rows(30)
-    for file in one.folder.glob("gatehouse.db*"):
+    for file in path.parent.glob("gatehouse.db*"):
         file.unlink()
     with closing(Store.open(path, key, migrations.ALL[:older])) as store, store.write() as connection:
         ledger.record(connection, made)
@@ -340,7 +340,7 @@ def test_no_room_for_the_copy_before_a_migration_is_said_and_gone_on_with(small_
     with gateway(small_disk / "data") as one:
         key = one.keys()["db"]
     path, older = Paths(one.folder).database, len(migrations.ALL) - 1
-    for file in one.folder.glob("gatehouse.db*"):
+    for file in path.parent.glob("gatehouse.db*"):
         file.unlink()
     with closing(Store.open(path, key, migrations.ALL[:older])) as store, store.write() as connection:
         ledger.record(connection, rows(30))

@@ -53,7 +53,7 @@ class Items:
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     made = Paths(tmp_path / "data")
-    made.data_dir.mkdir(mode=0o700)
+    made.engine.mkdir(mode=0o700, parents=True)
     return made
 
 
@@ -178,7 +178,7 @@ def test_no_keyring_leaves_the_choice_to_the_person_and_writes_nothing(paths: Pa
     assert (result.mode, result.state) == ("keyring", "absent")
     for choice in ("--vault passphrase", "--vault session", "stop"):
         assert choice in result.message
-    assert not list(paths.data_dir.iterdir())
+    assert list(paths.data_dir.iterdir()) == [paths.engine]
     chosen = opened(box(paths, None), "auto", PASSPHRASE)
     assert (chosen.mode, chosen.state) == ("passphrase", "ready")
     assert opened(box(paths, None), "auto", PASSPHRASE).master == chosen.master
@@ -195,7 +195,7 @@ def test_a_locked_keyring_is_locked_and_nothing_is_written(paths: Paths, items: 
     items.locked = True
     result = opened(box(paths, items))
     assert (result.state, result.master) == ("locked", None)
-    assert not list(paths.data_dir.iterdir())
+    assert list(paths.data_dir.iterdir()) == [paths.engine]
 
 
 def test_a_keyring_that_forgets_is_found_out_before_anything_is_trusted_to_it(paths: Paths, items: Items) -> None:

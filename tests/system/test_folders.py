@@ -21,8 +21,10 @@ from tests.strangers import ROOT, STRANGER, needs_root
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and users' numbers")
 
 NAMES = ("vault.json", "gatehouse.db", "gatehouse.db-wal", "gatehouse.db-shm", "gatehouse.db.before-7", "declared.json", "lock",
-         "control.json", "window.json", "logs", "journal", "run")  # fmt: skip
-INSIDE = ("logs/keeper.log", "logs/engine.log", "logs/vault.log", "logs/keeper.log.1", "journal/lock", "journal/key", "journal/1.journal")
+         "control.json", "window.json", ".probe", "logs", "journal", "run", "engine", "window")  # fmt: skip
+INSIDE = ("logs/keeper.log", "logs/engine.log", "logs/vault.log", "logs/keeper.log.1", "journal/lock", "journal/key", "journal/1.journal",
+          "engine/gatehouse.db", "engine/gatehouse.db-wal", "engine/gatehouse.db.before-7", "engine/journal", "engine/journal/lock",
+          "engine/journal/1.journal", "window/window.json")  # fmt: skip
 
 
 def mode(path: Path) -> int:
@@ -35,9 +37,11 @@ def used(data: Path) -> Path:
     for name in NAMES:
         if "." in name or name == "lock":
             (data / name).touch(mode=0o600)
-    (data / "journal").mkdir(mode=0o700)
+    for name in ("journal", "engine/journal"):
+        (data / name).mkdir(mode=0o700)
     for name in INSIDE:
-        (data / name).touch(mode=0o600)
+        if name != "engine/journal":
+            (data / name).touch(mode=0o600)
     return data
 
 

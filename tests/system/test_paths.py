@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.core.errors import AppError
+from app.system.files import PROBE
 from app.system.folders import private_folder
 from app.system.paths import Paths, default_data_dir, write_private
 
@@ -29,7 +30,8 @@ def test_every_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert {mode(folder) for folder in (paths.data_dir, paths.logs, paths.runtime, paths.runtime.parent)} == {0o700}
-    assert list(paths.data_dir.iterdir()) == [paths.logs], "the probe file is gone"
+    assert set(paths.data_dir.iterdir()) == {paths.logs, paths.engine, paths.window, paths.data_dir / PROBE}
+    assert mode(paths.engine) == mode(paths.window) == 0o700
 
 
 @posix_only
@@ -61,7 +63,7 @@ def test_an_ephemeral_folder_is_found_under_the_name_that_commands_use(tmp_path:
     paths = Paths(tmp_path / "ephemeral", named=tmp_path / "data")
     assert paths.control == Paths(tmp_path / "data").control
     assert paths.lock == tmp_path / "data" / "lock"
-    assert paths.database == tmp_path / "ephemeral" / "gatehouse.db"
+    assert paths.database == tmp_path / "ephemeral" / "engine" / "gatehouse.db"
 
 
 @posix_only

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import app
 from app.system import peers, processes, socket_table
 from app.system.children import Child, own_command
 from app.system.logs import Log, open_for_append, recent, rotate, tail
@@ -172,7 +173,7 @@ def test_a_child_that_cannot_be_started_leaves_nothing_open(tmp_path: Path) -> N
 
 def test_our_own_command_names_the_verb() -> None:
     assert own_command("engine")[0] == sys.executable
-    assert own_command("engine")[-3:] == ["-m", "app", "engine"]
+    assert own_command("engine")[-2:] == [str(Path(app.__file__).with_name("__main__.py")), "engine"]
 
 
 def test_a_log_line_is_one_line_whatever_it_says(tmp_path: Path) -> None:
