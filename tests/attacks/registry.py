@@ -24,6 +24,12 @@ EXPORTS: Final = "hostile input to the verifier ends in a verdict and never runs
 KEYS: Final = "a key is found in no file, error, log, export, command line or environment"
 OTHERS: Final = "no other user and no web page gets an answer or reaches a channel"
 CODE: Final = "input makes no process run code"
+FILES: Final = "code in the engine or the window writes to nothing that is run or trusted later"
+NEXT: Final = "nothing that a taken process leaves behind runs at the next start"
+DOOR: Final = "code in the engine or the window reaches nothing that a person did not declare"
+GRANTS: Final = "what a person decides is not decided by code in the engine"
+ALONE: Final = "a taken process does nothing to other programs"
+KEEPS: Final = "the keeper goes on, whatever a child sends it"
 NOT_PROMISED: Final = ""
 
 HELD, BROKEN, WEAK, SKIPPED, FAILED = "HELD", "BROKEN", "WEAK", "SKIPPED", "FAILED"

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -168,11 +168,15 @@ class Stage:
         self._at_first = 0
         self._gateway: Gateway | None = None
         self._others: list[Gateway] = []
+        self.closing: list[Callable[[], None]] = []  # what else is taken away at the end
+        self.shared: dict[str, Any] = {}  # what several attacks use, by name
 
     def __enter__(self) -> Stage:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for close in reversed(self.closing):
+            close()
         for one in self._others:
             one.stop()
         for upstream in self.upstreams.values():
@@ -245,12 +249,12 @@ class Stage:
             said += self.gateway.cli("activity", "--limit", "1000", "--json").stdout.encode()
         return said
 
-    def other(self, vault: str = "session") -> Gateway:
-        """Another gateway, in a folder of its own, not started yet."""
+    def other(self, vault: str = "session", command: Sequence[str] = ()) -> Gateway:
+        """Another gateway, in a folder of its own, not started yet. command: of another installation."""
         folder = self.folder / f"other{len(self._others)}"
         folder.mkdir()
         folder.chmod(0o711)
-        one = Gateway(self.command, folder, vault)
+        one = Gateway(command or self.command, folder, vault)
         self._others.append(one)
         return one
 
