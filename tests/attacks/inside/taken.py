@@ -125,7 +125,7 @@ class Taken:
         self.resolver = Resolver.here(self.folder)
         self.bus = Bus.here(self.folder)
         self._number = 0
-        self._windowed = False
+        self._key = ""
         self.start()
         url = f"http://{wire.HOST}:{stage.upstreams['oa'].port}/v1"
         for name in ("mine", "other"):
@@ -190,6 +190,22 @@ class Taken:
             if time.monotonic() >= end:
                 return 0
             time.sleep(0.1)
+
+    def children(self) -> list[list[str]]:
+        """The command lines of all that the keeper started."""
+        return [observe.words_of(pid) for pid in family(self.gateway.pid)[1:]]
+
+    def log_size(self) -> int:
+        """Bytes of all logs."""
+        return sum(path.stat().st_size for path in (self.data / "logs").iterdir())
+
+    def serves(self) -> bool:
+        """A request of an honest client to the model inside, answered."""
+        if not self._key:
+            self._key = self.gateway.cli("client", "add", "honest").stdout.strip()
+        with suppress(OSError):
+            return wire.ask(self.gateway.port, "POST", "/v1/chat/completions", wire.chat("gatehouse/echo"), key=self._key).status == 200
+        return False
 
     def revived(self, verb: str, before: int, within_s: float = 45.0) -> int:
         """The process of this child once it is another than `before`, and, for the engine, once it answers."""

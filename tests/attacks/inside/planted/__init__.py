@@ -61,10 +61,12 @@ class Here:
         return [each for each in gc.get_objects() if isinstance(each, kind)]
 
     def caller(self) -> Any:
-        """The line to the keeper."""
+        """The line to the keeper, once there is one."""
         from app.system.channel import Caller  # type: ignore[import-not-found,unused-ignore]
 
-        return self.everything(Caller)[0]
+        while not (found := self.everything(Caller)):
+            time.sleep(0.1)
+        return found[0]
 
 
 def _live(verb: str) -> None:
