@@ -18,7 +18,10 @@ def calls(here) -> None:  # type: ignore[no-untyped-def]
     keeper, by = here.given["keeper"], here.given["bystander"]
     vector = (ctypes.c_size_t * 2)(ctypes.addressof(room), 64)
     far = (ctypes.c_size_t * 2)(here.given["address"], 64)
-    for name, work in {
+    if (child := os.fork()) != 0:  # what succeeds must not spoil the process for the other attempts
+        os.waitpid(child, 0)
+        return
+    tried = {
         "fanotify_init": lambda: os.close(ways.call("fanotify_init", 0x200, 0)),
         "perf_event_open": lambda: os.close(ways.call("perf_event_open", ctypes.byref(room), by, -1, -1, 0)),
         "userfaultfd": lambda: os.close(ways.call("userfaultfd", 1)),
@@ -37,6 +40,8 @@ def calls(here) -> None:  # type: ignore[no-untyped-def]
         "unshare": lambda: ways.call("unshare", 0x10000000),
         "unshare, network": lambda: ways.call("unshare", 0x40000000),
         "setns": lambda: ways.call("setns", os.pidfd_open(by), 0x00020000),
+    }
+    administrators = {
         "mount": lambda: ways.call("mount", b"none", b"/mnt", b"tmpfs", 0, None),
         "fsopen": lambda: os.close(ways.call("fsopen", b"tmpfs", 0)),
         "open_tree": lambda: os.close(ways.call("open_tree", -100, b"/", 1)),
@@ -45,8 +50,10 @@ def calls(here) -> None:  # type: ignore[no-untyped-def]
         "the kernel's log": lambda: ways.call("syslog", 3, ctypes.byref(room), 4096),
         "accounting": lambda: ways.call("acct", bytes(here.own / "acct")),
         "quotas": lambda: ways.call("quotactl", 0x80000200, b"/dev/null", 0, ctypes.byref(room)),
-    }.items():
+    }
+    for name, work in (tried if os.getuid() == 0 else tried | administrators).items():
         here.attempt(name, work)
+    os._exit(0)
 
 
 @attack("I42", "fanotify, ptrace, bpf, io_uring, keyctl, namespaces, mounts and 20 others", promise=ALONE, expected="refused")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.attacks.inside import observe
-from tests.attacks.inside.taken import taken
+from tests.attacks.inside.taken import spoiled, taken
 from tests.attacks.inside.verdicts import refused, unharmed
 from tests.attacks.judge import both
 from tests.attacks.registry import ALONE, Seen, attack
 from tests.attacks.stage import Stage
 
 OPEN = ("mem", "environ", "maps", "auxv", "stack", "syscall", "pagemap", "fd/0", "cwd/etc/hostname", "map_files")
+ROOTS = ("environ", "maps", "auxv", "pagemap", "map_files")
 WRITTEN = (
     "mem",
     "oom_score_adj",
@@ -63,5 +66,9 @@ def proc(stage: Stage) -> Seen:
     before = {name: observe.treatment(pid) for name, pid in targets.items()}
     said = one.run(looks_into, targets=targets, read=OPEN, write=WRITTEN)
     after = {name: observe.treatment(pid) for name, pid in targets.items()}
-    harmless = [name for name, what in said.items() if what.startswith("went") and name.endswith(("read keeper syscall",))]
-    return both(unharmed(before, after), refused(said, harmless))
+    # Whoever may measure the machine, as root may, reads these whatever a lock says.
+    roots = [name for name in said if name.startswith("read ") and name.rpartition(" ")[2] in ROOTS and os.getuid() == 0]
+    seen = both(unharmed(before, after), refused(said, roots))
+    if not seen.held:
+        spoiled(stage)
+    return seen

@@ -1,0 +1,79 @@
+"""What the engine puts in the place of its own database and journal before it dies, and what the rest makes of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from subprocess import TimeoutExpired
+
+from tests.attacks.inside import observe
+from tests.attacks.inside.taken import Taken, spoiled, taken
+from tests.attacks.judge import MB, every
+from tests.attacks.processes import resident
+from tests.attacks.registry import Seen
+from tests.attacks.stage import Stage
+
+
+def replaces(here) -> None:  # type: ignore[no-untyped-def]
+    import os
+    import shutil
+    from pathlib import Path
+
+    def away(path: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    for name, (kind, value) in here.given["files"].items():
+        path = here.own / name
+        away(path)
+        if kind == "link":
+            path.symlink_to(value)
+        elif kind == "fifo":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        elif kind == "text":
+            path.write_text(value)
+        else:
+            with path.open("wb") as file:
+                file.truncate(value)
+        here.say(name, kind)
+    os.kill(os.getpid(), 9)
+
+
+def judged(stage: Stage, files: dict[str, tuple[str, object]], *, restart: bool = True) -> Seen:
+    """Precious files stay as they are, the keeper goes on and says how it is, at the revival and at the next start."""
+    one = taken(stage)
+    precious = [one.home / ".bashrc", one.data / "vault.json", one.home / "precious"]
+    for path in (precious[0], precious[2]):
+        path.write_text("precious\n")
+    before, held = observe.picture(precious), resident([one.gateway.pid])
+    pid = one.pid("engine")
+    given = {name: (kind, value.replace("HOME", str(one.home)).replace("DATA", str(one.data)) if isinstance(value, str) else value)
+             for name, (kind, value) in files.items()}  # fmt: skip
+    one.run(replaces, files=given, last=True)
+    one.pid("engine", within_s=20, but=pid)
+    time.sleep(1.5)
+    rows = [("at the revival", *_says(one)), ("memory", resident([one.gateway.pid]) - held < 64 * MB, "grown")]
+    rows.append(("another launch", one.second_launch() == 3, "not answered"))
+    if restart:
+        one.gateway.stop()
+        try:
+            one.start()
+            rows.append(("at the next start", *_says(one)))
+        except RuntimeError as error:
+            rows.append(("at the next start", "Traceback" not in str(error), str(error)[:200]))
+    changed = [one.short(place) for place in observe.changed(before, observe.picture(precious))]
+    spoiled(stage)
+    return every([*rows, ("precious files", not changed, f"changed: {', '.join(changed)}")], "facts")
+
+
+def _says(one: Taken) -> tuple[bool, str]:
+    """A state and no trace, within the time that a command has."""
+    with suppress(TimeoutExpired):
+        done = one.gateway.cli("status", check=False, timeout_s=40)
+        words = done.stdout + done.stderr
+        return bool(words.strip()) and "Traceback" not in words, words[:100]
+    return False, "no answer"
