@@ -39,7 +39,7 @@ _FILES: Final = (
     (3, _TRUNCATE),
 )
 _OF_A_FILE: Final = _WRITE | _TRUNCATE
-_OF_A_FOLDER: Final = _OF_A_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER
+_OF_A_FOLDER: Final = _OF_A_FILE | _REMOVE_FILE | _MAKE_REG | _REFER
 
 _BIND_TCP, _CONNECT_TCP = 1, 2  # since version 4
 _SCOPE_ABSTRACT_UNIX, _SCOPE_SIGNAL = 1, 2  # since version 6
@@ -70,7 +70,7 @@ def restrict(writable: Sequence[Path], *, network: bool, alone: bool) -> int:
     `writable`, as far as this kernel can refuse it; returns its version. A path that is not there, or is a link, is left out, and with it
     all that it would have opened. OSError when there is no Landlock.
 
-    For this thread and what it starts. In a writable folder files and folders can be made, no links, sockets or devices.
+    For this thread and what it starts. In a writable folder files can be made, but no folders, links, sockets or devices.
     network: also no TCP connection and no listening. alone: also no abstract unix sockets and no commands to devices.
     """
     offered = version()

@@ -100,7 +100,7 @@ class Paths:
         for folder in (self.data_dir, *((self.named,) if self.named is not None else ())):
             private_folder(folder)
             examine(folder)
-        for folder in (self.logs, self.engine, self.window):
+        for folder in (self.logs, self.engine, self.journal, self.window):
             private_folder(folder)
         self.settle()
         write_private(self.data_dir / PROBE, b"")

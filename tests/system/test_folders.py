@@ -37,8 +37,7 @@ def used(data: Path) -> Path:
     for name in NAMES:
         if "." in name or name == "lock":
             (data / name).touch(mode=0o600)
-    for name in ("journal", "engine/journal"):
-        (data / name).mkdir(mode=0o700)
+    (data / "journal").mkdir(mode=0o700)
     for name in INSIDE:
         if name != "engine/journal":
             (data / name).touch(mode=0o600)

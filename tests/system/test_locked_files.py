@@ -90,6 +90,8 @@ attempt("remove a folder", lambda: os.rmdir(there / "empty"))
 attempt("FIFO", lambda: os.mkfifo(there / "fifo"))
 attempt("link in its own folder", lambda: os.symlink("/etc/passwd", here / "symbolic"))
 attempt("FIFO in its own folder", lambda: os.mkfifo(here / "fifo"))
+attempt("folder in its own folder", lambda: os.mkdir(here / "folder"))
+attempt("remove a folder of its own", lambda: os.rmdir(here / "old"))
 attempt("start a program", lambda: os.posix_spawn("/bin/true", ["true"], {}))
 attempt("empty", lambda: os.truncate(there / "file3", 0))
 attempt("empty on opening", lambda: opened(there / "file4", os.O_RDONLY | os.O_TRUNC, b""))
@@ -100,10 +102,8 @@ attempt("append", lambda: opened(here / "new", W | os.O_APPEND))
 attempt("empty", lambda: os.truncate(here / "new", 0))
 attempt("empty on opening", lambda: opened(here / "new", W | os.O_TRUNC))
 attempt("rename", lambda: os.replace(here / "new", here / "newer"))
-attempt("folder", lambda: os.mkdir(here / "folder"))
-attempt("write in a folder", lambda: opened(here / "folder" / "new", W | C | X))
-attempt("remove", lambda: os.unlink(here / "folder" / "new"))
-attempt("remove a folder", lambda: os.rmdir(here / "folder"))
+attempt("write in a folder", lambda: opened(here / "journal" / "new", W | C | X))
+attempt("remove", lambda: os.unlink(here / "journal" / "new"))
 attempt("nowhere", lambda: opened(os.devnull, W))
 attempt("read", lambda: (there / "file").read_bytes())
 attempt("inherited", lambda: os.write(inherited, b"x"))
@@ -117,7 +117,8 @@ STARTING = {"start a program"}
 def folder(tmp_path: Path) -> Path:
     """The process's own; beside it lies what it must not touch."""
     made = tmp_path / "data" / "engine"
-    made.mkdir(parents=True)
+    for name in ("journal", "old"):
+        (made / name).mkdir(parents=True)
     for name in ("file", "file2", "file3", "file4", "inherited", "doomed", "renamed", "moved"):
         (made.parent / name).write_bytes(b"precious")
     (made.parent / PROBE).touch()

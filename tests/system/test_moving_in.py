@@ -87,7 +87,6 @@ def test_what_is_in_both_places_is_not_guessed_at(old: Paths, name: str) -> None
     old.prepare()
     target = old.data_dir / ("window" if name == "window.json" else "engine") / name
     if name == "journal":
-        target.mkdir()
         (target / "00000002.journal").write_bytes(b"newer")
     else:
         target.write_bytes(b"newer")
