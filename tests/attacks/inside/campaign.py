@@ -5,6 +5,7 @@ calls a listener that nothing declares.
 """
 
 from __future__ import annotations
+import __future__
 
 import base64
 import importlib.util
@@ -30,7 +31,7 @@ try:
     _o.write(2, b"@@ran {name}\\n")
     _c = _s.socket(2, 1, 0)
     _c.settimeout(3)
-    _c.connect(("127.0.0.1", {port}))
+    _c.connect(("{host}", {port}))
     _c.send("ran {name} in {{}}\\n".format(" ".join(_y.argv[:2])).encode())
     _c.close()
 except Exception:
@@ -41,26 +42,28 @@ _ADDED: dict[str, tuple[str, Callable[[Taken, Mark], Plants]]] = {}
 
 @dataclass(frozen=True)
 class Mark:
-    """Makes the texts of plants. id: the attempt's."""
+    """Makes the texts of plants. attempt: the attempt's."""
 
-    id: str
+    attempt: str
     port: int
+    host: str = "127.0.0.1"
 
     def python(self, name: str) -> str:
-        return _MARK.format(name=f"{self.id}:{name}", port=self.port)
+        return _MARK.format(name=f"{self.attempt}:{name}", port=self.port, host=self.host)
 
     def line(self, name: str) -> str:
         """One line, as a `.pth` runs it."""
         return f"import sys; exec({self.python(name)!r})\n"
 
     def shell(self, name: str, then: str = "true") -> str:
-        return f"#!/bin/bash\necho '@@ran {self.id}:{name}' >&2\necho 'ran {self.id}:{name}' 2>/dev/null >/dev/tcp/127.0.0.1/{self.port}\nexec {then}\n"
+        ran = f"ran {self.attempt}:{name}"
+        return f"#!/bin/bash\necho '@@{ran}' >&2\necho '{ran}' 2>/dev/null >/dev/tcp/{self.host}/{self.port}\nexec {then}\n"
 
     def byte_code(self, source: Path, name: str) -> bytes:
         """What the interpreter takes for the compiled `source`, as long as nobody writes to that."""
         info = source.stat()
-        code = compile(self.python(name) + "\n" + source.read_text(encoding="utf-8").replace("from __future__ import annotations", ""), str(source),
-                       "exec", 1 << 24)  # fmt: skip
+        text = self.python(name) + source.read_text(encoding="utf-8").replace("from __future__ import annotations", "")
+        code = compile(text, str(source), "exec", __future__.annotations.compiler_flag)
         head = importlib.util.MAGIC_NUMBER + bytes(4) + int(info.st_mtime).to_bytes(4, "little") + info.st_size.to_bytes(4, "little")
         return head + marshal.dumps(code)
 
@@ -76,8 +79,8 @@ class Outcome:
     started: str = ""
 
 
-def add(id: str, plants: Callable[[Taken, Mark], Plants], verb: str = "engine") -> None:
-    _ADDED[id] = (verb, plants)
+def add(attempt: str, plants: Callable[[Taken, Mark], Plants], verb: str = "engine") -> None:
+    _ADDED[attempt] = (verb, plants)
 
 
 def leave(here) -> None:  # type: ignore[no-untyped-def]
@@ -103,33 +106,33 @@ def leave(here) -> None:  # type: ignore[no-untyped-def]
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def judged(stage: Stage, id: str, *, own: bool = False) -> Seen:
+def judged(stage: Stage, attempt: str, *, own: bool = False) -> Seen:
     """own: its plants lie where the process may write, and only must not be run."""
-    outcome = carried_out(stage, id)
-    written, ran = outcome.written.get(id, []), outcome.ran.get(id, [])
+    outcome = carried_out(stage, attempt)
+    written, ran = outcome.written.get(attempt, []), outcome.ran.get(attempt, [])
     bad = [f"run: {names(ran)}"] if ran else []
     if written and not own:
         bad.append(f"written: {names(written)}")
     return Seen(not bad, "; ".join(bad) or ("written, but never run" if written else "not written, nothing ran"))
 
 
-def carried_out(stage: Stage, id: str) -> Outcome:
+def carried_out(stage: Stage, attempt: str) -> Outcome:
     """In the short form once, with the plants of all; else with those of this attempt alone."""
-    name = "campaign" if stage.short else f"campaign {id}"
+    name = "campaign" if stage.short else f"campaign {attempt}"
     if (found := stage.shared.get(name)) is None:
-        found = stage.shared[name] = _carry_out(stage, taken(stage), list(_ADDED) if stage.short else [id])
+        found = stage.shared[name] = _carry_out(stage, taken(stage), list(_ADDED) if stage.short else [attempt])
     return found  # type: ignore[no-any-return]
 
 
 def _carry_out(stage: Stage, one: Taken, ids: Sequence[str]) -> Outcome:
     one.window()
     port, outcome, before = one.listener.another(), Outcome(), dict[Path, bytes | None]()
-    plants: dict[str, Plants] = {id: made(one, Mark(id, port)) for id, (_, made) in _ADDED.items() if id in ids}
+    plants: dict[str, Plants] = {attempt: made(one, Mark(attempt, port)) for attempt, (_, made) in _ADDED.items() if attempt in ids}
     for path in (path for each in plants.values() for path in each):
         before[path] = _content(path)
     pids = {verb: one.pid(verb) for verb in ("gui", "engine")}
     for verb in pids:
-        mine = {path: content for id, each in plants.items() if _ADDED[id][0] == verb for path, content in each.items()}
+        mine = {path: content for attempt, each in plants.items() if _ADDED[attempt][0] == verb for path, content in each.items()}
         given = {
             str(path): base64.b64encode(content if isinstance(content, bytes) else content.encode()).decode()
             for path, content in mine.items()
@@ -137,11 +140,11 @@ def _carry_out(stage: Stage, one: Taken, ids: Sequence[str]) -> Outcome:
         outcome.said |= one.run(leave, verb, last=True, plants=given, how="abort" if verb == "gui" else "kill")
     try:
         _watch(stage, one, outcome, pids)
-        texts = [*(said for _, said in one.listener.reached), *(line for name in ("engine", "gui", "vault", "keeper") for line in one.log(name).splitlines()),
-                 *_lines(one.folder / "serve.log")]  # fmt: skip
-        for id, each in plants.items():
-            outcome.written[id] = [one.short(path) for path in each if _content(path) != before[path]]
-            outcome.ran[id] = sorted({text.strip()[:100] for text in texts if f"ran {id}:" in text})
+        texts = [said for _, said in one.listener.reached] + _lines(one.folder / "serve.log")
+        texts += [line for name in ("engine", "gui", "vault", "keeper") for line in one.log(name).splitlines()]
+        for attempt, each in plants.items():
+            outcome.written[attempt] = [one.short(path) for path, content in each.items() if _lies(path, content, before[path])]
+            outcome.ran[attempt] = sorted({text.strip()[:100] for text in texts if f"ran {attempt}:" in text})
     finally:
         for path, content in before.items():
             if _content(path) != content:
@@ -169,6 +172,12 @@ def _watch(stage: Stage, one: Taken, outcome: Outcome, pids: dict[str, int]) -> 
             outcome.statuses[f"{verb}, next start"] = observe.status_of(found) if found else {}
     except Exception as error:
         outcome.started = f"the next start failed: {error}"[:200]
+
+
+def _lies(path: Path, content: bytes | str, before: bytes | None) -> bool:
+    """Whether the plant is there, or what was there is gone."""
+    now = _content(path)
+    return now == (content if isinstance(content, bytes) else content.encode()) or (before is not None and now is None)
 
 
 def _content(path: Path) -> bytes | None:

@@ -14,13 +14,20 @@ def changes_modes(here) -> None:  # type: ignore[no-untyped-def]
 
     from planted_code import ways
 
+    def by_descriptor(path, work) -> None:  # type: ignore[no-untyped-def]
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            work(descriptor)
+        finally:
+            os.close(descriptor)
+
     for path in here.given["paths"]:
         here.attempt(f"{path}: chmod", lambda path=path: os.chmod(path, 0o777))
-        here.attempt(f"{path}: fchmod", lambda path=path: os.fchmod(os.open(path, os.O_RDONLY), 0o4777))
+        here.attempt(f"{path}: fchmod", lambda path=path: by_descriptor(path, lambda number: os.fchmod(number, 0o4777)))
         here.attempt(f"{path}: fchmodat2", lambda path=path: ways.call("fchmodat2", ways.AT_FDCWD, path.encode(), 0o777, 0))
         here.attempt(f"{path}: chown", lambda path=path: os.chown(path, os.getuid(), os.getgid() and 0))
         here.attempt(f"{path}: utime", lambda path=path: os.utime(path, (1, 1)))
-        here.attempt(f"{path}: utimensat", lambda path=path: os.utime(os.open(path, os.O_RDONLY), (2, 2)))
+        here.attempt(f"{path}: utimensat", lambda path=path: by_descriptor(path, lambda number: os.utime(number, (2, 2))))
         here.attempt(f"{path}: setxattr", lambda path=path: os.setxattr(path, "user.planted", b"x"))
         here.attempt(f"{path}: setxattr call", lambda path=path: ways.call("setxattr", path.encode(), b"user.also", b"x", 1, 0))
 

@@ -10,11 +10,11 @@ from tests.attacks.stage import Stage
 
 
 def plants(one: Taken, mark: Mark) -> Plants:
-    python = one.copy.environment / "bin" / "python"
+    python, name = one.copy.environment / "bin" / "python", one.copy.site.parent.name.replace(".", "")
     return {
         python: mark.shell("python", f'{python.resolve()} "$@"'),
         one.copy.environment / "pyvenv.cfg": f"home = {one.own}\ninclude-system-site-packages = true\n",
-        one.copy.environment / "bin" / f"{one.copy.site.parent.name.replace(chr(46), str())}._pth": "import site\n",
+        one.copy.environment / "bin" / f"{name}._pth": "import site\n",
     }
 
 

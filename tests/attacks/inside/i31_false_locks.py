@@ -31,8 +31,17 @@ def false_locks(stage: Stage) -> Seen:
     one.window()
     before = one.log().count("locks that are not its own")
     levels = _levels(one.view())
-    changes = [{"role": "window"}, {"role": "keeper"}, {"role": "vault"}, {"pid": 1}, {"pid": os.getpid()}, {"role": "window", "pid": one.pid("gui")},
-               {"open": None}, {"pid": "x"}, {"role": ["engine"]}]  # fmt: skip
+    changes = [
+        {"role": "window"},
+        {"role": "keeper"},
+        {"role": "vault"},
+        {"pid": 1},
+        {"pid": os.getpid()},
+        {"role": "window", "pid": one.pid("gui")},
+        {"open": None},
+        {"pid": "x"},
+        {"role": ["engine"]},
+    ]
     one.run(claims, changes=changes)
     told = one.log().count("locks that are not its own") - before
     after = _levels(one.view())

@@ -10,8 +10,30 @@ from tests.attacks.stage import Stage
 
 def asks(here) -> None:  # type: ignore[no-untyped-def]
     caller = here.caller()
-    names = ("master", "vault", "passphrase", "audit-key", "audit-anchor", "\0audit-key", "\0audit-anchor", "provider/mine", "../mine", "mine\0", "MINE",
-             "mine ", "Gatehouse", "db", "sealed-secrets", "remembered", "declared", "grant", "grants", "*", "%", "a" * 100_000)  # fmt: skip
+    names = (
+        "master",
+        "vault",
+        "passphrase",
+        "audit-key",
+        "audit-anchor",
+        "\0audit-key",
+        "\0audit-anchor",
+        "provider/mine",
+        "../mine",
+        "mine\0",
+        "MINE",
+        "mine ",
+        "Gatehouse",
+        "db",
+        "sealed-secrets",
+        "remembered",
+        "declared",
+        "grant",
+        "grants",
+        "*",
+        "%",
+        "a" * 100_000,
+    )
     for name in names:
         here.attempt(
             f"secret_get {name[:20]!r}", lambda name=name: caller.call("secret_get", {"name": name}, timeout_s=10)[0] and "a secret"

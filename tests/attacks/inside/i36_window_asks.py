@@ -13,10 +13,20 @@ from tests.attacks.stage import Stage
 def wants(here) -> None:  # type: ignore[no-untyped-def]
     caller, given = here.caller(), here.given["place"]
     for op, fields in (
-        ("declare", given), ("dial", {"account": "mine"}), ("dial", {"account": given["account"]}), ("secret_get", {"name": "mine"}),
-        ("secret_put", {"name": "mine", "secret": "x"}), ("audit_get", {"item": "audit-key"}), ("unlock", {"passphrase": "x"}), ("withdraw", {"account": "mine"}),
-        ("network", {}), ("try_to_leak", {}), ("number_after", {"number": 10**9}), ("boot", {}), ("vault", {}),
-    ):  # fmt: skip
+        ("declare", given),
+        ("dial", {"account": "mine"}),
+        ("dial", {"account": given["account"]}),
+        ("secret_get", {"name": "mine"}),
+        ("secret_put", {"name": "mine", "secret": "x"}),
+        ("audit_get", {"item": "audit-key"}),
+        ("unlock", {"passphrase": "x"}),
+        ("withdraw", {"account": "mine"}),
+        ("network", {}),
+        ("try_to_leak", {}),
+        ("number_after", {"number": 10**9}),
+        ("boot", {}),
+        ("vault", {}),
+    ):
         here.attempt(f"{op} {fields.get('name', '')}", lambda op=op, fields=fields: caller.call(op, fields, timeout_s=5)[0])
     for name in (
         "file:///etc/passwd",

@@ -69,7 +69,9 @@ def _effective(one) -> dict[str, object]:  # type: ignore[no-untyped-def]
     retention = json.loads(one.gateway.control("GET", "/v0/retention").body or b"{}")
     client = next((each for each in one.gateway.json("client", "list") if each["name"] == "watched"), {})
     return {
-        "audit.keep_days": policy.get("keep_days"), "audit.on_failure": policy.get("on_failure"),
-        "retention.keep_days": retention.get("keep_days", retention.get("policy", {}).get("keep_days")), "client.identifiers": client.get("identifiers"),
+        "audit.keep_days": policy.get("keep_days"),
+        "audit.on_failure": policy.get("on_failure"),
+        "retention.keep_days": retention.get("keep_days", retention.get("policy", {}).get("keep_days")),
+        "client.identifiers": client.get("identifiers"),
         "client.keeps_content": client.get("keeps_content"),
-    }  # fmt: skip
+    }

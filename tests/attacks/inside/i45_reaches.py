@@ -57,8 +57,7 @@ def reaches(here) -> None:  # type: ignore[no-untyped-def]
 @attack("I45", "engine and window call a listener in 11 ways and have a name looked up", promise=DOOR, expected="refused in each")
 def ways_out(stage: Stage) -> Seen:
     """The lock on sockets, from code in both processes."""
-    one, seen = taken(stage), []
-    for verb in ("engine", "gui"):
-        seen.append(refused(one.run(reaches, verb, port=one.listener.port)))
+    one = taken(stage)
+    seen = [refused(one.run(reaches, verb, port=one.listener.port)) for verb in ("engine", "gui")]
     asked = [name for name in (one.resolver.asked if one.resolver is not None else []) if "planted-look-up" in name]
     return both(*seen, silent([*one.listener.at(one.listener.port), *asked]))

@@ -11,9 +11,17 @@ from tests.attacks.stage import Stage
 def floods(here) -> None:  # type: ignore[no-untyped-def]
     caller, count = here.caller(), here.given["count"]
     kinds = (
-        {"op": "planted", "id": 1}, {"op": "dial", "account": "nobody", "id": 2}, {"op": "tripped", "what": "x" * 500}, {"op": "locks", "role": "x"},
-        {"op": "secret_get", "name": "nobody", "id": 3}, {"op": "withdraw", "account": "nobody", "id": 4}, {"op": None}, {"id": 5}, {"re": 7}, {},
-    )  # fmt: skip
+        {"op": "planted", "id": 1},
+        {"op": "dial", "account": "nobody", "id": 2},
+        {"op": "tripped", "what": "x" * 500},
+        {"op": "locks", "role": "x"},
+        {"op": "secret_get", "name": "nobody", "id": 3},
+        {"op": "withdraw", "account": "nobody", "id": 4},
+        {"op": None},
+        {"id": 5},
+        {"re": 7},
+        {},
+    )
     for number in range(count):
         caller.channel.send(kinds[number % len(kinds)])
 

@@ -24,6 +24,7 @@ def asks_and_does_not_read(here) -> None:  # type: ignore[no-untyped-def]
     "engine asks 20,000 times and never reads an answer",
     promise=KEEPS,
     expected="the keeper goes on, memory bounded; the engine is replaced",
+    short=False,
 )
 def deaf(stage: Stage) -> Seen:
     """Answers pile up, and every thread of the keeper waits for room."""

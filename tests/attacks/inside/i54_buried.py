@@ -16,8 +16,11 @@ def buries(here) -> None:  # type: ignore[no-untyped-def]
     import time
 
     caller = here.caller()
-    kinds = ({"op": "tripped"}, {"op": "locks", **{"role": "window", "pid": 1, "seccomp": "", "landlock": "", "landlock_version": 7, "hidden": True, "open": []}},
-             {"op": "dial", "account": "x" * 190, "id": 1})  # fmt: skip
+    kinds = (
+        {"op": "tripped"},
+        {"op": "locks", "role": "window", "pid": 1, "seccomp": "", "landlock": "", "landlock_version": 7, "hidden": True, "open": []},
+        {"op": "dial", "account": "x" * 190, "id": 1},
+    )
     end = time.monotonic() + here.given["seconds"]
     number = 0
     while time.monotonic() < end:

@@ -37,8 +37,16 @@ def hangs(stage: Stage) -> Seen:
     found = one.pid("engine", within_s=60, but=pid)
     took = time.monotonic() - began
     served = bool(found) and bool(one.revived("engine", pid, 30)) and one.answers() and one.serves()
-    rows = [("another launch", second == 3, f"gave {second}"), ("revived", bool(found), "not within a minute"), ("afterwards", served, "nobody is served"),
-            ("the log", not found or any(word in one.log() for word in ("answers nothing", "hang", "stands still", "stuck", "not answer")), "does not say why")]  # fmt: skip
+    rows = [
+        ("another launch", second == 3, f"gave {second}"),
+        ("revived", bool(found), "not within a minute"),
+        ("afterwards", served, "nobody is served"),
+        (
+            "the log",
+            not found or any(word in one.log() for word in ("answers nothing", "hang", "stands still", "stuck", "not answer")),
+            "does not say why",
+        ),
+    ]
     seen = every(rows, f"effects, after {took:.0f} s")
     spoiled(stage)
     return seen

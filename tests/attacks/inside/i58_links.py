@@ -16,7 +16,9 @@ from tests.attacks.stage import Stage
 def links(stage: Stage) -> Seen:
     """Whoever opens them next, with more rights than the engine has, would write there."""
     files: dict[str, tuple[str, object]] = {
-        "gatehouse.db": ("link", "DATA/vault.json"), "gatehouse.db-wal": ("link", "HOME/.bashrc"), "gatehouse.db-shm": ("link", "HOME/precious"),
+        "gatehouse.db": ("link", "DATA/vault.json"),
+        "gatehouse.db-wal": ("link", "HOME/.bashrc"),
+        "gatehouse.db-shm": ("link", "HOME/precious"),
         "journal": ("link", "HOME"),
-    }  # fmt: skip
+    }
     return store.judged(stage, files)

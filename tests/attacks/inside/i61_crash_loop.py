@@ -40,7 +40,10 @@ def crash_loop(stage: Stage) -> Seen:
     log = one.log()
     time.sleep(2)
     ended = one.gateway.process is None or one.gateway.process.poll() is not None
-    rows = [("given up", "not started again" in log and deaths <= 8, f"{deaths} deaths"), ("ended", ended, "the keeper still runs without an engine"),
-            ("said", "the engine failed for good" in log, log[-100:])]  # fmt: skip
+    rows = [
+        ("given up", "not started again" in log and deaths <= 8, f"{deaths} deaths"),
+        ("ended", ended, "the keeper still runs without an engine"),
+        ("said", "the engine failed for good" in log, log[-100:]),
+    ]
     spoiled(stage)
     return every(rows, "facts")

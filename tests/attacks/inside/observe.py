@@ -13,12 +13,10 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from tests.attacks import wire
 
 Picture = dict[str, tuple[object, ...]]
-NAME_SERVER: Final = "127.77.53.53"
 
 
 # -- files
@@ -145,6 +143,8 @@ class Listener:
 
     def close(self) -> None:
         for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
             one.close()
 
     def _serve(self, made: socket.socket, port: int) -> None:
@@ -166,11 +166,19 @@ class Resolver:
 
     def __init__(self, folder: Path) -> None:
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sock.bind((NAME_SERVER, 53))
+        address = ".".join(map(str, [127, *os.urandom(2), 53]))  # kits that run beside this one have their own
+        try:
+            self._sock.bind((address, 53))
+        except OSError:
+            self._sock.close()
+            raise
+        self._sock.settimeout(0.2)
+        self._closed = False
         self.asked: list[str] = []
         self._file = folder / "resolv.conf"
-        self._file.write_text(f"nameserver {NAME_SERVER}\noptions timeout:1 attempts:1\n")
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._file.write_text(f"nameserver {address}\noptions timeout:1 attempts:1\n")
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     @staticmethod
     def here(folder: Path) -> Resolver | None:
@@ -190,12 +198,16 @@ class Resolver:
         return ["/usr/bin/env", "unshare", "--mount", "--propagation", "private", "sh", "-c", mount, str(self._file)]
 
     def close(self) -> None:
+        self._closed = True
+        self._thread.join(5)
         self._sock.close()
 
     def _serve(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 question, asker = self._sock.recvfrom(2_000)
+            except TimeoutError:
+                continue
             except OSError:
                 return
             labels, at = [], 12

@@ -26,9 +26,8 @@ def writes(here) -> None:  # type: ignore[no-untyped-def]
 
     from planted_code import ways
 
-    tables = [getattr(ways, name) for name in here.given["tables"]]
-    prey = {way: work for name, table in zip(here.given["tables"], tables) if name.startswith("PREY") for way, work in table.items()}
-    new = {way: work for name, table in zip(here.given["tables"], tables) if name.startswith("NEW") for way, work in table.items()}
+    prey = {way: work for name in here.given["tables"] if name.startswith("PREY") for way, work in getattr(ways, name).items()}
+    new = {way: work for name in here.given["tables"] if name.startswith("NEW") for way, work in getattr(ways, name).items()}
     ways.try_all(here.given["folders"], here.own, prey, new, here.attempt)
     for path in map(Path, here.given["precious"]):
         here.attempt(f"{path}: append", lambda path=path: path.open("ab").write(b"planted\n"))

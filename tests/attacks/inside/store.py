@@ -57,7 +57,9 @@ def judged(stage: Stage, files: dict[str, tuple[str, object]], *, restart: bool 
     one.pid("engine", within_s=20, but=pid)
     time.sleep(1.5)
     rows = [("at the revival", *_says(one)), ("memory", resident([one.gateway.pid]) - held < 64 * MB, "grown")]
-    rows.append(("another launch", one.second_launch() == 3, "not answered"))
+    code, words = one.another_start()
+    told = code == 3 or (code == 1 and "folder" in words and "Traceback" not in words)
+    rows.append(("another launch", told, f"{code}, {words[:100]}"))
     if restart:
         one.gateway.stop()
         try:

@@ -21,7 +21,7 @@ from tests.attacks.inside.bus import Bus
 from tests.attacks.inside.observe import Bystander, Listener, Resolver
 from tests.attacks.processes import family
 from tests.attacks.registry import Skip
-from tests.attacks.stage import Stage
+from tests.attacks.stage import Gateway, Stage
 
 HERE: Final = Path(__file__).parent
 ALTERED: Final = "msgspec"  # engine and window both import it, after their locks are on
@@ -30,6 +30,16 @@ _ASK: Final = (
     "import app, json, sys, sysconfig; p = sysconfig.get_paths(); print(json.dumps([app.__file__, sorted({p['purelib'], p['platlib']}), "
     "getattr(sys, '_base_executable', sys.executable), f'python{sys.version_info[0]}.{sys.version_info[1]}']))"
 )
+_UNLOCKED: Final = """
+
+def lock(role, *_, **__):
+    import dataclasses
+    given = {"role": role, "pid": os.getpid()}
+    empty = {"str": "switched off", "int": 0, "bool": False}
+    found = Locks(**{each.name: given.get(each.name, empty.get(str(each.type), ())) for each in dataclasses.fields(Locks)})
+    _OWN[:] = [found]
+    return found
+"""
 Said = dict[str, str]
 
 
@@ -81,8 +91,9 @@ class Copy:
         return [str(self.environment / "bin" / "python"), "-I", "-m", "app"]
 
 
-def altered(found: Anatomy, folder: Path) -> Copy:
-    """The rest of the packages is linked, so that only what is copied can be spoiled."""
+def altered(found: Anatomy, folder: Path, *, locked: bool = True) -> Copy:
+    """The rest of the packages is linked, so that only what is copied can be spoiled. locked: False puts no lock on any process, which
+    shows that the judges can see."""
     environment = folder / "env"
     site = environment / "lib" / found.name / "site-packages"
     site.mkdir(parents=True)
@@ -97,6 +108,9 @@ def altered(found: Anatomy, folder: Path) -> Copy:
     source = site if installed else folder / "source"
     source.mkdir(exist_ok=True)
     shutil.copytree(found.app, source / "app")
+    if not locked:
+        with (source / "app" / "system" / "sandbox.py").open("a") as text:
+            text.write(_UNLOCKED)
     resources = found.app.parent / "resources"
     if not installed:
         (site / "source.pth").write_text(f"{source}\n")
@@ -111,41 +125,20 @@ def altered(found: Anatomy, folder: Path) -> Copy:
     return Copy(source, site, environment)
 
 
-class Taken:
-    """The gateway and what is around it: a listener that nothing declares, a resolver, a bystander, a session bus."""
+class Planted:
+    """A gateway of an altered installation, and orders to what was planted there."""
 
-    def __init__(self, stage: Stage) -> None:
-        place = stage.folder / f"copy{os.urandom(2).hex()}"
-        place.mkdir()
-        self.copy = altered(anatomy(stage.command), place)
-        self.gateway = stage.other("passphrase", self.copy.command)
-        self.folder = self.gateway.folder
-        self.listener = Listener()
-        self.bystander = Bystander()
-        self.resolver = Resolver.here(self.folder)
-        self.bus = Bus.here(self.folder)
+    def __init__(self, copy: Copy, gateway: Gateway) -> None:
+        self.copy, self.gateway, self.folder = copy, gateway, gateway.folder
         self._number = 0
         self._key = ""
-        self.start()
-        url = f"http://{wire.HOST}:{stage.upstreams['oa'].port}/v1"
-        for name in ("mine", "other"):
-            self.gateway.cli("provider", "add", name, "--kind", "openai-compatible", "--base-url", url, "--local", "--key-stdin",
-                             stdin=f"sk-{name}-{os.urandom(16).hex()}\n")  # fmt: skip
 
     def start(self) -> None:
-        plain = self.gateway.command
-        if self.resolver is not None:
-            self.gateway.command = [*self.resolver.around(), *plain]
-        try:
-            self.gateway.start()
-        finally:
-            self.gateway.command = plain
+        self.gateway.start()
 
-    def close(self) -> None:
-        self.gateway.stop()
-        for one in (self.listener, self.bystander, self.resolver, self.bus):
-            if one is not None:
-                one.close()
+    @property
+    def bus_environment(self) -> dict[str, str]:
+        return {}
 
     # -- where things are
 
@@ -222,15 +215,20 @@ class Taken:
 
     def second_launch(self) -> int:
         """The exit code of another start on the same data folder: 3 when the keeper answers it."""
+        return self.another_start()[0]
+
+    def another_start(self) -> tuple[int, str]:
+        """The same, with what it says to the person."""
         with suppress(subprocess.TimeoutExpired):
-            return self.gateway.cli("serve", "--port", "0", check=False, timeout_s=20).returncode
-        return -1
+            done = self.gateway.cli("serve", "--port", "0", check=False, timeout_s=20)
+            return done.returncode, done.stderr.strip()
+        return -1, "no end"
 
     def window(self) -> int:
         """The window's process, started by a second launch as a person would."""
         if found := self.pid("gui"):
             return found
-        more = {"QT_QPA_PLATFORM": "offscreen"} | (self.bus.environment if self.bus is not None else {})
+        more = {"QT_QPA_PLATFORM": "offscreen"} | self.bus_environment
         subprocess.run(
             [*self.gateway.command, "--data-dir", str(self.data)], env=self.gateway.environment(**more), cwd=self.folder,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30, check=False,
@@ -244,7 +242,7 @@ class Taken:
     def run(
         self, code: Callable[..., object], verb: str = "engine", *, wait_s: float = SAID_S, last: bool = False, **given: object
     ) -> Said:
-        """Carry out a function in a taken process; what it said, by name. last: it ends with the process or never, so nobody waits for it."""
+        """Carry out a function in a taken process; what it said, by name. last: nobody waits for its end."""
         if verb == "gui":
             self.window()
         self._number += 1
@@ -266,7 +264,7 @@ class Taken:
             path.unlink(missing_ok=True)
         if "began" not in said:
             raise RuntimeError(f"the planted code in the {verb} does not answer: {self.log(verb)[-300:]}")
-        if "failed" in said:
+        if "failed" in said and not last:
             raise RuntimeError(f"the planted code failed: {said['failed']}")
         return said
 
@@ -291,6 +289,48 @@ class Taken:
         words = [("network", "status"), ("status",), ("privacy",), ("audit", "list", "--limit", "200")]
         said = [json.dumps(self.gateway.json(*each)) for each in words]
         return "\n".join([self.log(), *said])
+
+
+class Taken(Planted):
+    """The one that attempts share, and what is around it: a listener that nothing declares, a resolver, a bystander, a session bus."""
+
+    def __init__(self, stage: Stage) -> None:
+        place = stage.folder / f"copy{os.urandom(2).hex()}"
+        place.mkdir()
+        copy = altered(anatomy(stage.command), place, locked=not stage.shared.get("unlocked"))
+        super().__init__(copy, stage.other("passphrase", copy.command))
+        self.listener = Listener()
+        self.bystander = Bystander()
+        self.resolver = Resolver.here(self.folder)
+        self.bus = Bus.here(self.folder)
+        try:
+            self.start()
+            url = f"http://{wire.HOST}:{stage.upstreams['oa'].port}/v1"
+            for name in ("mine", "other"):
+                self.gateway.cli("provider", "add", name, "--kind", "openai-compatible", "--base-url", url, "--local", "--key-stdin",
+                                 stdin=f"sk-{name}-{os.urandom(16).hex()}\n")  # fmt: skip
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        plain = self.gateway.command
+        if self.resolver is not None:
+            self.gateway.command = [*self.resolver.around(), *plain]
+        try:
+            self.gateway.start()
+        finally:
+            self.gateway.command = plain
+
+    @property
+    def bus_environment(self) -> dict[str, str]:
+        return self.bus.environment if self.bus is not None else {}
+
+    def close(self) -> None:
+        self.gateway.stop()
+        for one in (self.listener, self.bystander, self.resolver, self.bus):
+            if one is not None:
+                one.close()
 
 
 def taken(stage: Stage) -> Taken:

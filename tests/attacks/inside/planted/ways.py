@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 TEXT = b"planted\n"
@@ -197,9 +198,9 @@ def try_all(folders: list[str], own: Path, prey: dict[str, Callable[[Path, Path]
     """Every way on every folder; the prey of a way is called `prey-WAY`, a new name `new-WAY`."""
     for folder in map(Path, folders):
         for way, work in prey.items():
-            say(f"{folder}: {way}", lambda work=work, way=way: work(folder / slug("prey", way), own))  # type: ignore[misc]
+            say(f"{folder}: {way}", partial(work, folder / slug("prey", way), own))
         for way, work in new.items():
-            say(f"{folder}: {way}", lambda work=work, way=way: work(folder / slug("new", way), own))  # type: ignore[misc]
+            say(f"{folder}: {way}", partial(work, folder / slug("new", way), own))
 
 
 def slug(begins: str, way: str) -> str:
