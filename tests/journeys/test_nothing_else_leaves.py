@@ -35,12 +35,12 @@ def possible(way: str) -> str:
     return why and f"NOT PROVED HERE: {why}"
 
 
-def story(way: str, folder: Path, *more: str) -> dict[str, Any]:
+def story(way: str, folder: Path, *more: str, told_by: str = "inside") -> dict[str, Any]:
     if reason := possible(way):
         pytest.skip(reason)
     result = folder / "result.json"
     done = subprocess.run(
-        [*WAYS[way], sys.executable, "-m", "tests.packet.inside", str(result), *more],
+        [*WAYS[way], sys.executable, "-m", f"tests.packet.{told_by}", str(result), *more],
         cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-6000:]
@@ -130,3 +130,32 @@ def test_without_locks_the_same_leaks_are_seen_so_the_judge_is_not_blind(tmp_pat
     assert found["reached"] == ["leak"]
     assert found["view"]["level"] == "guarded"
     assert found["view"]["level_reason"]
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=pytest.mark.needs(right)) for way, right in RIGHTS.items()])
+def test_what_a_taken_engine_leaves_behind_sends_no_packet_either(way: str, tmp_path: Path) -> None:
+    """Code in the engine plants files where a start would run them, and dies: the keeper revives it, and is started anew."""
+    found = story(way, tmp_path, told_by="left_behind")
+
+    assert found["undeclared"] == {}
+    assert found["ran"] == []
+    assert [place for place in found["written"] if not place.startswith("/home/data/")] == []
+    # It was really tried, and what was revived is locked and works.
+    assert len(found["tried"]) == 6
+    refused = [name for name, what in found["tried"].items() if what.startswith("PermissionError")]
+    assert len(refused) >= 4, found["tried"]
+    assert {(name, each["Seccomp"], each["NoNewPrivs"]) for name, each in found["statuses"].items()} == {
+        ("revived", "2", "1"), ("next start", "2", "1"),
+    }  # fmt: skip
+    assert found["state"] == "running"
+
+
+@pytest.mark.needs("a network")
+@pytest.mark.timeout(200)
+def test_without_locks_what_is_left_behind_is_seen_so_the_judge_is_not_blind(tmp_path: Path) -> None:
+    way = "any user" if possible("root") else "root"
+    found = story(way, tmp_path, "--unlocked", told_by="left_behind")
+
+    assert any("198.51.100.90" in where for where in found["undeclared"]), found
+    assert {"zz-left.pth", "sitecustomize.py"} <= {Path(place).name for place in found["written"]}

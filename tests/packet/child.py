@@ -2,7 +2,8 @@
 
 locked   whether the child gives up its way out as it does in earnest; False shows that the judge is not blind
 trigger  a file whose appearance sets off the planted leaks; "" plants none
-results  a folder for what became of them, and for the pages that the window opened
+results  a folder for what is known before the lock is on. What became of the leaks, and the pages that the window opened, are lines on
+         standard error, `@@NAME JSON`: a locked process writes nowhere else that outlives it
 port     the gateway's port, 0 while unknown      bus      the session bus      resolver   a local socket of a resolver
 """
 
@@ -155,9 +156,13 @@ def plant(settings: dict[str, Any]) -> None:
     def wait() -> None:
         while not Path(settings["trigger"]).exists():
             time.sleep(0.1)
-        write(settings, "engine", engine_leaks(settings))
+        tell("engine", engine_leaks(settings))
 
     threading.Thread(target=wait, name="planted", daemon=True).start()
+
+
+def tell(name: str, said: object) -> None:
+    os.write(2, f"@@{name} {json.dumps(said)}\n".encode())
 
 
 def write(settings: dict[str, Any], name: str, said: object) -> None:
@@ -185,7 +190,7 @@ def window(settings: dict[str, Any], arguments: list[str]) -> int:
             if self._left:
                 self.window.open_page(self._left.pop(0))
                 if not self._left:
-                    write(settings, "pages", list(PAGES))
+                    tell("pages", list(PAGES))
             elif settings["trigger"] and Path(settings["trigger"]).exists():
                 self._walk.stop()
                 self._leak()
@@ -207,7 +212,7 @@ def window(settings: dict[str, Any], arguments: list[str]) -> int:
             self._label.show()
             attempt("window: plain TCP", lambda: tcp("198.51.100.73"), said)
             attempt("window: look-up", lambda: socket.getaddrinfo("window.vendor.example", 443), said)
-            QTimer.singleShot(2500, lambda: write(settings, "window", said | {"Qt": self._tcp.errorString()}))
+            QTimer.singleShot(2500, lambda: tell("window", said | {"Qt": self._tcp.errorString()}))
 
     gui.Desk = Walking  # type: ignore[misc]
     return gui.run(arguments)
