@@ -70,7 +70,8 @@ def tell(folder: Path, *, locked: bool) -> dict[str, Any]:
     loopback = [packet for packet in captures[1].packets if one.gateway.port not in (packet.source_port, packet.target_port)]
     bad, _ = judge(captures[0].packets, loopback, Allowed(port, frozenset(), world.RESOLVER))
     return {
-        "undeclared": bad, "tried": {name: what for name, what in said.items() if name.startswith("/")}, "statuses": statuses, "state": state,
+        "undeclared": bad, "statuses": statuses, "state": state,
+        "tried": {name: what for name, what in said.items() if name.startswith("/")},
         "written": [one.short(path) for path, text in plants.items() if path.exists() and path.read_text() == text],
         "ran": sorted({line for line in logs.splitlines() if line.startswith("@@ran")}),
     }  # fmt: skip
