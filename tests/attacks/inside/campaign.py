@@ -157,8 +157,7 @@ def _carry_out(stage: Stage, one: Taken, ids: Sequence[str]) -> Outcome:
 def _watch(stage: Stage, one: Taken, outcome: Outcome, pids: dict[str, int]) -> None:
     began = time.monotonic()
     for verb, pid in pids.items():
-        found = one.revived(verb, pid, 15)
-        outcome.statuses[verb] = observe.status_of(found) if found else {}
+        outcome.statuses[verb] = _status(one, verb, pid)
     for words in (("status",), ("network", "status")):
         with suppress(Exception):
             one.gateway.cli(*words, check=False, cwd=one.own, timeout_s=20)
@@ -168,10 +167,19 @@ def _watch(stage: Stage, one: Taken, outcome: Outcome, pids: dict[str, int]) -> 
         one.start()
         one.window()
         for verb in pids:
-            found = one.pid(verb, within_s=5)
-            outcome.statuses[f"{verb}, next start"] = observe.status_of(found) if found else {}
+            outcome.statuses[f"{verb}, next start"] = _status(one, verb, 0)
     except Exception as error:
         outcome.started = f"the next start failed: {error}"[:200]
+
+
+def _status(one: Taken, verb: str, before: int, within_s: float = 15.0) -> dict[str, str]:
+    """Of another process than `before`, once its lock is on or the time is over; {} when there is none."""
+    end = time.monotonic() + within_s
+    while True:
+        found = observe.status_of(one.pid(verb, but=before))
+        if found.get("Seccomp") == "2" or time.monotonic() > end:
+            return found
+        time.sleep(0.1)
 
 
 def _lies(path: Path, content: bytes | str, before: bytes | None) -> bool:
