@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VERBS = (
     "serve", "status", "provider", "client", "activity", "usage", "price", "reprice", "export", "retention", "audit", "network", "privacy",
-    "verify", "unlock", "keys", "quit", "shortcut",
+    "verify", "unlock", "keys", "confirm", "quit", "shortcut",
 )  # fmt: skip
 OLDEST, NEWEST = (3, 11), (3, 14)
 LINUX = str(sys.platform) == "linux"

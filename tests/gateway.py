@@ -16,6 +16,7 @@ from typing import Any
 
 from app.__main__ import CHILDREN
 from app.control.client import ControlClient
+from app.control.granter import OwnSocket
 from app.core.secret import Secret
 from app.keeper.sealing import ENGINE_LABELS, derived
 from app.keeper.strongbox import Strongbox
@@ -65,6 +66,12 @@ class Gateway:
         return self
 
     def control(self, timeout_s: float = 30.0) -> ControlClient:
+        """As the person's own program, which tells the keeper what the person wants."""
+        paths = Paths(self.folder)
+        return ControlClient(paths.control, timeout_s=timeout_s, granter=OwnSocket(paths))
+
+    def stranger(self, timeout_s: float = 30.0) -> ControlClient:
+        """A program that asks the engine alone, as any script can."""
         return ControlClient(Paths(self.folder).control, timeout_s=timeout_s)
 
     def wait_open(self) -> None:

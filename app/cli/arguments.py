@@ -164,6 +164,11 @@ def _parser() -> argparse.ArgumentParser:
 
     ledger_options.add(verb, verbs, actions, _date)
 
+    confirm = verb(verbs, "confirm", "what waits for you: destinations and changes that nobody asked for here; with numbers, confirm them")
+    confirm.add_argument("numbers", metavar="NUMBER", type=_place, nargs="*", help="as the list shows it; without any, the list is printed")
+    confirm.add_argument("--all", action="store_true", help="everything that waits at this moment")
+    confirm.add_argument("--refuse", action="store_true", help="drop them instead: they stay undone")
+
     unlock = verb(verbs, "unlock", "open the vault: asks for the passphrase, or lets the system ask for its keyring")
     unlock.add_argument("--passphrase-stdin", action="store_true", help="read the passphrase from standard input")
     keys = actions("keys", "the keys of providers")
@@ -195,6 +200,10 @@ def _key_options(parser: Any) -> None:
 
 def _count(text: str) -> int:
     return _number(text, 1, 100_000, "a number from 1 to 100000 is needed")
+
+
+def _place(text: str) -> int:
+    return _number(text, 1, 999_999_999, "a number from the list is needed")
 
 
 def _days(text: str) -> int:

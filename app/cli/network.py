@@ -65,6 +65,7 @@ def _status(options: Namespace, client: ControlClient) -> int:
         f"{books.seen} seen by the system" + (f" ({', '.join(books.hidden)} not shown to us)" if books.hidden else "") + ".",
         *(f"RED: {text.plain(sentence)}" for sentence in wrong),
         *([] if wrong else ["They agree."]),
+        *(f"WAITING: {text.plain(each.says)}. See: gatehouse confirm" for each in view.waiting),
         *([f"Found in the environment and not passed on: {', '.join(view.environment)}"] if view.environment else []),
     ]
     show(options, view, "\n".join(lines))

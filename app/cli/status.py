@@ -9,20 +9,37 @@ from typing import Any
 
 import msgspec
 
-from app.cli import FAILED, KEYS, OK, text
+from app.cli import FAILED, KEYS, OK, confirm, data_dir, text
 from app.cli.verbs import show
 from app.control.client import ControlClient
 from app.control.contract import Snapshot
+from app.core.errors import AppError
+from app.system.paths import Paths
 
 
 def run(options: Namespace, client: ControlClient) -> int:
     snapshot = client.snapshot(settled=True)
     doubt = listener_doubt(snapshot, client)
-    answer: dict[str, Any] = {"proven": not doubt, "doubt": doubt, "base_url": snapshot.base_url, **msgspec.to_builtins(snapshot)}
-    show(options, answer, text.facts(_facts(snapshot, doubt)))
+    items = _waiting(options)
+    answer: dict[str, Any] = {
+        "waiting": len(items),
+        "proven": not doubt,
+        "doubt": doubt,
+        "base_url": snapshot.base_url,
+        **msgspec.to_builtins(snapshot),
+    }
+    show(options, answer, text.facts([*([("WAITING", confirm.words(len(items)))] if items else []), *_facts(snapshot, doubt)]))
     if doubt or snapshot.state == "failing":
         return FAILED
     return OK if snapshot.vault.state == "ready" else KEYS
+
+
+def _waiting(options: Namespace) -> list[dict[str, Any]]:
+    """Of the keeper, and not of the engine, which might not say it."""
+    try:
+        return confirm.waiting(Paths(data_dir(options)))[0]
+    except AppError:
+        return []
 
 
 def listener_doubt(snapshot: Snapshot, client: ControlClient) -> str:

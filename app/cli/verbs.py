@@ -14,6 +14,7 @@ import msgspec
 from app.cli import FAILED, OK, data_dir, text, typed
 from app.control.client import ControlClient
 from app.control.contract import AuditEntry, Client, Exchange, Kind, NewProvider, ProviderView, Snapshot, UsageRow, VaultPolicy
+from app.control.granter import OwnSocket
 from app.core.errors import AppError
 from app.system.paths import Paths
 
@@ -34,7 +35,12 @@ def perform(options: Namespace) -> int:
 
         return audit.verify_export(options)
     paths = Paths(data_dir(options))
-    with ControlClient(paths.control if os.name == "posix" else paths.control_file, via="command line") as client:
+    if options.verb == "confirm":
+        from app.cli import confirm  # noqa: PLC0415  asks the keeper
+
+        return confirm.run(options, paths)
+    control = paths.control if os.name == "posix" else paths.control_file
+    with ControlClient(control, via="command line", granter=OwnSocket(paths)) as client:
         return VERBS[options.verb, options.action](options, client)
 
 
@@ -62,8 +68,8 @@ def _provider_add(options: Namespace, client: ControlClient) -> int:
     key: str | None = None
     if options.key_stdin or (kind.needs_key and not options.no_key):
         key = typed.secret(f"key for {options.name}", from_stdin=options.key_stdin, option="--key-stdin or --no-key").reveal()
-    local = options.local or kind.local
-    view = client.add_provider(NewProvider(name=options.name, kind=options.kind, base_url=options.base_url, key=key, local=local))
+    new = NewProvider(name=options.name, kind=options.kind, base_url=options.base_url, key=key, local=options.local)
+    view = client.add_provider(new)
     kept = f" Key: {view.key_place}." if view.key_place else ""
     show(
         options,

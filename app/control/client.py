@@ -70,6 +70,7 @@ from app.core.unreadable import UNREADABLE
 if TYPE_CHECKING:
     import httpx2
 
+    from app.control.granter import Granter
     from app.core.secret import Secret
 
 # The engine writes a line at least every 5 s (contract.py), so three missed ones mean that it is dead or stuck.
@@ -90,8 +91,10 @@ class ControlClient:
     Every method raises AppError: `engine_absent` when nothing answers, otherwise the code of the engine's `Problem`.
     """
 
-    def __init__(self, control: Path, *, timeout_s: float = 15.0, via: str = "") -> None:
-        """`via`: what the audit log will say the person used: "window", "command line"."""
+    def __init__(self, control: Path, *, timeout_s: float = 15.0, via: str = "", granter: Granter | None = None) -> None:
+        """`via`: what the audit log will say the person used: "window", "command line". `granter`: tells the keeper what the person wants
+        before the engine is asked (`control.grants` says for what); None: nobody does, and the person confirms it elsewhere."""
+        self._granter = granter
         self._control = control
         self._via = via
         self._timeout_s = timeout_s
@@ -130,7 +133,8 @@ class ControlClient:
     # -- providers
 
     def add_provider(self, provider: NewProvider) -> ProviderView:
-        return self._ask("POST", "/v0/providers", ProviderView, provider)
+        with self._wanting("destination", provider.name, kind=provider.kind, base_url=provider.base_url, local=provider.local):
+            return self._ask("POST", "/v0/providers", ProviderView, provider)
 
     def test_provider(self, name: str) -> ProviderView:
         """The account after its test. A failed test is a result (`account.test_ok`), not an error, and takes as long as it takes."""
@@ -156,11 +160,13 @@ class ControlClient:
 
     def keep_content(self, name: str, *, keeps: bool) -> Client:
         """Allow, or no longer allow, that answers of the Responses API are kept for this client."""
-        return self._ask("POST", f"/v0/clients/{_segment(name)}/content", Client, KeepContent(keeps=keeps))
+        with self._wanting("client.content", name, "on" if keeps else "off"):
+            return self._ask("POST", f"/v0/clients/{_segment(name)}/content", Client, KeepContent(keeps=keeps))
 
     def choose_identifiers(self, name: str, identifiers: Identifiers) -> Client:
         """What becomes of identifiers in this client's requests: replaced by a pseudonym, removed, or passed."""
-        return self._ask("POST", f"/v0/clients/{_segment(name)}/identifiers", Client, ClientIdentifiers(identifiers=identifiers))
+        with self._wanting("client.identifiers", name, identifiers):
+            return self._ask("POST", f"/v0/clients/{_segment(name)}/identifiers", Client, ClientIdentifiers(identifiers=identifiers))
 
     def remove_client(self, name: str) -> Done:
         return self._ask("DELETE", f"/v0/clients/{_segment(name)}", Done)
@@ -227,7 +233,8 @@ class ControlClient:
         return self._ask("GET", "/v0/retention", RetentionView)
 
     def set_retention(self, policy: RetentionPolicy) -> RetentionView:
-        return self._ask("PUT", "/v0/retention", RetentionView, policy)
+        with self._wanting("ledger.keep_days", value=policy.keep_days), self._wanting("ledger.keep_bytes", value=policy.keep_bytes):
+            return self._ask("PUT", "/v0/retention", RetentionView, policy)
 
     def run_retention(self) -> Trimmed:
         return self._ask("POST", "/v0/retention/run", Trimmed, timeout_s=_LONG_S)
@@ -268,14 +275,20 @@ class ControlClient:
         return self._ask("GET", f"/v0/audit/prune?keep_days={keep_days}", AuditPrunable, timeout_s=_TEST_S)
 
     def prune_audit(self, upto: int) -> Done:
-        return self._ask("POST", "/v0/audit/prune", Done, AuditPrune(upto=upto), timeout_s=_PERSON_S)
+        with self._wanting("audit.prune", value=upto):
+            return self._ask("POST", "/v0/audit/prune", Done, AuditPrune(upto=upto), timeout_s=_PERSON_S)
 
     def set_audit_policy(self, policy: AuditPolicy) -> AuditStatus:
-        return self._ask("PUT", "/v0/audit/policy", AuditStatus, policy)
+        with contextlib.ExitStack() as wanted:
+            for what, value in (("audit.keep_days", policy.keep_days), ("audit.on_failure", policy.on_failure)):
+                if value is not None:
+                    wanted.enter_context(self._wanting(what, value=value))
+            return self._ask("PUT", "/v0/audit/policy", AuditStatus, policy)
 
     def accept_audit(self, finding: str) -> Done:
         """Go on from a log with a finding of that kind, under a new key: a person confirmed it."""
-        return self._ask("POST", "/v0/audit/accept", Done, AuditAccept(finding=finding), timeout_s=_TEST_S)
+        with self._wanting("audit.accept", value=finding):
+            return self._ask("POST", "/v0/audit/accept", Done, AuditAccept(finding=finding), timeout_s=_TEST_S)
 
     def privacy(self) -> list[Promise]:
         return self._ask("GET", "/v0/privacy", list[Promise])
@@ -311,11 +324,13 @@ class ControlClient:
     def unlock(self, passphrase: Secret | None = None) -> VaultView:
         """None: the operating system opens its keyring, which may prompt the person; so call it only when a person asked."""
         words = None if passphrase is None else passphrase.reveal()
-        return self._ask("POST", "/v0/vault/unlock", VaultView, Unlock(passphrase=words), timeout_s=_PERSON_S)
+        with self._wanting("unlock"):
+            return self._ask("POST", "/v0/vault/unlock", VaultView, Unlock(passphrase=words), timeout_s=_PERSON_S)
 
     def set_vault_policy(self, policy: VaultPolicy) -> VaultView:
         """Whether the keys of providers leave the memory when the keyring locks."""
-        return self._ask("PUT", "/v0/vault/policy", VaultView, policy)
+        with self._wanting("vault.forget_on_lock", value="on" if policy.forget_on_lock else "off"):
+            return self._ask("PUT", "/v0/vault/policy", VaultView, policy)
 
     def quit(self) -> Done:
         return self._ask("POST", "/v0/quit", Done)
@@ -334,6 +349,20 @@ class ControlClient:
             raise
         if not self._closed:
             raise AppError("engine_absent", "The gateway stopped.", "Open the Gatehouse window, or run: gatehouse serve")
+
+    # -- what a person wants
+
+    @contextlib.contextmanager
+    def _wanting(self, what: str, subject: str = "", value: str | int = "", **more: str | bool) -> Iterator[None]:
+        """The keeper knows that the person wants this, while the engine is asked for it. What the engine did not use is taken back:
+        it refused, or it was so already. AppError as the keeper says, when there can be no such change."""
+        granter = self._granter
+        number = None if granter is None else granter.deposit({"what": what, "subject": subject, "value": str(value), **more})
+        try:
+            yield
+        finally:
+            if granter is not None and number is not None:
+                granter.take_back(number)
 
     # -- the wire
 

@@ -135,7 +135,8 @@ class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
     """An account as shown. label: the kind's display name. key_place: e.g. "In GNOME Keyring", or "" when it needs none.
 
     key_state: stored, none (needs none), missing (needs one). While the vault is locked: held (in memory, goes on being used) or
-    unknown (not in memory: its requests get 503). traffic: None while no request went there.
+    unknown (not in memory: its requests get 503). traffic: None while no request went there. waits: nothing is sent to its host until a
+    person confirms it.
     """
 
     account: Account
@@ -146,6 +147,7 @@ class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
     key_place: str = ""
     today: int = 0
     traffic: ProviderTraffic | None = None
+    waits: bool = False
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -588,6 +590,7 @@ class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
 
     unexplained: sentences about sockets, connections or destinations that nothing of ours explains: red. environment: names of variables
     that could have redirected or recorded traffic and were not passed on. removed: what was taken out of requests before they left.
+    waiting: what the keeper does only once a person confirms it; waiting_unlisted: how many more there were than can be listed.
     """
 
     level: str
@@ -611,6 +614,24 @@ class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
     removed_headers: int = 0
     removed_from: int = 0
     removed_identifiers: int = 0
+    waiting: tuple[WaitingView, ...] = ()
+    waiting_unlisted: int = 0
+
+
+class WaitingView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the keeper does only once a person confirms it. number: for `gatehouse confirm`. kind: held (a destination that was declared),
+    setting (a value in the database that nobody asked for; `used` counts meanwhile), refused (a change that was asked for). what,
+    subject, value: as `core.wishes`; says: the same in a sentence. asked: somebody still asks for it."""
+
+    number: int
+    kind: str
+    what: str
+    subject: str
+    value: str
+    says: str
+    used: str = ""
+    at_us: int = 0
+    asked: bool = True
 
 
 class LeakAttempt(msgspec.Struct, frozen=True, kw_only=True):

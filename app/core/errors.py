@@ -64,6 +64,7 @@ CODES: Final[dict[str, Code]] = {
     "provider_error": Code(502, "provider", "internal_server_error"),
     "provider_key_missing": Code(503, "machine", "internal_server_error"),
     "destination_refused": Code(403, "machine", "permission_error"),
+    "destination_held": Code(403, "machine", "permission_error"),
     # this machine
     "vault_locked": Code(503, "machine", "internal_server_error"),
     "vault_absent": Code(503, "machine", "internal_server_error"),
@@ -78,6 +79,7 @@ CODES: Final[dict[str, Code]] = {
     "engine_absent": Code(503, "machine", "internal_server_error"),
     "port_taken": Code(503, "machine", "internal_server_error"),
     # commands
+    "confirmation_needed": Code(403, "caller", "permission_error"),
     "name_invalid": Code(400, "caller", "invalid_request_error"),
     "name_taken": Code(409, "caller", "invalid_request_error"),
     "unknown_name": Code(404, "caller", "invalid_request_error"),

@@ -179,6 +179,39 @@ class DestinationRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationHeld(Event):
+    """An account was declared to go somewhere that no person had asked for: nothing is looked up for it until one confirms it."""
+
+    KIND: ClassVar[str] = "egress.held"
+    GROUP: ClassVar[Group] = "network"
+    name: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingHeld(Event):
+    """A value that nobody had asked for was found in the database. used: what counts instead, until a person confirms it."""
+
+    KIND: ClassVar[str] = "setting.held"
+    name: str
+    found: str
+    used: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Event):
+    """A person confirmed or refused what waited. what: a row of `core.wishes`; name: the account or client, or "". asked: held, setting
+    or refused."""
+
+    KIND: ClassVar[str] = "confirmation.answered"
+    name: str
+    what: str
+    value: str
+    asked: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EgressTripped(Event):
     """Code in one of our processes tried to get out by itself and was refused. stack: who asked, the innermost first."""
 

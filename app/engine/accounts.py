@@ -7,6 +7,7 @@ stops nothing that already runs, unless the person wants keys to be forgotten th
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from app.engine import echo, tasks
 from app.engine.entry import Entry
 from app.engine.health import LAST, Health
 from app.engine.lifeline import Lifeline
+from app.engine.marks import Marks
 from app.engine.recorder import Recorder, StoreThreads
 from app.providers import catalogue, prices
 from app.providers.prices import Cost
@@ -37,6 +39,9 @@ from app.wire.redact import Redactor
 _TEST_REPLY: Final = 8 * 1_048_576
 _TEST: Final = Timeouts(connect_s=10.0, first_byte_s=20.0, silence_s=20.0, total_s=40.0)
 _KEY_LONGEST: Final = 16_384
+# What the keeper says to a declaration that cannot be, or for which it has no room left.
+_NOT_DECLARED: Final = frozenset({"destination_held", "name_invalid", "url_invalid"})
+_log: Final = logging.getLogger(__name__)
 
 
 class Accounts:
@@ -45,6 +50,7 @@ class Accounts:
     def __init__(
         self,
         lifeline: Lifeline,
+        marks: Marks,
         upstream: Upstream,
         threads: StoreThreads,
         recorder: Recorder,
@@ -53,6 +59,7 @@ class Accounts:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._lifeline: Final = lifeline
+        self._marks: Final = marks
         self._upstream: Final = upstream
         self._threads: Final = threads
         self._recorder: Final = recorder
@@ -157,7 +164,7 @@ class Accounts:
     async def add(self, name: str, kind: str, address: str, key: Secret | None, *, local: bool, actor: str | Who) -> None:
         """A new account, then its first test in the background.
 
-        AppError name_*, kind_unknown, url_invalid, key_required, vault_*, store_*.
+        AppError name_*, kind_unknown, url_invalid, key_required, confirmation_needed, vault_*, store_*.
         """
         check_account_name(name)
         row = catalogue.kind(kind)
@@ -187,6 +194,7 @@ class Accounts:
             entry = self._entry(account)
             entry.secret = key
             assert entry.target is not None
+            await self._marks.may_declare(name, entry.target.destination)
             if key is not None:
                 await self._lifeline.ask("secret_put", {"name": name, "secret": key.reveal()})
             added = ProviderAdded(name=name, kind=kind, destination=str(entry.target.destination), local=is_local, keyed=account.keyed)
@@ -291,6 +299,14 @@ class Accounts:
         self._index()
         self._changed()
 
+    def confirmed(self, name: str) -> None:
+        """A person confirmed what was held for this account."""
+        entry = self._entries.get(name)
+        if entry is not None and entry.waits:
+            entry.waits = False
+            self._changed()
+            tasks.start(self.test(name), f"test of {name}")
+
     def refused(self, entry: Entry, error: AppError) -> None:
         """The keeper would not dial for this account: counted, and an entry of the audit log."""
         self.refused_connections += 1
@@ -348,7 +364,7 @@ class Accounts:
         try:
             reply = await self._upstream.send(target, "GET", asked.target, asked.headers, timeouts=_TEST, purpose="test")
         except AppError as error:
-            if error.code == "destination_refused":
+            if error.code in ("destination_refused", "destination_held"):
                 self.refused(entry, error)
             raise
         try:
@@ -373,7 +389,14 @@ class Accounts:
             "port": place.port,
             "local": place.local,
         }
-        await self._lifeline.ask("declare", fields)
+        try:
+            answer, _ = await self._lifeline.ask("declare", fields)
+            entry.waits = answer.get("held") is True
+        except AppError as error:
+            if error.code not in _NOT_DECLARED:
+                raise
+            _log.warning("%s is not declared: %s", entry.account.name, error)
+            entry.waits = True  # the others are all the same
 
     async def _store(self, event: ProviderAdded | ProviderKeyChanged, actor: str | Who, account: Account) -> None:
         def write() -> None:
@@ -448,6 +471,7 @@ def _view(entry: Entry, vault: VaultView, today: Mapping[str, int], traffic: Pro
         key_place=f"In {vault.place}" if account.keyed and vault.place else "",
         today=today.get(account.name, 0),
         traffic=traffic,
+        waits=entry.waits,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from app import verifier
 from app.control import contract
+from app.core import wishes
 from app.core.errors import AppError
 from app.core.events import GROUPS, audited
 from app.store import audit, checkpoints, sealing, settings
@@ -14,8 +15,6 @@ from app.store.verified import Looked, Told, Verified
 from app.verifier import Anchor, BadInputError, Finding
 
 Connection = Any  # the store's; SQL is its alone
-KEEP_DAYS: Final = 365
-DEFAULTS: Final = {"audit.keep_days": str(KEEP_DAYS), "audit.on_failure": "stop"}
 # What the vault's memory of the log is worth, by where it is.
 WORTH: Final = {
     "keyring": "It is apart from the data folder: an older copy of the folder put back is noticed.",
@@ -78,8 +77,8 @@ def status(connection: Connection, known: Known, place: str, mode: str) -> contr
         verifying_rows=None if known.progress is None else (known.progress.rows, known.progress.all_rows),
         full_us=0 if known.verified is None else known.verified.full_us,
         full_seq=0 if known.verified is None else known.verified.full_seq,
-        keep_days=int(settings.get(connection, "audit.keep_days", DEFAULTS["audit.keep_days"])),
-        on_failure="continue" if settings.get(connection, "audit.on_failure", "stop") == "continue" else "stop",
+        keep_days=int(settings.get(connection, "audit.keep_days", wishes.default("audit.keep_days"))),
+        on_failure="continue" if settings.get(connection, "audit.on_failure", wishes.default("audit.on_failure")) == "continue" else "stop",
         groups=groups,
     )
 

@@ -22,11 +22,13 @@ from typing import Any, Final, TypeVar
 
 from app import __version__
 from app.control import contract
+from app.core import wishes
 from app.core.errors import AppError
 from app.core.events import ROUTINE_KINDS, AuditExported, AuditFound, AuditPruned, AuditVerified, SettingChanged, Who
 from app.engine import audit_answers, tasks
 from app.engine.audit_keys import Keys
 from app.engine.lifeline import Lifeline
+from app.engine.marks import Marks
 from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.verifying import EndedError, Reading
@@ -58,9 +60,16 @@ class Auditor:
     """Lives on the loop; signs on the store's writing thread. `changed()` is called when what `status` says is different."""
 
     def __init__(
-        self, lifeline: Lifeline, threads: StoreThreads, recorder: Recorder, now_us: Callable[[], int], changed: Callable[[], None]
+        self,
+        lifeline: Lifeline,
+        marks: Marks,
+        threads: StoreThreads,
+        recorder: Recorder,
+        now_us: Callable[[], int],
+        changed: Callable[[], None],
     ) -> None:
         self._lifeline: Final = lifeline
+        self._marks: Final = marks
         self._threads: Final = threads
         self._recorder: Final = recorder
         self._now_us: Final = now_us
@@ -93,7 +102,7 @@ class Auditor:
     async def run(self) -> None:
         """Until cancelled."""
         await asyncio.sleep(SOON_S)  # the first answer first
-        await self._choices()
+        await self.choices()
         await self._threads.read(lambda: Signer.fresh(0))  # imports the ciphers off the loop
         watching = tasks.start(self._watch(), "audit check")
         try:
@@ -149,9 +158,12 @@ class Auditor:
         except Exception:  # noqa: BLE001 - the task's edge: a log that nobody signs any more looks like one with nothing to sign
             _log.exception("audit log: a step failed")
 
-    async def _choices(self) -> None:
+    async def choices(self) -> None:
+        """What requests do while the log cannot be written, as it is set now."""
         with contextlib.suppress(AppError):
-            self._recorder.stops_on_problem = (await self._read(lambda c: settings.get(c, "audit.on_failure", "stop"))) == "stop"
+            self._recorder.stops_on_problem = (
+                await self._read(lambda c: settings.get(c, "audit.on_failure", wishes.default("audit.on_failure")))
+            ) == "stop"
 
     # -- opening
 
@@ -341,7 +353,10 @@ class Auditor:
         return await self._read(lambda c: audit_answers.prunable(c, self._now_us() - keep_days * _DAY_US))
 
     async def prune(self, upto: int, who: Who | str) -> int:
-        """Take away the entries up to `upto`, as a preview named it; how many. The log is verified first: evidence is not pruned."""
+        """Take away the entries up to `upto`, as a preview named it; how many. The log is verified first: evidence is not pruned. What a
+        person asks for, and not the policy, is a grant's to allow. AppError confirmation_needed, store_unavailable."""
+        if who != "gateway":
+            await self._marks.want("audit.prune", upto)
         said = self._verdict if self._held is not None else await self._judge(quiet=who == "gateway")
         # First what takes long, because the key is not held still meanwhile.
         async with self._threads.long_work:
@@ -369,6 +384,7 @@ class Auditor:
                 raise AppError("body_invalid", "There is no finding to go on from.")
             if held.kind != kind:
                 raise AppError("body_invalid", f"The finding is now: {held.sentence}", "Look at it first.")
+            await self._marks.want("audit.accept", kind)
             anchor = self._anchor
             found = (f"{held.kind}: {held.sentence}", *(f.sentence for f in (self._verdict.findings if self._verdict else ())))
             keys = Keys.of(await self._kept("audit-key"))
@@ -390,18 +406,20 @@ class Auditor:
             raise AppError("body_invalid", "Keep the log for 1 to 36,500 days, or 0 for ever.")
         wanted = {"audit.keep_days": chosen.keep_days, "audit.on_failure": chosen.on_failure}
 
-        def work() -> None:
-            with self._threads.store.read() as connection:
-                before = {name: settings.get(connection, name, audit_answers.DEFAULTS[name]) for name in wanted}
-            changes = {name: str(value) for name, value in wanted.items() if value is not None and str(value) != before[name]}
-            events = [SettingChanged(name=name, before=before[name], after=value) for name, value in changes.items()]
-            if events:
-                with self._threads.store.change(events, who, self._now_us()) as connection:
-                    for name, value in changes.items():
-                        settings.put(connection, name, value)
+        before = await self._read(lambda c: {name: settings.get(c, name, wishes.default(name)) for name in wanted})
+        changes = {name: str(value) for name, value in wanted.items() if value is not None and str(value) != before[name]}
+        for name, value in changes.items():
+            await self._marks.want(name, value)
 
-        await self._threads.write(work)
-        await self._choices()
+        def work() -> None:
+            events = [SettingChanged(name=name, before=before[name], after=value) for name, value in changes.items()]
+            with self._threads.store.change(events, who, self._now_us()) as connection:
+                for name, value in changes.items():
+                    settings.put(connection, name, value)
+
+        if changes:
+            await self._threads.write(work)
+        await self.choices()
         self._changed()
 
     async def status(self, place: str, mode: str) -> contract.AuditStatus:
@@ -433,7 +451,7 @@ class Auditor:
         pruned = await self._read(lambda c: audit.last(c, (AuditPruned.KIND,)))
         if pruned is not None and 0 <= self._now_us() - pruned.at_us < _DAY_US:
             return  # each prune reads everything first; a start is no reason for another one
-        days = int(await self._read(lambda c: settings.get(c, "audit.keep_days", audit_answers.DEFAULTS["audit.keep_days"])))
+        days = int(await self._read(lambda c: settings.get(c, "audit.keep_days", wishes.default("audit.keep_days"))))
         found = await self.prunable(days) if days else None
         if found is not None and found.upto:
             try:

@@ -272,6 +272,7 @@ class Control:
         opened = self._status.need()
         client = opened.clients.get(name)
         if client.keeps_content != keeps:
+            await opened.marks.want("client.content", "on" if keeps else "off", client)
             event = ClientContentChanged(name=name, before=client.keeps_content, after=keeps)
             now = self._status.now_us()
 
@@ -289,6 +290,7 @@ class Control:
         opened = self._status.need()
         client = opened.clients.get(name)
         if client.identifiers != chosen:
+            await opened.marks.want("client.identifiers", chosen, client)
             event = ClientIdentifiersChanged(name=name, before=client.identifiers, after=chosen)
             now = self._status.now_us()
 

@@ -29,13 +29,15 @@ _NOTHING: Final = Outgoing("", ())
 
 @dataclass(slots=True)
 class Entry:
-    """One account at work. target: None for the built-in one, which needs no way out. offers: what a bare name is looked up in."""
+    """One account at work. target: None for the built-in one, which needs no way out. offers: what a bare name is looked up in. waits:
+    the keeper holds its destination until a person confirms it."""
 
     account: Account
     kind: Provider | None
     target: Target | None
     offers: frozenset[str]
     secret: Secret | None = None
+    waits: bool = False
     timeouts: Timeouts = _PATIENT
     own: Mapping[str, OwnPrice] = field(default_factory=dict)
     _redactor: tuple[Secret | None, Redactor] = (None, SHAPES_ALONE)

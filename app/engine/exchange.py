@@ -167,7 +167,7 @@ class Gateway:
                 raise
             raise self._close_failed(draft, opened, relay, cut) from None
         except AppError as error:
-            if error.code == "destination_refused":
+            if error.code in ("destination_refused", "destination_held"):
                 opened.accounts.refused(entry, error)
             raise self._close_failed(draft, opened, relay, error) from None
         except Exception:

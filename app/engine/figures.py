@@ -62,7 +62,7 @@ async def answer(status: Status, method: str, parts: list[str], arguments: dict[
             return await _retention(opened)
         case "PUT", ["retention"]:
             chosen: contract.RetentionPolicy = await read(contract.RetentionPolicy)
-            await opened.upkeep.choose(Policy(keep_days=chosen.keep_days, keep_bytes=chosen.keep_bytes), who())
+            await opened.upkeep.choose(Policy(keep_days=chosen.keep_days, keep_bytes=chosen.keep_bytes), who(), opened.marks)
             return await _retention(opened)
         case "POST", ["retention", "run"]:
             trimmed = await opened.upkeep.trim(who())

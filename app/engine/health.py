@@ -24,7 +24,7 @@ def told(row: Exchange) -> State | None:
         return None
     if row.outcome == "completed":
         return "answers"
-    if row.outcome != "failed" or not (row.error.startswith("provider_") or row.error == "destination_refused"):
+    if row.outcome != "failed" or not (row.error.startswith("provider_") or row.error in ("destination_refused", "destination_held")):
         return None
     if row.error != "provider_error":
         return "failing"

@@ -35,12 +35,14 @@ from app.engine.clients import Clients
 from app.engine.control import Control, problem
 from app.engine.exchange import Gateway, Limits, error_body
 from app.engine.lifeline import Lifeline
+from app.engine.marks import Marks
 from app.engine.network import Network
 from app.engine.opening import open_store
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.status import Boot, Opened, Status
 from app.engine.upkeep import Upkeep
 from app.engine.vault import Vault
+from app.store import settings
 from app.system.channel import Channel, inherited
 from app.system.peers import same_user
 
@@ -128,8 +130,10 @@ class _Engine:
                 tasks.start(self._vault_answered(message), "vault")
             case "drain":
                 self._end(str(message.get("reason", "quit")))
-            case "tripped" | "refusal" | "asked" | "unexplained" | "lost":
+            case "tripped" | "refusal" | "asked" | "unexplained" | "lost" | "held" | "answered" as op:
                 self._network.told(message)
+                if op == "answered":
+                    tasks.start(self._answered(message), "what a person answered")
             case other:
                 _log.warning("the keeper said something unknown: %s", str(other)[:32])
 
@@ -188,9 +192,16 @@ class _Engine:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(None, open_store, folder, keys, now_us)
         threads = StoreThreads(found.store)
-        clients = Clients(keys["client-keys"], found.clients)
+        marks = Marks(self._lifeline, now_us)
+        try:
+            settled = await marks.settle(found.settings, (client for client, _ in found.clients), threads)
+        except BaseException:
+            await loop.run_in_executor(None, found.journal.close)
+            await loop.run_in_executor(None, threads.close)
+            raise
+        clients = Clients(keys["client-keys"], ((settled.get(client.name, client), digest) for client, digest in found.clients))
         recorder = Recorder(found.journal, threads, clients, now_us, self._recorded, self._problem)
-        accounts = Accounts(self._lifeline, self._upstream, threads, recorder, now_us, self._bus.changed)
+        accounts = Accounts(self._lifeline, marks, self._upstream, threads, recorder, now_us, self._bus.changed)
         try:
             await self._lifeline.ask("number_after", {"number": found.last_connection})
             await accounts.load(found.accounts)
@@ -202,17 +213,33 @@ class _Engine:
             recorder.note(CrashFound(interrupted=found.interrupted, journal=found.damage or "intact"), "gateway")
         recorder.note(GatewayStarted(version=__version__, port=self._boot.port, replayed=found.replayed), "gateway")
         self._recording = tasks.start(recorder.run(), "recorder")
-        auditor = Auditor(self._lifeline, threads, recorder, now_us, self._bus.changed)
+        auditor = Auditor(self._lifeline, marks, threads, recorder, now_us, self._bus.changed)
         self._auditing = tasks.start(auditor.run(), "auditor")
         accounts.set_prices(found.prices)
         upkeep = Upkeep(threads, accounts, now_us)
         self._keeping_up = tasks.start(upkeep.run(), "upkeep")
-        self._status.opened = Opened(threads, recorder, clients, accounts, auditor, upkeep)
+        self._status.opened = Opened(threads, recorder, clients, accounts, auditor, upkeep, marks)
         self._network.opened()
         tasks.start(accounts.recall(), "how the providers answered")
         await self._vault.opened()
         gc.collect()
         gc.freeze()
+
+    async def _answered(self, message: dict[str, Any]) -> None:
+        """A person confirmed or refused something: what follows from it is done at once."""
+        opened = self._status.opened
+        if opened is None:
+            return  # the start asks
+        if message.get("kind") == "held":
+            if message.get("answer") == "confirmed":
+                opened.accounts.confirmed(str(message.get("subject")))
+        elif message.get("kind") == "setting":
+            found = await opened.threads.read(lambda: _settings(opened.threads))
+            for client in (await opened.marks.settle(found, opened.clients.all(), opened.threads)).values():
+                opened.clients.put(client, opened.clients.digest_of(client.name))
+            await opened.auditor.choices()
+            await self._vault.opened()
+            self._bus.changed()
 
     async def _ask(self, op: str, fields: dict[str, object]) -> tuple[dict[str, Any], list[socket.socket]]:
         return await self._lifeline.ask(op, fields)
@@ -266,3 +293,8 @@ class _Engine:
                     await opened.auditor.stop()
             await asyncio.get_running_loop().run_in_executor(None, opened.threads.close)
         await back.close(0.1)
+
+
+def _settings(threads: StoreThreads) -> dict[str, str]:
+    with threads.store.read() as connection:
+        return settings.all(connection)

@@ -16,7 +16,7 @@ import msgspec
 from app.control import contract
 from app.core import chain
 from app.core.errors import AppError
-from app.core.events import EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested, Who
+from app.core.events import Answered, DestinationHeld, EgressTripped, EgressUnexplained, LevelMeasured, ReportMade, SelfTested, Who
 from app.core.records import AuditEntry, EgressRecord, RefusedAttempt
 from app.egress import tripwire, witness
 from app.egress.door import Ended, Opened, Purpose
@@ -98,6 +98,12 @@ class Network:
             elif known == "lost":
                 for told in message["connections"]:
                     recorder.connection(msgspec.convert(told, EgressRecord))
+            elif known == "held":
+                recorder.note(DestinationHeld(name=str(message["subject"]), destination=str(message["value"])), "keeper")
+            elif known == "answered":
+                said = {name: str(message[name]) for name in ("what", "value", "answer")}
+                answered = Answered(name=str(message["subject"]), asked=str(message["kind"]), **said)
+                recorder.note(answered, Who(actor="person", via=str(message["by"])))
             else:
                 recorder.note(EgressUnexplained(what="socket", sentence=answers.stranger(message)), "keeper")
         except (KeyError, TypeError, ValueError, msgspec.ValidationError):
@@ -218,6 +224,8 @@ class Network:
             removed_headers=stored.removed[0],
             removed_from=stored.removed[1],
             removed_identifiers=stored.removed[2],
+            waiting=tuple(msgspec.convert(each, contract.WaitingView) for each in facts["waiting"]["items"]),
+            waiting_unlisted=int(facts["waiting"]["unlisted"]),
         )
 
     def _note(self, level: str, reason: str, mismatches: list[str], strange: list[str]) -> None:

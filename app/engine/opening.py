@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.core.events import GatewayStarted, GatewayStopped
 from app.core.records import Account, Client, OwnPrice
-from app.store import accounts, audit, clients, egress, ledger, own_prices
+from app.store import accounts, audit, clients, egress, ledger, own_prices, settings
 from app.store.database import Store
 from app.store.journal import Journal
 from app.system.paths import Paths
@@ -27,6 +27,7 @@ class Found:
     accounts: list[Account]
     clients: list[tuple[Client, bytes]]
     prices: list[OwnPrice]
+    settings: dict[str, str]
     replayed: int
     interrupted: int
     crashed: bool
@@ -57,6 +58,7 @@ def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) 
                     accounts=accounts.all(look),
                     clients=clients.all(look),
                     prices=own_prices.known(look),
+                    settings=settings.all(look),
                     replayed=replayed,
                     interrupted=len(replay.interrupted),
                     crashed=newest is not None and newest.kind == GatewayStarted.KIND,

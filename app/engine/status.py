@@ -15,6 +15,7 @@ from app.core.events import Who
 from app.engine.accounts import Accounts
 from app.engine.auditing import Auditor
 from app.engine.clients import Clients
+from app.engine.marks import Marks
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.upkeep import Upkeep
 from app.store import audit, hosts, rollups
@@ -57,6 +58,7 @@ class Opened:
     accounts: Accounts
     auditor: Auditor
     upkeep: Upkeep
+    marks: Marks
 
 
 START_S: Final = 10.0  # how long a command waits for the vault's first answer

@@ -17,6 +17,7 @@ from app.core.errors import AppError
 from app.core.events import LedgerRepriced, PriceSet, SettingChanged, Who
 from app.core.records import Exchange, OwnPrice
 from app.engine.accounts import Accounts
+from app.engine.marks import Marks
 from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import StoreThreads
 from app.store import audit, daily, own_prices, repricing, responses, retention, search
@@ -109,11 +110,14 @@ class Upkeep:
     async def policy(self) -> tuple[Policy, retention.Held]:
         return await self._threads.read(lambda: self._read(lambda c: (retention.policy(c), retention.held(c))))
 
-    async def choose(self, chosen: Policy, who: Who) -> None:
-        """AppError body_invalid."""
+    async def choose(self, chosen: Policy, who: Who, marks: Marks) -> None:
+        """AppError body_invalid, confirmation_needed."""
         if not 0 <= chosen.keep_days <= MOST_DAYS or not (chosen.keep_bytes == 0 or 10_000_000 <= chosen.keep_bytes <= 1 << 50):
             raise AppError("body_invalid", "Days go from 0 (no limit) to 36500, bytes from ten million, or 0 for no limit.")
         before, _ = await self.policy()
+        for name in ("keep_days", "keep_bytes"):
+            if getattr(chosen, name) != getattr(before, name):
+                await marks.want(f"ledger.{name}", getattr(chosen, name))
 
         def write() -> None:
             said = SettingChanged(name="ledger retention", before=_words(before), after=_words(chosen))

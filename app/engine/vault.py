@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from app.control.contract import VaultPolicy, VaultView
+from app.core import wishes
 from app.core.events import SettingChanged, VaultChanged, VaultRefused, Who
 from app.engine.lifeline import Lifeline
 from app.engine.status import Status
@@ -46,7 +47,7 @@ class Vault:
 
         def read() -> bool:
             with opened.threads.store.read() as connection:
-                return settings.get(connection, _FORGETS, "off") == "on"
+                return settings.get(connection, _FORGETS, wishes.default(_FORGETS)) == "on"
 
         self._show_policy(forgets=await opened.threads.read(read))
         self.follow()
@@ -64,9 +65,10 @@ class Vault:
             self._lifeline.tell("forget")
 
     async def choose(self, chosen: VaultPolicy, who: Who) -> VaultView:
-        """AppError store_unavailable."""
+        """AppError store_unavailable, confirmation_needed."""
         opened, before, after = self._status.need(), self._status.vault.forgets, chosen.forget_on_lock
         if after != before:
+            await opened.marks.want(_FORGETS, _WORDS[after])
             event = SettingChanged(name=_FORGETS, before=_WORDS[before], after=_WORDS[after])
 
             def write() -> None:

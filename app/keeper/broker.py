@@ -4,8 +4,9 @@ A dial is: 1 the account's declaration; 2 the addresses of its host; 3 a verdict
 addresses; 5 the socket handed over, a duplicate kept for counting. No proxy, no redirect, no second look-up in between. An account marked
 as local stays where it was first reached: in a foreign network the same name is another machine, and plain http does not tell them apart.
 
-The list of declarations belongs to the keeper: every change of it is told to `on_change`, so that a subverted engine cannot add a host
-silently.
+The list of declarations belongs to the keeper, not to the engine, which only names accounts: a destination that is not as before needs a
+person's grant (`consent`). Without one it is held: nothing is looked up for it, and it is shown. Every change of the list is told to
+`on_change`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from app.core.errors import AppError
+from app.core.names import check_account_name
 from app.core.records import Destination, Scheme
+from app.core.wishes import place
 from app.egress.guard import classify, judge, literal
 from app.egress.tripwire import permitted
 from app.system.names import resolve
@@ -72,6 +75,22 @@ class Sockets:
     looking_up: bool
 
 
+class Consents(Protocol):
+    """Who decides what may be declared, as `consent.Consent` does."""
+
+    def permit(self, account: str, destination: Destination) -> str: ...
+    def held(self, account: str, destination: Destination) -> None: ...
+    def let_go(self, account: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Held:
+    """A destination that waits for a person. told: a dial for it was refused and written down."""
+
+    destination: Destination
+    told: bool = False
+
+
 @dataclass(slots=True)
 class Making:
     """The sockets of connections that are not made yet, by inode."""
@@ -82,6 +101,8 @@ class Making:
 class Broker:
     """own_port: the gateway's; a destination there would be ourselves. Safe from any thread; `dial` blocks, so give it a worker.
 
+    on_change(change, account, destination, by): by is who wanted it, as `consent` said; "" for what the engine let go by itself.
+
     on_refused: a dial was refused. on_asked(name, addresses): the resolver was asked. Both on the thread that dials or looks up.
     opened: connections made by this keeper. first: the number of the first one.
     """
@@ -89,14 +110,16 @@ class Broker:
     def __init__(
         self,
         own_port: int,
-        on_change: Callable[[Change, str, Destination], None],
+        on_change: Callable[[Change, str, Destination, str], None],
         log: Callable[[str], None],
         *,
+        consent: Consents,
         on_refused: Callable[[Refusal], None] = lambda refusal: None,
         on_asked: Callable[[str, int], None] = lambda name, found: None,
     ) -> None:
         self._own_port: Final = own_port
         self._on_change: Final = on_change
+        self._consent: Final = consent
         self._log: Final = log
         self._on_refused: Final = on_refused
         self._on_asked: Final = on_asked
@@ -106,6 +129,7 @@ class Broker:
         self._lock: Final = threading.Lock()
         self._declared: dict[str, Destination] = {}
         self._pinned: dict[str, frozenset[str]] = {}  # by local account: the addresses it had when it was first reached
+        self._held: dict[str, _Held] = {}  # what waits for a person, by account; it goes nowhere meanwhile
         self._active: set[str] = set()  # declared by the engine that runs now; the rest is remembered from the one before
         self._kept: dict[int, socket.socket] = {}
         self._made: dict[int, dict[str, object]] = {}
@@ -113,40 +137,77 @@ class Broker:
         self._engine = 0
         self._lookups: dict[tuple[str, bool], _Lookup] = {}
 
-    def declare(self, account: object, scheme: object, host: object, port: object, local: object) -> None:
-        """Allow this account this destination. AppError `url_invalid`. The same again changes nothing and is not announced."""
-        destination = _destination(scheme, host, port, local)
-        if not isinstance(account, str) or not account or len(account) > 200 or not account.isprintable():
-            raise AppError("name_invalid", "An account needs a name that can be printed.")
+    def declare(self, account: object, scheme: object, host: object, port: object, local: object) -> bool:
+        """Allow this account this destination, if a person wanted that; otherwise it is held, and the account goes nowhere.
+
+        Whether it may be dialled now. AppError url_invalid, name_invalid; destination_held when there is no room to hold it. The same
+        again changes nothing and is not announced.
+        """
+        destination, name = _destination(scheme, host, port, local), account if isinstance(account, str) else ""
+        check_account_name(name)
         with self._lock:
-            before = self._declared.get(account)
+            before, held = self._declared.get(name), self._held.get(name)
             if before is None and len(self._declared) >= _DECLARED_MAX:
                 raise AppError("url_invalid", f"More than {_DECLARED_MAX} destinations cannot be declared.")
+        by = "" if before == destination else self._consent.permit(name, destination)
+        if before == destination or by:
+            self._allow(name, destination, by)
+            if held is not None:
+                self._consent.let_go(name)
+            return True
+        with self._lock:
+            self._active.discard(name)
+            self._held.pop(name, None)
+        if held is None or held.destination != destination:
+            self._consent.held(name, destination)
+        with self._lock:
+            self._held[name] = _Held(destination, told=held is not None and held.destination == destination and held.told)
+        return False
+
+    def confirm(self, account: str, where: str, by: str) -> bool:
+        """A person wants what is held for this account, if it is `where`: it may be dialled from now on. Whether it was that."""
+        with self._lock:
+            held = self._held.get(account)
+            if held is None or place(held.destination) != where:
+                return False
+        self._allow(account, held.destination, by)
+        return True
+
+    def _allow(self, account: str, destination: Destination, by: str) -> None:
+        with self._lock:
+            before = self._declared.get(account)
             self._declared[account] = destination
             self._active.add(account)
+            self._held.pop(account, None)
             if before != destination:
                 self._pinned.pop(account, None)
         if before != destination:
             if before is not None:
-                self._on_change("removed", account, before)
-            self._on_change("added", account, destination)
+                self._on_change("removed", account, before, by)
+            self._on_change("added", account, destination, by)
 
     def withdraw(self, account: object) -> None:
         with self._lock:
             before = self._declared.pop(account, None) if isinstance(account, str) else None
+            held = self._held.pop(str(account), None)
             self._active.discard(str(account))
             self._pinned.pop(str(account), None)
+        if held is not None:
+            self._consent.let_go(str(account))
         if before is not None:
-            self._on_change("removed", str(account), before)
+            self._on_change("removed", str(account), before, "")
 
     def dial(self, account: object, *, purpose: object = "exchange", noted: bool = True) -> Dialled:
         """A connection for `account`. purpose: what the engine says it is for. noted: a refusal is written down and told.
 
-        AppError destination_refused, provider_unreachable, provider_timeout, too_many_connections."""
+        AppError destination_held, destination_refused, provider_unreachable, provider_timeout, too_many_connections."""
         with self._lock:
             engine = self._engine
             destination = self._declared.get(account) if isinstance(account, str) and account in self._active else None
+            held = self._held.get(account) if isinstance(account, str) and destination is None else None
         # 1. the declaration
+        if held is not None:
+            raise self._not_yet(str(account), held)
         if destination is None:
             if noted:
                 self._log(f"dial refused: nothing declares {str(account)[:200]!r}")
@@ -207,6 +268,7 @@ class Broker:
             kept, self._kept = self._kept, {}
             made, self._made = self._made, {}
             self._active.clear()
+            self._held.clear()
         for number, sock in kept.items():
             counts = byte_counts(sock)
             made[number] |= {"bytes_out": counts[0] if counts else 0, "bytes_in": counts[1] if counts else 0, "counted": counts is not None}
@@ -264,6 +326,16 @@ class Broker:
             except OSError:
                 continue  # closed meanwhile, or by the far end
         return Sockets(inodes, places, looking_up)
+
+    def _not_yet(self, account: str, held: _Held) -> AppError:
+        """The first refusal is written down; the others are the same."""
+        sentence = f"{place(held.destination)} waits for your confirmation; nothing was looked up and nothing was sent."
+        with self._lock:
+            told, held.told = held.told, True
+        if not told:
+            self._log(f"dial refused for {account}: {sentence}")
+            self._refuse(account, str(held.destination), "", "held", sentence)
+        return AppError("destination_held", sentence, "Confirm it in the Gatehouse window, or run: gatehouse confirm")
 
     def _refuse(self, account: str, target: str, address: str, rule: str, sentence: str) -> None:
         self._on_refused(Refusal(account[:200], target[:300], address[:60], rule, sentence, time.time_ns() // 1000))

@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 
 from app.core.errors import AppError
 from app.keeper.broker import Broker
+from app.keeper.consent import Consent
 from app.keeper.listeners import Listeners
 from app.keeper.revive import BackOff
 from app.keeper.running import Running, Starter, answer, unknown
@@ -55,6 +56,7 @@ class EngineChild:
         listeners: Listeners,
         boot: Mapping[str, object],
         broker: Broker,
+        consent: Consent,
         vault: Vault,
         workers: Workers,
         *,
@@ -70,6 +72,7 @@ class EngineChild:
         self._listeners: Final = listeners
         self._boot: Final = boot
         self._broker: Final = broker
+        self._consent: Final = consent
         self._vault: Final = vault
         self._workers: Final = workers
         self._on_report: Final = on_report
@@ -148,6 +151,7 @@ class EngineChild:
         running.child.channel.close()
         if lost := self._broker.engine_ended():
             self._watched.lost(lost)
+        self._consent.engine_ended()
         self._on_line(f"the engine (process {running.child.pid}) ended: {exit_words(code)}")
         self._died(exit_words(code))
 
@@ -194,6 +198,12 @@ class EngineChild:
                 caller.reply(message, {"bytes_out": counts and counts[0], "bytes_in": counts and counts[1]})
             case "declare":
                 answer(caller, message, lambda: self._declare(message))
+            case "may_declare":
+                answer(caller, message, lambda: self._consent.may_declare(message))
+            case "change":
+                answer(caller, message, lambda: self._consent.change(message))
+            case "settings":
+                answer(caller, message, lambda: self._consent.settings(message))
             case "withdraw":
                 answer(caller, message, lambda: self._broker.withdraw(message.get("account")))
             case "secret_get" | "secret_put" | "secret_remove" | "audit_get" | "audit_put" | "unlock" as op:
@@ -240,8 +250,9 @@ class EngineChild:
             self._broker.closed(dialled.connection)  # the asker is gone
         self._watched.dialled()
 
-    def _declare(self, message: Message) -> None:
-        self._broker.declare(*(message.get(name) for name in ("account", "scheme", "host", "port", "local")))
+    def _declare(self, message: Message) -> dict[str, object]:
+        active = self._broker.declare(*(message.get(name) for name in ("account", "scheme", "host", "port", "local")))
+        return {"held": not active}
 
     def _secret(self, op: str, message: Message, caller: Caller) -> dict[str, object] | None:
         """On a worker: what the vault answers."""
@@ -258,8 +269,10 @@ class EngineChild:
             case "audit_put":
                 return {"place": self._vault.audit_put(message.get("item"), message.get("text"))}
             case _:
-                passphrase = message.get("passphrase")
-                view = self._vault.open(prompt=True, passphrase=passphrase if isinstance(passphrase, str) else None)
+                passphrase = message.get("passphrase") if isinstance(message.get("passphrase"), str) else None
+                if passphrase is None or self._vault.view.mode != "passphrase":
+                    self._consent.may_ask()  # a dialog on the person's screen; who gives the passphrase is a person
+                view = self._vault.open(prompt=True, passphrase=passphrase)
                 self._tell_vault(caller)  # before the answer, so that whoever asked finds the engine as it was told
                 return view.fields()
 

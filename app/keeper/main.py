@@ -21,8 +21,10 @@ from app.core.errors import AppError
 from app.core.records import Destination
 from app.egress import tripwire
 from app.keeper.broker import Broker, Change, Refusal
+from app.keeper.consent import BEFORE, Consent
 from app.keeper.engine_child import EngineChild, Report
 from app.keeper.events import Events
+from app.keeper.grants import Grants
 from app.keeper.listeners import open_listeners
 from app.keeper.proof import Prover
 from app.keeper.remembered import Remembered
@@ -32,6 +34,7 @@ from app.keeper.watch import Watch
 from app.keeper.window_child import WindowChild
 from app.keeper.workers import Workers
 from app.system import environment, sandbox
+from app.system.channel import problem
 from app.system.children import Child, own_command
 from app.system.folders import unusable
 from app.system.instance import Instance, Running, acquire
@@ -111,7 +114,6 @@ class Keeper:
         self._workers: Final = Workers()
         self._starter: Final = Starter(options.command, paths, self._events)
         self._listeners: Final = open_listeners(paths, options.port, fixed=options.port_fixed)
-        self._remembered: Remembered | None = None
         self._proven = self._settled = self._said_ready = False
         self._exit: int | None = None
         self._reason = "an error of its own"
@@ -129,14 +131,6 @@ class Keeper:
         }
         session = options.vault == "session"
         self._prover: Final = Prover(listeners.port, secret, lambda wrong: post(lambda: self._proved(wrong)))
-        self._broker: Final = Broker(
-            listeners.port,
-            self._declared,
-            self._log.line,
-            on_refused=self._refused,
-            on_asked=self._asked,
-        )
-        self._watch: Final = Watch(self._broker, listeners, found, self._pids, self._tell_engine, self._log.line, self._leaks_of_the_window)
         self._vault: Final = Vault(
             paths,
             options.vault,
@@ -144,11 +138,33 @@ class Keeper:
             on_change=lambda: post(self._vault_changed),
             on_hint=lambda: self._workers.run(self._look_at_vault),
         )
+        self._remembered: Final = Remembered(
+            None if session else paths.data_dir / "declared.json", self._vault.remembering_key, self._log.line
+        )
+        self._consent: Final = Consent(
+            Grants(self._log.line, self._waiting_changed),
+            self._remembered,
+            self._activate,
+            self._tell_soon,
+            self._log.line,
+        )
+        self._broker: Final = Broker(
+            listeners.port,
+            self._declared,
+            self._log.line,
+            consent=self._consent,
+            on_refused=self._refused,
+            on_asked=self._asked,
+        )
+        self._watch: Final = Watch(
+            self._broker, listeners, found, self._pids, self._tell_engine, self._log.line, self._leaks_of_the_window, self._consent.waiting
+        )
         self._engine: Final = EngineChild(
             self._starter,
             listeners,
             place | {"runtime_dir": os.fspath(paths.runtime), "proof_secret": secret.hex(), "ephemeral": session},
             self._broker,
+            self._consent,
             self._vault,
             self._workers,
             on_report=self._engine_reported,
@@ -161,6 +177,7 @@ class Keeper:
         self._window: Final = WindowChild(
             self._starter,
             place | {"tray": True, "version": __version__, "environment": list(found)},
+            self._consent,
             on_shown=self._window_shown,
             on_gone=self._window_gone,
             on_say=self._say,
@@ -255,23 +272,33 @@ class Keeper:
         """From any thread. Ours first: it says how the engine ended, which the engine itself may have had no time to write."""
         return {path.name: recent(path, _LOG_LINES) for path in (self._log.path, self._starter.log("engine"))}
 
-    def _declared(self, change: Change, account: str, destination: Destination) -> None:
-        """On the engine's reading thread: the list of destinations changed. Announced by us, whoever changed it."""
-        remembered = self._remembered
-        as_before = change == "added" and remembered is not None and remembered.has(account, destination)
-        self._log.line(f"destination {change}{' (as before)' if as_before else ''}: {account} -> {destination}")
-        self._watch.changed(change, account, str(destination), as_before=as_before)
+    def _declared(self, change: Change, account: str, destination: Destination, by: str) -> None:
+        """On the engine's reading thread, or on that of whoever confirmed it: the list of destinations changed. Announced by us."""
+        as_before = by == BEFORE and change == "added"
+        self._log.line(f"destination {change}{f' ({by})' if by else ''}: {account} -> {destination}")
+        self._watch.changed(change, account, str(destination), by=by, as_before=as_before)
         if as_before:
             return
         also = [each["account"] for each in self._broker.declared() if each["destination"] == str(destination)]
         fields: dict[str, object] = {"change": change, "account": account, "destination": str(destination), "at_us": _now_us()}
         fields["also"] = [other for other in also if other != account]
         self._events.post(lambda: self._window.tell("declared", fields))
-        if remembered is not None:
-            try:
-                (remembered.add if change == "added" else remembered.remove)(account, destination)
-            except AppError as error:
-                self._log.line(f"the list of destinations could not be written: {error}")
+        try:
+            (self._remembered.add if change == "added" else self._remembered.remove)(account, destination)
+        except AppError as error:
+            self._log.line(f"the list of destinations could not be written: {error}")
+
+    def _activate(self, account: str, where: str, by: str) -> bool:
+        """From any thread: a person confirmed it."""
+        return self._broker.confirm(account, where, by)
+
+    def _tell_soon(self, op: str, fields: dict[str, object]) -> None:
+        """From any thread: the engine hears it, this one or the next."""
+        self._watch.told(op, fields)
+
+    def _waiting_changed(self) -> None:
+        """From any thread: what waits for a person is different."""
+        self._events.post(lambda: self._window.tell("waiting", self._consent.waiting()))
 
     def _refused(self, refusal: Refusal) -> None:
         """On the thread that dials."""
@@ -363,8 +390,6 @@ class Keeper:
     def _vault_changed(self) -> None:
         view = self._vault.view
         self._log.line(f"vault: {view.mode}, {view.state}, {view.place}")
-        if view.state == "ready" and self._remembered is None:
-            self._remembered = Remembered(self._paths.data_dir / "declared.json", self._vault.remembering_key())
         self._engine.tell_vault()
         self._look_later()
         self._say_ready()
@@ -380,6 +405,7 @@ class Keeper:
     def _window_shown(self) -> None:
         self._record()
         self._window.tell("engine", self._engine.report)
+        self._window.tell("waiting", self._consent.waiting())
         self._prover.every_s = _PROOF_S
         self._prover.now()
 
@@ -388,7 +414,14 @@ class Keeper:
         self._prover.every_s = None
 
     def _on_second_launch(self, question: dict[str, Any]) -> dict[str, object]:
-        """On the instance's thread: another launch asks who we are, and may want to see the window on its own display."""
+        """On the instance's thread: another launch asks who we are, and may want to see the window on its own display; or the command line
+        says what a person wants."""
+        try:
+            answer = self._consent.steer("command line", question)
+        except AppError as error:
+            return {"error": problem(error)}
+        if answer is not None:
+            return answer
         if question.get("op") == "show":
             display = question.get("display")
             asked_from = {str(name): str(value) for name, value in display.items()} if isinstance(display, dict) else {}

@@ -45,7 +45,9 @@ class Watch:
         tell: Tell,
         log: Callable[[str], None],
         window: Callable[[], list[object]],
+        waiting: Callable[[], dict[str, object]],
     ) -> None:
+        self._waiting_for: Final = waiting
         self._window: Final = window
         self._broker: Final = broker
         self._listeners: Final = listeners
@@ -111,10 +113,16 @@ class Watch:
     def asked(self, name: str, found: int) -> None:
         self._push("asked", {"name": name, "found": found, "at_us": _now_us()})
 
-    def changed(self, change: str, account: str, destination: str, *, as_before: bool) -> None:
+    def told(self, op: str, fields: dict[str, object]) -> None:
+        """What a person is to decide, or has decided, with the time of now."""
+        self._push(op, fields | {"at_us": _now_us()})
+
+    def changed(self, change: str, account: str, destination: str, *, by: str, as_before: bool) -> None:
+        """by: who wanted it; "" for what the engine let go by itself."""
         with self._lock:
             fields: dict[str, object] = {
-                "change": change, "account": account, "destination": destination, "as_before": as_before, "at_us": _now_us(),
+                "change": change, "account": account, "destination": destination, "by": by, "as_before": as_before,
+                "at_us": _now_us(),
             }  # fmt: skip
             self._changes.append(fields)
 
@@ -166,6 +174,7 @@ class Watch:
                 "processes": processes,
                 "listening": listening,
                 "declared": self._broker.declared(),
+                "waiting": self._waiting_for(),
                 "changes": list(self._changes),
                 "first": self._broker.first,
                 "opened": self._broker.opened,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from app.core.errors import AppError
+from app.keeper.consent import Consent
 from app.keeper.links import link
 from app.keeper.revive import BackOff
 from app.keeper.running import Running, Starter, answer, unknown
@@ -33,6 +34,7 @@ class WindowChild:
         self,
         starter: Starter,
         boot: Mapping[str, object],
+        consent: Consent,
         *,
         on_shown: Callable[[], None],
         on_gone: Callable[[], None],
@@ -47,6 +49,7 @@ class WindowChild:
         self._on_locks: Final = on_locks
         self._on_tripped: Final = on_tripped
         self._starter: Final = starter
+        self._consent: Final = consent
         self._boot: Final = boot
         self._on_shown: Final = on_shown
         self._on_gone: Final = on_gone
@@ -131,6 +134,8 @@ class WindowChild:
                 self._starter.events.post(self._on_start_engine)
             case "open_link":
                 answer(caller, message, lambda: self._open_link(message.get("name")))
+            case "grant" | "take_back" | "waiting" | "confirm" | "refuse":
+                answer(caller, message, lambda: self._consent.steer("window", message))
             case "locks":
                 self._on_locks(message)
             case "tripped":

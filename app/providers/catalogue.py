@@ -1,8 +1,8 @@
 """The kinds of account a person can add, one row each, in the order in which they are offered.
 
-Facts come from the providers' own documentation as it stood on the day in `read`; where `read` is empty only second-hand sources
-(client libraries that ship the address) were at hand. Local servers speak several dialects at one address and take a key only if their
-owner switched that on.
+Each kind's own address is in `core.kinds`. Facts come from the providers' own documentation as it stood on the day in `read`; where
+`read` is empty only second-hand sources (client libraries that ship the address) were at hand. Local servers speak several dialects at
+one address and take a key only if their owner switched that on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.core.errors import AppError
+from app.core.kinds import ADDRESSES
 from app.providers.provider import Provider, Speech
 
 # The account that answers by itself; it is no row, because nothing leaves for it.
@@ -20,8 +21,8 @@ _READ: Final = "2026-11-23"
 _READ_LATER: Final = "2026-11-28"
 
 
-def _local(identifier: str, label: str, port: int, docs_url: str) -> Provider:
-    base = f"http://127.0.0.1:{port}/v1"
+def _local(identifier: str, label: str, docs_url: str) -> Provider:
+    base = ADDRESSES[identifier]
     return Provider(
         id=identifier,
         label=label,
@@ -34,14 +35,12 @@ def _local(identifier: str, label: str, port: int, docs_url: str) -> Provider:
     )
 
 
-def _chat(
-    identifier: str, label: str, base_url: str, docs_url: str, key_url: str, *, prices: str = "", region: str = "", read: str = ""
-) -> Provider:
+def _chat(identifier: str, label: str, docs_url: str, key_url: str, *, prices: str = "", region: str = "", read: str = "") -> Provider:
     """One that speaks OpenAI's chat dialect alone, with nothing that has to be known beside its address."""
     return Provider(
         id=identifier,
         label=label,
-        speaks=(Speech("openai", base_url),),
+        speaks=(Speech("openai", ADDRESSES[identifier]),),
         docs_url=docs_url,
         key_url=key_url,
         prices=prices,
@@ -50,12 +49,12 @@ def _chat(
     )
 
 
-def _local_chat(identifier: str, label: str, port: int, docs_url: str) -> Provider:
+def _local_chat(identifier: str, label: str, docs_url: str) -> Provider:
     """One that speaks OpenAI's chat dialect alone."""
     return Provider(
         id=identifier,
         label=label,
-        speaks=(Speech("openai", f"http://127.0.0.1:{port}/v1"),),
+        speaks=(Speech("openai", ADDRESSES[identifier]),),
         needs_key=False,
         local=True,
         docs_url=docs_url,
@@ -67,7 +66,7 @@ _ROWS: Final = (
     Provider(
         id="openai",
         label="OpenAI",
-        speaks=(Speech("openai", "https://api.openai.com/v1"), Speech("responses", "https://api.openai.com/v1")),
+        speaks=(Speech("openai", ADDRESSES["openai"]), Speech("responses", ADDRESSES["openai"])),
         docs_url="https://platform.openai.com/docs/api-reference",
         key_url="https://platform.openai.com/api-keys",
         key_example="sk-proj-…",
@@ -82,7 +81,7 @@ _ROWS: Final = (
     Provider(
         id="anthropic",
         label="Anthropic",
-        speaks=(Speech("anthropic", "https://api.anthropic.com/v1", "x-api-key"),),
+        speaks=(Speech("anthropic", ADDRESSES["anthropic"], "x-api-key"),),
         docs_url="https://docs.claude.com/en/api/overview",
         key_url="https://platform.claude.com/settings/keys",
         key_example="sk-ant-api03-…",
@@ -94,7 +93,7 @@ _ROWS: Final = (
         label="Google Gemini",
         # OpenAI's dialect there cannot say all that its own can (thoughts, their signatures): it is used for what we do not translate.
         speaks=(
-            Speech("gemini", "https://generativelanguage.googleapis.com/v1beta", "x-goog-api-key"),
+            Speech("gemini", ADDRESSES["gemini"], "x-goog-api-key"),
             Speech("openai", "https://generativelanguage.googleapis.com/v1beta/openai", only=frozenset({"embeddings"})),
         ),
         docs_url="https://ai.google.dev/api",
@@ -122,9 +121,9 @@ _ROWS: Final = (
         id="openrouter",
         label="OpenRouter",
         speaks=(
-            Speech("openai", "https://openrouter.ai/api/v1"),
-            Speech("responses", "https://openrouter.ai/api/v1"),
-            Speech("anthropic", "https://openrouter.ai/api/v1"),
+            Speech("openai", ADDRESSES["openrouter"]),
+            Speech("responses", ADDRESSES["openrouter"]),
+            Speech("anthropic", ADDRESSES["openrouter"]),
         ),
         docs_url="https://openrouter.ai/docs",
         key_url="https://openrouter.ai/settings/keys",
@@ -137,7 +136,7 @@ _ROWS: Final = (
         id="deepseek",
         label="DeepSeek",
         speaks=(
-            Speech("openai", "https://api.deepseek.com"),
+            Speech("openai", ADDRESSES["deepseek"]),
             Speech("anthropic", "https://api.deepseek.com/anthropic/v1", "x-api-key"),
         ),
         docs_url="https://api-docs.deepseek.com",
@@ -150,7 +149,7 @@ _ROWS: Final = (
     Provider(
         id="groq",
         label="Groq",
-        speaks=(Speech("openai", "https://api.groq.com/openai/v1"), Speech("responses", "https://api.groq.com/openai/v1")),
+        speaks=(Speech("openai", ADDRESSES["groq"]), Speech("responses", ADDRESSES["groq"])),
         docs_url="https://console.groq.com/docs/openai",
         key_url="https://console.groq.com/keys",
         key_example="gsk_…",
@@ -160,7 +159,7 @@ _ROWS: Final = (
     Provider(
         id="xai",
         label="xAI",
-        speaks=(Speech("openai", "https://api.x.ai/v1"), Speech("responses", "https://api.x.ai/v1")),
+        speaks=(Speech("openai", ADDRESSES["xai"]), Speech("responses", ADDRESSES["xai"])),
         docs_url="https://docs.x.ai",
         key_url="https://console.x.ai",
         key_example="xai-…",
@@ -169,7 +168,7 @@ _ROWS: Final = (
     Provider(
         id="mistral",
         label="Mistral",
-        speaks=(Speech("openai", "https://api.mistral.ai/v1"),),
+        speaks=(Speech("openai", ADDRESSES["mistral"]),),
         docs_url="https://docs.mistral.ai/api",
         key_url="https://console.mistral.ai/api-keys",
         # 422 "Extra inputs are not permitted" on stream_options.include_usage; the last chunk of every stream holds usage
@@ -180,7 +179,7 @@ _ROWS: Final = (
     Provider(
         id="together",
         label="Together AI",
-        speaks=(Speech("openai", "https://api.together.ai/v1"),),
+        speaks=(Speech("openai", ADDRESSES["together"]),),
         docs_url="https://docs.together.ai/docs/inference/openai-compatibility",
         key_url="https://api.together.ai/settings/api-keys",
         prices="together",
@@ -190,9 +189,9 @@ _ROWS: Final = (
         id="fireworks",
         label="Fireworks AI",
         speaks=(
-            Speech("openai", "https://api.fireworks.ai/inference/v1"),
-            Speech("responses", "https://api.fireworks.ai/inference/v1"),
-            Speech("anthropic", "https://api.fireworks.ai/inference/v1"),
+            Speech("openai", ADDRESSES["fireworks"]),
+            Speech("responses", ADDRESSES["fireworks"]),
+            Speech("anthropic", ADDRESSES["fireworks"]),
         ),
         docs_url="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
         key_url="https://app.fireworks.ai/settings/users/api-keys",
@@ -203,7 +202,7 @@ _ROWS: Final = (
     Provider(
         id="perplexity",
         label="Perplexity",
-        speaks=(Speech("openai", "https://api.perplexity.ai"),),
+        speaks=(Speech("openai", ADDRESSES["perplexity"]),),
         docs_url="https://docs.perplexity.ai/docs/sonar/openai-compatibility",
         key_url="https://www.perplexity.ai/account/api/keys",
         key_example="pplx-…",
@@ -215,7 +214,7 @@ _ROWS: Final = (
     Provider(
         id="cerebras",
         label="Cerebras",
-        speaks=(Speech("openai", "https://api.cerebras.ai/v1"),),
+        speaks=(Speech("openai", ADDRESSES["cerebras"]),),
         docs_url="https://inference-docs.cerebras.ai",
         key_url="https://cloud.cerebras.ai",
         key_example="csk-…",
@@ -225,7 +224,7 @@ _ROWS: Final = (
     Provider(
         id="moonshot",
         label="Moonshot AI (Kimi)",
-        speaks=(Speech("openai", "https://api.moonshot.ai/v1"), Speech("anthropic", "https://api.moonshot.ai/anthropic/v1")),
+        speaks=(Speech("openai", ADDRESSES["moonshot"]), Speech("anthropic", "https://api.moonshot.ai/anthropic/v1")),
         docs_url="https://platform.kimi.ai/docs/api/overview",
         key_url="https://platform.moonshot.ai/console/api-keys",
         key_example="sk-…",
@@ -236,7 +235,7 @@ _ROWS: Final = (
         id="dashscope",
         label="Alibaba Cloud Model Studio (DashScope)",
         speaks=(
-            Speech("openai", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+            Speech("openai", ADDRESSES["dashscope"]),
             Speech("anthropic", "https://dashscope-intl.aliyuncs.com/apps/anthropic/v1"),
         ),
         docs_url="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
@@ -249,7 +248,7 @@ _ROWS: Final = (
     Provider(
         id="zai",
         label="Z.AI (GLM)",
-        speaks=(Speech("openai", "https://api.z.ai/api/paas/v4"), Speech("anthropic", "https://api.z.ai/api/anthropic/v1")),
+        speaks=(Speech("openai", ADDRESSES["zai"]), Speech("anthropic", "https://api.z.ai/api/anthropic/v1")),
         docs_url="https://docs.z.ai/guides/develop/openai/python",
         key_url="https://z.ai/manage-apikey/apikey-list",
         prices="zai",
@@ -257,7 +256,7 @@ _ROWS: Final = (
     Provider(
         id="deepinfra",
         label="DeepInfra",
-        speaks=(Speech("openai", "https://api.deepinfra.com/v1/openai"),),
+        speaks=(Speech("openai", ADDRESSES["deepinfra"]),),
         docs_url="https://deepinfra.com/docs/openai_api",
         key_url="https://deepinfra.com/dash/api_keys",
         quirks=frozenset({"public_models"}),
@@ -266,7 +265,7 @@ _ROWS: Final = (
     Provider(
         id="nvidia",
         label="NVIDIA NIM",
-        speaks=(Speech("openai", "https://integrate.api.nvidia.com/v1"),),
+        speaks=(Speech("openai", ADDRESSES["nvidia"]),),
         docs_url="https://docs.api.nvidia.com/nim/reference/llm-apis",
         key_url="https://build.nvidia.com/settings/api-keys",
         key_example="nvapi-…",
@@ -275,7 +274,7 @@ _ROWS: Final = (
     Provider(
         id="huggingface",
         label="Hugging Face",
-        speaks=(Speech("openai", "https://router.huggingface.co/v1"), Speech("responses", "https://router.huggingface.co/v1")),
+        speaks=(Speech("openai", ADDRESSES["huggingface"]), Speech("responses", ADDRESSES["huggingface"])),
         docs_url="https://huggingface.co/docs/inference-providers",
         key_url="https://huggingface.co/settings/tokens",
         key_example="hf_…",
@@ -285,7 +284,7 @@ _ROWS: Final = (
     Provider(
         id="github-models",
         label="GitHub Models",
-        speaks=(Speech("openai", "https://models.github.ai/inference"),),
+        speaks=(Speech("openai", ADDRESSES["github-models"]),),
         docs_url="https://docs.github.com/en/rest/models",
         key_url="https://github.com/settings/personal-access-tokens",
         key_example="github_pat_…",
@@ -296,7 +295,7 @@ _ROWS: Final = (
     Provider(
         id="minimax",
         label="MiniMax",
-        speaks=(Speech("openai", "https://api.minimax.io/v1"), Speech("anthropic", "https://api.minimax.io/anthropic/v1", "x-api-key")),
+        speaks=(Speech("openai", ADDRESSES["minimax"]), Speech("anthropic", "https://api.minimax.io/anthropic/v1", "x-api-key")),
         docs_url="https://platform.minimax.io/docs",
         key_url="https://platform.minimax.io/user-center/basic-information/interface-key",
         prices="minimax",
@@ -305,7 +304,6 @@ _ROWS: Final = (
     _chat(
         "cohere",
         "Cohere",
-        "https://api.cohere.ai/compatibility/v1",
         "https://docs.cohere.com/docs/compatibility-api",
         "https://dashboard.cohere.com/api-keys",
         prices="cohere",
@@ -314,26 +312,21 @@ _ROWS: Final = (
     _chat(
         "nebius",
         "Nebius Token Factory",
-        "https://api.tokenfactory.nebius.com/v1",
         "https://docs.tokenfactory.nebius.com",
         "https://tokenfactory.nebius.com",
     ),
     _chat(
         "novita",
         "Novita AI",
-        "https://api.novita.ai/openai/v1",
         "https://novita.ai/docs/guides/llm-api",
         "https://novita.ai/settings/key-management",
         prices="novita",
     ),
-    _chat("sambanova", "SambaNova", "https://api.sambanova.ai/v1", "https://docs.sambanova.ai", "https://cloud.sambanova.ai/apis"),
-    _chat(
-        "hyperbolic", "Hyperbolic", "https://api.hyperbolic.xyz/v1", "https://docs.hyperbolic.xyz", "https://app.hyperbolic.xyz/settings"
-    ),
+    _chat("sambanova", "SambaNova", "https://docs.sambanova.ai", "https://cloud.sambanova.ai/apis"),
+    _chat("hyperbolic", "Hyperbolic", "https://docs.hyperbolic.xyz", "https://app.hyperbolic.xyz/settings"),
     _chat(
         "baseten",
         "Baseten",
-        "https://inference.baseten.co/v1",
         "https://docs.baseten.co/development/model-apis/overview",
         "https://app.baseten.co/settings/api_keys",
         prices="baseten",
@@ -342,15 +335,13 @@ _ROWS: Final = (
     _chat(
         "siliconflow",
         "SiliconFlow",
-        "https://api.siliconflow.com/v1",
         "https://docs.siliconflow.com",
         "https://cloud.siliconflow.com/account/ak",
     ),
-    _chat("ai21", "AI21 Labs", "https://api.ai21.com/studio/v1", "https://docs.ai21.com", "https://studio.ai21.com/account/api-key"),
+    _chat("ai21", "AI21 Labs", "https://docs.ai21.com", "https://studio.ai21.com/account/api-key"),
     _chat(
         "scaleway",
         "Scaleway",
-        "https://api.scaleway.ai/v1",
         "https://www.scaleway.com/en/docs/generative-apis/",
         "https://console.scaleway.com/iam/api-keys",
         region="fr",
@@ -359,45 +350,41 @@ _ROWS: Final = (
     _chat(
         "ovhcloud",
         "OVHcloud AI Endpoints",
-        "https://oai.endpoints.kepler.ai.cloud.ovh.net/v1",
         "https://help.ovhcloud.com/csm/en-public-cloud-ai-endpoints-getting-started",
         "https://endpoints.ai.cloud.ovh.net",
         prices="ovhcloud",
         region="fr",
     ),
-    _chat("nscale", "Nscale", "https://inference.api.nscale.com/v1", "https://docs.nscale.com", "https://console.nscale.com"),
-    _chat("friendli", "FriendliAI", "https://api.friendli.ai/serverless/v1", "https://friendli.ai/docs", "https://suite.friendli.ai"),
-    _chat("chutes", "Chutes", "https://llm.chutes.ai/v1", "https://chutes.ai/docs", "https://chutes.ai/app/api"),
+    _chat("nscale", "Nscale", "https://docs.nscale.com", "https://console.nscale.com"),
+    _chat("friendli", "FriendliAI", "https://friendli.ai/docs", "https://suite.friendli.ai"),
+    _chat("chutes", "Chutes", "https://chutes.ai/docs", "https://chutes.ai/app/api"),
     _chat(
         "featherless",
         "Featherless AI",
-        "https://api.featherless.ai/v1",
         "https://featherless.ai/docs",
         "https://featherless.ai/account/api-keys",
     ),
     _chat(
         "venice",
         "Venice",
-        "https://api.venice.ai/api/v1",
         "https://docs.venice.ai",
         "https://venice.ai/settings/api",
         read=_READ_LATER,
     ),
-    _chat("wandb", "W&B Inference", "https://api.inference.wandb.ai/v1", "https://docs.wandb.ai/inference", "https://wandb.ai/authorize"),
+    _chat("wandb", "W&B Inference", "https://docs.wandb.ai/inference", "https://wandb.ai/authorize"),
     Provider(
         id="vercel",
         label="Vercel AI Gateway",
         # Either key header is taken (vercel.com/docs/ai-gateway/anthropic-compat).
-        speaks=(Speech("openai", "https://ai-gateway.vercel.sh/v1"), Speech("anthropic", "https://ai-gateway.vercel.sh/v1")),
+        speaks=(Speech("openai", ADDRESSES["vercel"]), Speech("anthropic", ADDRESSES["vercel"])),
         docs_url="https://vercel.com/docs/ai-gateway",
         key_url="https://vercel.com/dashboard",
         read=_READ_LATER,
     ),
-    _chat("upstage", "Upstage", "https://api.upstage.ai/v1", "https://console.upstage.ai/docs", "https://console.upstage.ai/api-keys"),
+    _chat("upstage", "Upstage", "https://console.upstage.ai/docs", "https://console.upstage.ai/api-keys"),
     _chat(
         "zhipu",
         "Zhipu AI (BigModel)",
-        "https://open.bigmodel.cn/api/paas/v4",
         "https://docs.bigmodel.cn",
         "https://bigmodel.cn/usercenter/proj-mgmt/apikeys",
         prices="zhipuai",
@@ -406,7 +393,6 @@ _ROWS: Final = (
     _chat(
         "volcengine",
         "Volcengine Ark",
-        "https://ark.cn-beijing.volces.com/api/v3",
         "https://www.volcengine.com/docs/82379",
         "https://console.volcengine.com/ark",
         region="cn",
@@ -414,19 +400,18 @@ _ROWS: Final = (
     _chat(
         "stepfun",
         "StepFun",
-        "https://api.stepfun.com/v1",
         "https://platform.stepfun.com/docs",
         "https://platform.stepfun.com/interface-key",
         region="cn",
     ),
-    _local("ollama", "Ollama", 11434, "https://docs.ollama.com/api/openai-compatibility"),
-    _local("lmstudio", "LM Studio", 1234, "https://lmstudio.ai/docs/developer/openai-compat"),
-    _local("llamacpp", "llama.cpp", 8080, "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"),
-    _local("vllm", "vLLM", 8000, "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"),
-    _local_chat("sglang", "SGLang", 30000, "https://docs.sglang.ai"),
-    _local_chat("localai", "LocalAI", 8080, "https://localai.io"),
-    _local_chat("jan", "Jan", 1337, "https://jan.ai/docs"),
-    _local_chat("koboldcpp", "KoboldCpp", 5001, "https://github.com/LostRuins/koboldcpp/wiki"),
+    _local("ollama", "Ollama", "https://docs.ollama.com/api/openai-compatibility"),
+    _local("lmstudio", "LM Studio", "https://lmstudio.ai/docs/developer/openai-compat"),
+    _local("llamacpp", "llama.cpp", "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"),
+    _local("vllm", "vLLM", "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"),
+    _local_chat("sglang", "SGLang", "https://docs.sglang.ai"),
+    _local_chat("localai", "LocalAI", "https://localai.io"),
+    _local_chat("jan", "Jan", "https://jan.ai/docs"),
+    _local_chat("koboldcpp", "KoboldCpp", "https://github.com/LostRuins/koboldcpp/wiki"),
     Provider(
         id="openai-compatible",
         label="OpenAI-compatible server",

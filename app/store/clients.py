@@ -53,10 +53,10 @@ def set_blocked(connection: Connection, name: str, blocked: bool) -> None:
     _found(connection.exec_driver_sql("UPDATE clients SET blocked = ? WHERE name = ?", (blocked, name)).rowcount, name)
 
 
-def set_keeps_content(connection: Connection, name: str, keeps: bool) -> None:
-    """Whether answers may be kept for it; those that were go with the permission. AppError unknown_name."""
+def set_keeps_content(connection: Connection, name: str, keeps: bool, *, forget: bool = True) -> None:
+    """Whether answers may be kept for it; those that were go with the permission, if `forget`. AppError unknown_name."""
     _found(connection.exec_driver_sql("UPDATE clients SET keeps_content = ? WHERE name = ?", (keeps, name)).rowcount, name)
-    if not keeps:
+    if not keeps and forget:
         responses.forget(connection, name)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from app.core import wishes
 from app.core.events import LedgerBatch, LedgerTrimmed, LedgerTrimming
 from app.core.ids import call_id_of, call_id_time_us
 from app.store import audit, exchanges, families, ledger, settings
@@ -36,8 +37,8 @@ _OLDEST: Final = f"SELECT id, batch, {', '.join(families.COLUMNS)} FROM exchange
 class Policy:
     """keep_days, keep_bytes: 0 for no limit. Bytes are those of the database that are in use."""
 
-    keep_days: int = 0
-    keep_bytes: int = 2 << 30
+    keep_days: int = int(wishes.default("ledger.keep_days"))
+    keep_bytes: int = int(wishes.default("ledger.keep_bytes"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """One keeper per data folder, and never a stale one in the way.
 
 The order is: lock, then a ping with a nonce, then the process ids, then taking over. The lock (held by the kernel for as long as the
-holder lives) decides; the socket beside it only carries the question "who are you, and would you show yourself". The lock's file
+holder lives) decides; the socket beside it carries the question "who are you, and would you show yourself", and what the command line
+asks of the keeper itself (`ask`): one line of JSON each way, from and to processes of the same user alone. The lock's file
 says who holds it: `{"pid", "started", "instance", "token", "children": [[pid, started], ...], "ephemeral"}`.
 
 A holder that is dead, or alive but deaf for `patience_s`, is replaced: what is left of it and of its children is ended first, so that
@@ -23,7 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from app.core.errors import AppError
 from app.system import owners, places
+from app.system.channel import rebuilt
 from app.system.files import open_own
 from app.system.folders import unusable
 from app.system.paths import Paths
@@ -34,6 +37,7 @@ from app.system.sockets import listen, listen_unix
 _PING_TIMEOUT_S: Final = 2.0
 _CHILDREN_TIMEOUT_S: Final = 6.0
 _LINE_MAX: Final = 16 * 1024
+_ANSWER_MAX: Final = 1 << 20
 _LOCK_BYTE: Final = 1 << 30  # Windows locks bytes against reading too: one far behind the text
 
 Ask = Callable[[dict[str, Any]], dict[str, object]]
@@ -123,8 +127,25 @@ class Instance:
                     if sys.platform == "win32" and not hmac.compare_digest(str(question.get("token")), self._token):
                         continue
                     asker.sendall(json.dumps({"nonce": question.get("nonce"), "pid": os.getpid()} | answer(question)).encode() + b"\n")
-                except (OSError, ValueError):
+                except Exception:  # noqa: BLE001, S112 - whatever one asker sent, the next one is answered
                     continue
+
+
+def ask(paths: Paths, question: dict[str, object]) -> dict[str, Any]:
+    """What the keeper of this data folder answers. AppError engine_absent when none does; otherwise what the keeper refused with."""
+    try:
+        descriptor = open_own(paths.lock, os.O_RDONLY)
+    except OSError:
+        holder: dict[str, Any] = {}
+    else:
+        holder = _read_holder(descriptor)
+        os.close(descriptor)
+    answered = _ping(holder, question)
+    if answered is None:
+        raise AppError("engine_absent", "No gateway is running for this data folder.", "Open the Gatehouse window, or run: gatehouse serve")
+    if "error" in answered.facts:
+        raise rebuilt(answered.facts["error"])
+    return answered.facts
 
 
 def acquire(paths: Paths, question: dict[str, object], patience_s: float = 15.0) -> Instance | Running:
@@ -223,7 +244,7 @@ def _ping(holder: dict[str, Any], question: dict[str, object]) -> Running | None
             if not same_user(asked):
                 return None
             asked.sendall(json.dumps(question | {"nonce": nonce, "token": holder.get("token")}).encode() + b"\n")
-            answer = _read_line(asked)
+            answer = _read_line(asked, _ANSWER_MAX)
     except (OSError, ValueError, AttributeError, IndexError, TypeError):
         return None
     if answer.get("nonce") != nonce or not isinstance(answer.get("pid"), int):
@@ -231,13 +252,13 @@ def _ping(holder: dict[str, Any], question: dict[str, object]) -> Running | None
     return Running(answer["pid"], answer)
 
 
-def _read_line(sock: socket.socket) -> dict[str, Any]:
+def _read_line(sock: socket.socket, most: int = _LINE_MAX) -> dict[str, Any]:
     """One line of JSON. ValueError when it is no object, too long, or never ends."""
     received = b""
     while not received.endswith(b"\n"):
         block = sock.recv(_LINE_MAX)
         received += block
-        if not block or len(received) > _LINE_MAX:
+        if not block or len(received) > most:
             raise ValueError("not a line")
     try:
         value = json.loads(received)

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from app.control.client import ControlClient
+from app.control.granter import OwnSocket
 from tests.gateway import ROOT, Gateway
 from tests.keeper.stage import Puppeteer, Stage
 from tests.system.keyring_daemon import KeyringDaemon
@@ -91,7 +92,7 @@ class Starting:
         self.stage = stage
         self.vault: Puppeteer = stage.child("vault")
         self.question = self.vault.message("open", prompt=False)
-        self.control = ControlClient(stage.paths.control, timeout_s=30)
+        self.control = ControlClient(stage.paths.control, timeout_s=30, granter=OwnSocket(stage.paths))
         self.url = self.control.snapshot().base_url
         self._started: list[subprocess.Popen[str]] = []
 

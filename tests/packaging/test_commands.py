@@ -24,7 +24,7 @@ def test_the_commands_know_every_verb_of_the_program() -> None:
     from app.cli.arguments import parse
     from app.cli.verbs import VERBS
 
-    assert {verb for verb, _ in VERBS} | {"serve", "shortcut", "verify"} == set(dev.VERBS)
+    assert {verb for verb, _ in VERBS} | {"serve", "shortcut", "verify", "confirm"} == set(dev.VERBS)
     assert parse(["serve"]).verb == "serve"
 
 

@@ -25,6 +25,7 @@ import httpx2
 
 from app.control.client import ControlClient
 from app.control.contract import NewProvider
+from app.control.granter import OwnSocket
 from app.core.errors import AppError
 from app.system.paths import Paths
 from tests.gateway import free_port, wait_for
@@ -132,7 +133,8 @@ class Story:
             env=environment, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:
-            with ControlClient(Paths(self.data).control, timeout_s=30) as control:
+            paths = Paths(self.data)
+            with ControlClient(paths.control, timeout_s=30, granter=OwnSocket(paths)) as control:
                 wait_for(lambda: self._state(control) == "running", "the engine", 60)
                 self._use(control, providers)
                 refusals = self._misdirect(control, resolver, providers)
