@@ -41,6 +41,7 @@ class Gateway:
         self.arguments = ["--vault", vault, *extra]
         if vault == "passphrase":
             self.arguments += ["--passphrase-file", str(self.passphrase)]
+        self.program = [sys.executable, "-m", "app"]
         self.process: subprocess.Popen[str] | None = None
         self.said: list[str] = []
         self.line = self.url = ""
@@ -51,7 +52,7 @@ class Gateway:
         port = port or free_port()
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve", "--data-dir", str(self.folder), "--port", str(port), *self.arguments],
+            [*self.program, "serve", "--data-dir", str(self.folder), "--port", str(port), *self.arguments],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         errors = self.process.stderr

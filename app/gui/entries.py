@@ -30,6 +30,9 @@ _TITLES: Final = {
     "vault.changed": "Vault",
     "vault.refused": "Wrong passphrase",
     "egress.refused": "Connection refused",
+    "egress.held": "Destination held",
+    "setting.held": "Setting put aside",
+    "confirmation.answered": "Confirmation",
     "egress.tripped": "Way out refused",
     "egress.unexplained": "Not explained",
     "egress.level": "Level of protection",
@@ -54,6 +57,8 @@ _WRONG: Final = frozenset(
         "access.refused",
         "vault.refused",
         "egress.refused",
+        "egress.held",
+        "setting.held",
         "egress.tripped",
         "egress.unexplained",
         "audit.finding",
@@ -88,6 +93,7 @@ _FIELDS: Final = {
 # Numbers of entries and of things: written with their thousands apart; a port or a process is a name.
 _COUNTED: Final = frozenset({"base", "changed", "count", "got_out", "interrupted", "rows", "seq", "stopped", "upto"})
 _PAGES: Final = {"provider": "providers", "client": "clients", "ledger": "activity"}
+_ANSWERS: Final = {"confirmed": "Confirmed", "refused": "Refused"}
 _SETTINGS: Final = {
     "audit.keep_days": "days the audit log is kept",
     "audit.on_failure": "requests while the log cannot be written",
@@ -171,6 +177,13 @@ def change(entry: AuditEntry) -> tuple[str, str]:
             return "", _times(said).strip(" ,") or tr("once")
         case "egress.refused":
             return "", f"{_times(said)}{get('destination')}: {get('reason')}"
+        case "egress.held":
+            return "", tr("{name} to {place}", name=entry.subject, place=get("destination"))
+        case "setting.held":
+            return get("found"), tr("{after}: {name}", after=get("used"), name=tr(_SETTINGS.get(get("name"), get("name"))))
+        case "confirmation.answered":
+            what = f"{entry.subject} {get('value')}".strip() if get("what") == "destination" else f"{get('what')} {get('value')}".strip()
+            return "", tr("{answer}: {what}", answer=tr(_ANSWERS.get(get("answer"), get("answer"))), what=what)
         case "egress.level":
             before, after = (tr(_LEVELS.get(get(side), get(side))) for side in ("before", "after"))
             return before, after

@@ -133,6 +133,7 @@ _REASONS: Final = {
     "provider_broken": "broke off",
     "provider_key_missing": "no key",
     "destination_refused": "barred",
+    "destination_held": "held",
     "vault_locked": "locked",
     "body_not_json": "not JSON",
     "body_too_large": "too large",
@@ -149,5 +150,6 @@ _FAILED: Final = {
     "provider_broken": "The reply broke off",
     "provider_key_missing": "The provider's key is missing",
     "destination_refused": "The destination is not allowed",
+    "destination_held": "The destination waits for your confirmation",
     "vault_locked": "The keys were locked",
 }

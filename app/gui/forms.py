@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
 from app.control.contract import ProviderView
+from app.gui import waiting
 from app.gui.accounts import key_left, left_behind
 from app.gui.clipboard import Clipboard
 from app.gui.session import Session
@@ -127,6 +128,17 @@ class Forms(QObject):
 
         sheet = ClosingSheet(chosen, self._window)
         sheet.open(sheet.first())
+
+    def confirm_waiting(self, number: str) -> None:
+        """What waits under this number, in full, before it is confirmed."""
+        from app.gui.sheets.confirm import ConfirmSheet  # noqa: PLC0415
+
+        one = next((one for one in self._session.state.waiting if str(one.number) == number), None)
+        if one is not None:
+            sentences = (waiting.title(one), waiting.state(one), waiting.after(one))
+            run = partial(self._session.answer, one.number, True)
+            sheet = ConfirmSheet(tr("Did you want this?"), sentences, tr("Confirm"), run, self._window)
+            sheet.open(sheet.first())
 
     # -- inside
 

@@ -85,7 +85,7 @@ class BannerArea(QWidget):
                 button = Button(choice.words, "primary" if choice.primary else "default", small=True, parent=frame)
             else:
                 button = Button(kind="ghost", glyph="x", small=True, name=tr("Close"), parent=frame)
-            button.clicked.connect(partial(self.chosen.emit, choice.act))
+            button.clicked.connect(partial(self.chosen.emit, f"{choice.act}:{choice.about}" if choice.about else choice.act))
             row.addWidget(button, 0, top)
         if not tall:
             frame.setMinimumHeight(44)

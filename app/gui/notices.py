@@ -7,25 +7,27 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from app.control.contract import EchoResult, ProviderView, Snapshot
-from app.gui import accounts
+from app.gui import accounts, waiting
 from app.gui import format as fmt
 from app.gui.state import EngineReport, Notice, State
 from app.gui.theme import Tone
 from app.gui.words import plural, tr
 
 Act = Literal[
-    "unlock", "passphrase", "start-engine", "show-log", "close", "note-read", "crashes-read", "copy-url", "test-again", "replace-key"
-]
+    "unlock", "passphrase", "start-engine", "show-log", "close", "note-read", "crashes-read", "copy-url", "test-again", "replace-key",
+    "confirm", "refuse", "see-waiting",
+]  # fmt: skip
 _HOUR_US: Final = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A button of a banner. primary: the one to press."""
+    """A button of a banner. primary: the one to press. about: what it is about, which is what was shown when it was pressed."""
 
     act: Act
     words: str
     primary: bool = False
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ def banners(state: State, *, note_read: bool = False, now_us: int = 0, crashes_r
     errors = [_notice_banner(one) for one in reversed(state.wrongs) if one.tone == "er"]
     remarks = [_notice_banner(one) for one in reversed(state.wrongs) if one.tone != "er"]
     if engine.state in ("crashed", "stopped"):
-        return [_engine_banner(engine), *errors, *remarks]
-    found = [*_of_the_snapshot(state), *errors]
+        return [_engine_banner(engine), *_waiting(state), *errors, *remarks]
+    found = [*_of_the_snapshot(state), *_waiting(state), *errors]
     if proof is not None and not proof.ok and engine.state == "up":
         answers_not = Banner(
             "er", "x-circle-fill", tr("The gateway does not answer on {address}.", address=state.address), proof.message,
@@ -95,6 +97,19 @@ def _of_the_snapshot(state: State) -> list[Banner]:
         )  # fmt: skip
         return [failing]
     return []
+
+
+def _waiting(state: State) -> list[Banner]:
+    """What the person is to decide: one banner each, so that the oldest stays where it is while more comes."""
+    found = []
+    for one in state.waiting:
+        number = str(one.number)
+        choices = (
+            Choice("see-waiting", tr("Show all")), Choice("refuse", tr("Refuse"), about=number),
+            Choice("confirm", tr("Confirm…"), about=number),
+        )  # fmt: skip
+        found.append(Banner("wa", "warning-fill", waiting.title(one), waiting.state(one), choices=choices))
+    return found
 
 
 def _healed(crashes: Sequence[int]) -> Banner:

@@ -33,10 +33,12 @@ from app.control.contract import (
     VaultView,
 )
 from app.core.errors import AppError
+from app.core.kinds import ADDRESSES, LOCAL
 from app.core.records import Exchange
 from app.core.secret import Secret
 from app.gui import notices
-from app.gui.state import Boot, EngineReport, Notice, ProofReport, State
+from app.gui.granting import ByChannel
+from app.gui.state import Boot, EngineReport, Notice, ProofReport, State, Waiting
 from app.gui.tasks import Post, Tasks, lives
 from app.system.paths import Paths
 
@@ -75,7 +77,8 @@ class Session(QObject):
     def __init__(self, boot: Boot, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.state = State(boot=boot)
-        self._client = ControlClient(Path(boot.control), via="window")
+        self._granting = ByChannel()
+        self._client = ControlClient(Path(boot.control), via="window", granter=self._granting)
         self._tasks = Tasks()
         self._post = Post.office()
         self._keeper: Keeper | None = None
@@ -96,7 +99,7 @@ class Session(QObject):
     # -- life
 
     def attach(self, keeper: Keeper) -> None:
-        self._keeper = keeper
+        self._keeper = self._granting.keeper = keeper
 
     def start(self) -> None:
         """Begins to follow the engine. Called once the window is on screen: the client's first question imports an HTTP library."""
@@ -143,6 +146,9 @@ class Session(QObject):
             case "declared":
                 # The keeper announces each change of the list of hosts itself, so that the engine cannot add one silently.
                 self.notify(notices.declared(message))
+            case "waiting":
+                items = tuple(Waiting.of(item) for item in message.get("items") or ())
+                self._set(waiting=items, unlisted=int(message.get("unlisted") or 0))
             case "show":
                 self.shown.emit()
             case "quit":
@@ -271,7 +277,7 @@ class Session(QObject):
         self._command("remove-client", name, lambda: self._client.remove_client(name), done, failed)
 
     def read_kinds(self, done: Callable[[list[Kind]], None], failed: Callable[[AppError], None]) -> None:
-        self._tasks.run("kinds", self._client.kinds, done, failed)
+        self._tasks.run("kinds", lambda: [_at_home(kind) for kind in self._client.kinds() if kind.id in ADDRESSES], done, failed)
 
     def unlock(self, passphrase: Secret | None, done: Callable[[VaultView], None], failed: Callable[[AppError], None]) -> None:
         self._command("unlock", "", lambda: self._client.unlock(passphrase), done, failed)
@@ -291,7 +297,14 @@ class Session(QObject):
             self._tasks.run("link", lambda: keeper.call("open_link", {"name": name}), self._on_opened, self.complain)
 
     def _on_opened(self, _reply: object) -> None:
-        """The page is the browser's now."""
+        """The page is the browser's now; or the keeper says by itself what follows."""
+
+    def answer(self, number: int, yes: bool) -> None:
+        """The person confirms or refuses what waits under this number. What was confirmed meanwhile elsewhere is said to be gone."""
+        keeper = self._keeper
+        if keeper is not None:
+            op = "confirm" if yes else "refuse"
+            self._tasks.run(f"answer:{number}", lambda: keeper.call(op, {"number": number}), self._on_opened, self.complain)
 
     def start_engine(self) -> None:
         self._tell("start_engine")
@@ -434,6 +447,11 @@ def _newest(known: Iterable[Exchange], arrived: Iterable[Exchange]) -> tuple[Exc
     """Both together, newest first, one per id, at most `RECENT`."""
     rows = {row.id: row for row in known} | {row.id: row for row in arrived}
     return tuple(rows[identifier] for identifier in sorted(rows, reverse=True)[:RECENT])
+
+
+def _at_home(kind: Kind) -> Kind:
+    """A kind at its own address. The engine says it too, but what a person agrees to must not be the engine's word."""
+    return msgspec.structs.replace(kind, base_url=ADDRESSES[kind.id], local=kind.id in LOCAL)
 
 
 def _with_key(provider: NewProvider, key: Secret | None) -> NewProvider:

@@ -88,6 +88,26 @@ class ProofReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What the keeper does only once the person confirms it. kind: held, setting or refused; what, subject, value: the change, exactly;
+    used: what counts meanwhile. asked: somebody still asks for it."""
+
+    number: int
+    kind: str
+    what: str
+    subject: str
+    value: str
+    used: str = ""
+    at_us: int = 0
+    asked: bool = True
+
+    @staticmethod
+    def of(item: dict[str, Any]) -> Waiting:
+        texts = {name: str(item.get(name) or "") for name in ("kind", "what", "subject", "value", "used")}
+        return Waiting(number=int(item["number"]), at_us=int(item.get("at_us") or 0), asked=item.get("asked") is not False, **texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something that was just done or went wrong. about: the account whose test failed, or ""; keyed: it has a key."""
 
@@ -103,7 +123,8 @@ class State:
     """live: the event stream is open; streams: how many there were so far. recent: the newest exchanges, newest first.
 
     busy: commands under way, as `verb:name`. wrongs: what went wrong and was not closed yet, the newest last. news: what went well just
-    now. leaving: Quit was chosen. fresh: the keys are not here, and the data folder is still empty.
+    now. leaving: Quit was chosen. fresh: the keys are not here, and the data folder is still empty. waiting: what the person is to
+    decide, the oldest first; unlisted: how much more there was than can be listed.
     """
 
     boot: Boot
@@ -119,6 +140,8 @@ class State:
     news: Notice | None = None
     leaving: bool = False
     fresh: bool = False
+    waiting: tuple[Waiting, ...] = ()
+    unlisted: int = 0
 
     @property
     def wrong(self) -> Notice | None:

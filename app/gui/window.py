@@ -176,6 +176,8 @@ class Window(QFrame):
                 "copy-url": lambda _about: self.copy_url(),
                 "log": lambda _about: self.show_log(),
                 "unlock": lambda _about: self.unlock(),
+                "confirm": self.forms.confirm_waiting,
+                "refuse": lambda about: self._session.answer(int(about), False),
             }
             intents[verb](about)
 
@@ -199,8 +201,15 @@ class Window(QFrame):
         QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, words))
 
     @Slot(str)
-    def _on_banner(self, act: str) -> None:
+    def _on_banner(self, chosen: str) -> None:
+        act, _, about = chosen.partition(":")
         match act:
+            case "confirm":
+                self.forms.confirm_waiting(about)
+            case "refuse":
+                self._session.answer(int(about), False)
+            case "see-waiting":
+                self.open_page("network")
             case "unlock":
                 self.unlock()
             case "passphrase":

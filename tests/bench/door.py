@@ -13,6 +13,7 @@ from app.keeper.broker import Broker
 from app.system.channel import Caller, Channel, Message, pair
 from tests.bench.figures import Figure, Scale
 from tests.bench.rig import Rig
+from tests.keeper.consenting import Willing
 
 ROUNDS = 1_000
 
@@ -31,7 +32,7 @@ def run(rounds: int = ROUNDS) -> dict[str, float]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     port = listener.getsockname()[1]
     threading.Thread(target=_take, args=(listener,), daemon=True).start()
-    broker = Broker(1, lambda change, account, destination: None, lambda line: None)
+    broker = Broker(1, lambda *_: None, lambda line: None, consent=Willing())
     broker.declare("work", "http", "127.0.0.1", port, True)
     keeper_end, engine_end = pair()
 

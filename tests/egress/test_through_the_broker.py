@@ -21,6 +21,7 @@ from app.keeper.broker import Broker
 from app.system.channel import Caller, Channel, pair
 from tests import provider_replies as replies
 from tests.egress.world import QUICK, World, descriptors, new_loop, only_descriptors, prompt
+from tests.keeper.consenting import Willing
 from tests.stand_in_keeper import StandInKeeper
 from tests.upstream import Upstream as Provider
 
@@ -31,7 +32,7 @@ class Keeper:
     """The keeper's side of the channel: `dial` in a worker each, `closed` at once."""
 
     def __init__(self, channel: Channel) -> None:
-        self.broker = Broker(1, lambda *_: None, lambda _: None)
+        self.broker = Broker(1, lambda *_: None, lambda _: None, consent=Willing())
         self.gone = threading.Event()
         self._workers = ThreadPoolExecutor(16)
         self.caller = Caller(channel, self._asked, self.gone.set, "keeper")

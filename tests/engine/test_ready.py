@@ -86,7 +86,7 @@ def test_a_key_that_comes_after_the_keyring_was_locked_is_not_kept() -> None:
 
     unused: Any = None
     line: Any = Line()
-    accounts = Accounts(line, unused, unused, unused, lambda: 0, lambda: None)
+    accounts = Accounts(line, unused, unused, unused, unused, lambda: 0, lambda: None)
     entry = Entry(ACCOUNT, catalogue.KINDS["openai"], None, frozenset())
     accounts._entries["work"] = entry
     found = asyncio.run(accounts.secret(entry))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.system import instance
 from app.system.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,6 +181,23 @@ class Stage:
             assert time.monotonic() < deadline, f"waited {timeout_s} s; printed {self.printed}, said {self.said}"
             time.sleep(0.02)
         return got
+
+    def want(self, what: str, subject: str = "", value: str = "", **more: Any) -> int:
+        """A person says on the command line that they want that; the number of the grant."""
+        return int(instance.ask(self.paths, {"op": "grant", "what": what, "subject": subject, "value": value, **more})["number"])
+
+    def declare(self, engine: Puppeteer, *, account: str, scheme: str, host: str, port: int, local: bool) -> dict[str, Any]:
+        """The engine declares what a person wants."""
+        self.want("destination", account, kind="openai-compatible", base_url=f"{scheme}://{host}:{port}", local=local)
+        return engine.ask("declare", account=account, scheme=scheme, host=host, port=port, local=local)
+
+    def unlock(self, engine: Puppeteer, **given: Any) -> dict[str, Any]:
+        self.want("unlock")
+        return engine.ask("unlock", **given)
+
+    def steer(self, op: str, **fields: Any) -> dict[str, Any]:
+        """What a person says on the command line, and the keeper's answer."""
+        return instance.ask(self.paths, {"op": op, **fields})
 
     def end(self, number: int = signal.SIGTERM, timeout_s: float = 20) -> int:
         """The exit code after a signal (or after it ended by itself)."""

@@ -20,6 +20,7 @@ from app.keeper import broker as broker_module
 from app.keeper.broker import Broker, connect
 from app.keeper.workers import Workers
 from app.system.names import resolve
+from tests.keeper.consenting import Willing
 
 UNASKABLE = "x" * 64 + ".invalid"  # a label of 64 characters fits into no DNS message, so no resolver is asked
 Announced = list[tuple[str, str, str]]
@@ -43,7 +44,10 @@ def logged() -> list[str]:
 
 @pytest.fixture
 def broker(announced: Announced, logged: list[str]) -> Iterator[Broker]:
-    made = Broker(4141, lambda change, account, destination: announced.append((change, account, str(destination))), logged.append)
+    made = Broker(
+        4141, lambda change, account, destination, by: announced.append((change, account, str(destination))), logged.append,
+        consent=Willing(),
+    )  # fmt: skip
     yield made
     made.engine_ended()
 
@@ -148,7 +152,7 @@ def test_the_list_of_declarations_has_an_end(broker: Broker) -> None:
     for n in range(500):
         broker.declare(f"a{n}", "https", "a.example", 443, False)
     with pytest.raises(AppError):
-        broker.declare("one more", "https", "a.example", 443, False)
+        broker.declare("one-more", "https", "a.example", 443, False)
     broker.declare("a7", "https", "b.example", 443, False)
 
 
@@ -194,7 +198,7 @@ def test_a_local_account_stays_where_it_was_first_reached(listener: socket.socke
     """`localhost` stands for two addresses; a declaration that is the same again changes nothing, another one begins anew."""
     said: list[str] = []
     refusals: list[str] = []
-    broker = Broker(4141, lambda *_: None, said.append, on_refused=lambda refusal: refusals.append(refusal.rule))
+    broker = Broker(4141, lambda *_: None, said.append, consent=Willing(), on_refused=lambda refusal: refusals.append(refusal.rule))
     broker.declare("nas", "http", "127.0.0.1", port_of(listener), True)
     nas = Destination("http", "nas", port_of(listener), local=True)
     assert broker._where_it_was("nas", nas, ["192.168.1.9"]) == ["192.168.1.9"]  # not reached yet

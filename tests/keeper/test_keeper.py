@@ -254,7 +254,7 @@ def test_a_connection_is_handed_over_counted_and_ended(tmp_path: Path) -> None:
         engine, boot = up(stage)
         port = upstream.getsockname()[1]
         assert dial(engine, "work")["error"]["code"] == "destination_refused"
-        assert "error" not in engine.ask("declare", account="work", scheme="http", host="127.0.0.1", port=port, local=True)
+        assert "error" not in stage.declare(engine, account="work", scheme="http", host="127.0.0.1", port=port, local=True)
         got = dial(engine, "work")
         assert got["address"] == f"127.0.0.1:{port}"
         assert got["connect_ms"] >= 0
@@ -272,7 +272,7 @@ def test_a_connection_is_handed_over_counted_and_ended(tmp_path: Path) -> None:
         there.close()
         assert engine.ask("closed", connection=got["connection"])["bytes_out"] is None
         # ourselves, and what was withdrawn
-        engine.ask("declare", account="loop", scheme="http", host="localhost", port=boot["port"], local=True)
+        stage.declare(engine, account="loop", scheme="http", host="localhost", port=boot["port"], local=True)
         assert "Gatehouse itself" in dial(engine, "loop")["error"]["message"]
         engine.ask("withdraw", account="work")
         assert dial(engine, "work")["error"]["code"] == "destination_refused"
@@ -282,7 +282,7 @@ def test_a_connection_is_handed_over_counted_and_ended(tmp_path: Path) -> None:
 def test_connections_of_a_dead_engine_end_for_the_provider(tmp_path: Path) -> None:
     with Stage(tmp_path / "data") as stage, socket.create_server(("127.0.0.1", 0)) as upstream:
         engine, _ = up(stage)
-        engine.ask("declare", account="work", scheme="http", host="127.0.0.1", port=upstream.getsockname()[1], local=True)
+        stage.declare(engine, account="work", scheme="http", host="127.0.0.1", port=upstream.getsockname()[1], local=True)
         dial(engine, "work")
         there, _ = upstream.accept()
         there.settimeout(5)
@@ -294,7 +294,7 @@ def test_connections_of_a_dead_engine_end_for_the_provider(tmp_path: Path) -> No
 def test_what_happened_while_no_engine_heard_it_is_told_to_the_next(tmp_path: Path) -> None:
     with Stage(tmp_path / "data") as stage, socket.create_server(("127.0.0.1", 0)) as upstream:
         engine, _ = up(stage)
-        engine.ask("declare", account="work", scheme="http", host="127.0.0.1", port=upstream.getsockname()[1], local=True)
+        stage.declare(engine, account="work", scheme="http", host="127.0.0.1", port=upstream.getsockname()[1], local=True)
         lost = engine.ask("dial", account="work", purpose="test")
         engine.order(kill=signal.SIGKILL)
         second, _ = up(stage)
@@ -313,14 +313,14 @@ def test_a_new_destination_is_announced_to_the_window_and_written_down(tmp_path:
         engine, _ = up(stage)
         window = stage.child("gui")
         engine.message("vault", state="ready")
-        engine.ask("declare", **declaration)
+        stage.declare(engine, **declaration)
         announced = window.message("declared", change="added", account="work")
         assert announced["destination"] == "https://api.example.com:443"
-        assert "destination added: work -> https://api.example.com:443" in stage.log()
+        assert "destination added (command line): work -> https://api.example.com:443" in stage.log()
         engine.order(kill=signal.SIGKILL)
         engine, _ = up(stage)
-        engine.ask("declare", **declaration)
-        engine.ask("declare", **declaration | {"account": "other"})
+        stage.declare(engine, **declaration)
+        stage.declare(engine, **declaration | {"account": "other"})
         news = window.message("declared")
         assert (announced["also"], news["account"], news["also"]) == ([], "other", ["work"]), "the same one again is no news"
         engine.order(exit=0)
@@ -329,8 +329,8 @@ def test_a_new_destination_is_announced_to_the_window_and_written_down(tmp_path:
         engine, _ = up(stage)
         window = stage.child("gui")
         engine.message("vault", state="ready")
-        engine.ask("declare", **declaration)
-        engine.ask("declare", **declaration | {"account": "other", "host": "api.example.org"})
+        stage.declare(engine, **declaration)
+        stage.declare(engine, **declaration | {"account": "other", "host": "api.example.org"})
         assert window.message("declared")["destination"] == "https://api.example.org:443"
         assert "destination added (as before): work" in stage.log()
         remembered = (stage.folder / "declared.json").read_text()
@@ -348,7 +348,7 @@ def test_a_destination_is_announced_again_when_the_memory_was_tampered_with(tmp_
             engine, _ = up(stage)
             window = stage.child("gui")
             engine.message("vault", state="ready")
-            engine.ask("declare", account="work", scheme="https", host="api.example.com", port=443, local=False)
+            stage.declare(engine, account="work", scheme="https", host="api.example.com", port=443, local=False)
             window.message("declared", change="added")
             engine.order(exit=0)
 
@@ -366,7 +366,7 @@ def test_secrets_of_a_session_are_kept_in_memory_only(tmp_path: Path) -> None:
                 assert not path.is_file() or b"canary" not in path.read_bytes()
         engine.ask("secret_remove", name="work")
         assert engine.ask("secret_get", name="work")["error"]["code"] == "provider_key_missing"
-        assert engine.ask("unlock", passphrase=None)["state"] == "ready"
+        assert stage.unlock(engine, passphrase=None)["state"] == "ready"
 
 
 def test_an_existing_folder_is_never_opened_by_a_session(tmp_path: Path) -> None:
@@ -594,7 +594,7 @@ def test_a_passphrase_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, c
 def test_the_keeper_is_small_and_does_not_grow(tmp_path: Path) -> None:
     with Stage(tmp_path / "data") as stage, socket.create_server(("127.0.0.1", 0), backlog=1024) as upstream:
         engine, _ = up(stage)
-        engine.ask("declare", account="work", scheme="http", host="127.0.0.1", port=upstream.getsockname()[1], local=True)
+        stage.declare(engine, account="work", scheme="http", host="127.0.0.1", port=upstream.getsockname()[1], local=True)
 
         def resident_kb() -> int:
             status = Path(f"/proc/{stage.process.pid}/status").read_text()

@@ -102,14 +102,14 @@ def test_a_keyring_locked_at_the_start_prompts_nobody_and_opens_on_a_click(tmp_p
         error = engine.ask("secret_get", name="work")["error"]
         assert (error["code"], error["message"]) == ("vault_locked", vault["message"])
         # the click: nobody can be shown a question here, which is a refusal in words
-        denied = engine.ask("unlock", passphrase=None)
+        denied = second.unlock(engine, passphrase=None)
         assert denied["state"] == "denied"
         assert "could not be shown" in denied["message"]
         assert told(engine)["state"] == "denied", "told before the answer"
         assert engine.ask("secret_get", name="work")["error"]["code"] == "vault_denied"
         # the person unlocks it elsewhere, and clicks again
         daemon.start()
-        assert engine.ask("unlock", passphrase=None)["state"] == "ready"
+        assert second.unlock(engine, passphrase=None)["state"] == "ready"
         assert told(engine)["keys"] == keys
 
 
@@ -150,8 +150,8 @@ def test_without_a_keyring_the_person_chooses_and_nothing_was_written(tmp_path: 
         made.until(lambda: any("--vault passphrase" in line for line in made.said))
         assert not (made.folder / "vault.json").exists()
         assert engine.ask("secret_put", name="work", secret="sk-1")["error"]["code"] == "vault_absent"
-        assert engine.ask("unlock", passphrase="short")["error"]["code"] == "vault_passphrase"
-        chosen = engine.ask("unlock", passphrase="long enough to keep", timeout_s=30)
+        assert made.unlock(engine, passphrase="short")["error"]["code"] == "vault_passphrase"
+        chosen = made.unlock(engine, passphrase="long enough to keep", timeout_s=30)
         assert (chosen["mode"], chosen["state"]) == ("passphrase", "ready")
         keys = told(engine)["keys"]
     with stage(tmp_path, None) as again:
@@ -173,7 +173,7 @@ def test_a_deleted_master_key_is_said_and_never_made_anew(tmp_path: Path, daemon
         vault = engine.message("vault")
         assert (vault["state"], vault["keys"]) == ("empty", None)
         assert "does not make a new one" in vault["message"]
-        assert engine.ask("unlock", passphrase=None)["state"] == "empty"
+        assert second.unlock(engine, passphrase=None)["state"] == "empty"
         assert engine.ask("secret_put", name="work", secret="x")["error"]["code"] == "vault_empty"
     assert daemon.tool("import secretstorage as s; print(len(list(s.Collection(s.dbus_init()).get_all_items())))") == "0"
 
@@ -292,6 +292,7 @@ def test_no_child_with_a_question_on_the_screen_is_left_behind(tmp_path: Path) -
     with Stage(tmp_path / "data", vault="auto", real=()) as made:
         engine, _ = up(made)
         made.child("vault").message("open", prompt=False)
+        made.want("unlock")
         engine.send("unlock", id=1, passphrase=None)
         time.sleep(0.2)
         started = time.monotonic()
@@ -338,6 +339,7 @@ def test_what_was_refused_is_asked_for_again_when_a_person_clicks(tmp_path: Path
         reply(vault, "secret_get", error=error)
         assert reply(vault, "open", **shut)["refused"] == ["provider/work"]
         assert engine.message("vault", state="locked")["message"] == shut["message"]
+        made.want("unlock")
         engine.send("unlock", id=2, passphrase=None)
         while True:  # the watcher is a puppet as well
             if (apart := made.child("vault")).message("boot").get("watch") is None:

@@ -21,6 +21,7 @@ from app.keeper.listeners import Listeners, open_listeners
 from app.keeper.watch import BUSY_S, QUIET_S, Watch
 from app.system.paths import Paths
 from app.system.sandbox import Locks
+from tests.keeper.consenting import Willing
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="whose a socket is, is asked differently elsewhere")
 
@@ -48,12 +49,12 @@ class Ground:
         self.listeners: Listeners = open_listeners(self.paths, 0)
         stack.callback(self.listeners.close, self.paths)
         self.post, self.log = Post(), list[str]()
-        self.broker = Broker(self.listeners.port, lambda *_: None, self.log.append)
+        self.broker = Broker(self.listeners.port, lambda *_: None, self.log.append, consent=Willing())
         stack.callback(self.broker.engine_ended)
         self.pids: Any = {"keeper": os.getpid()}
         self.window: Callable[[], list[object]] = list
         self.watch = Watch(
-            self.broker, self.listeners, ("HTTPS_PROXY",), lambda: dict(self.pids), self.post.tell, self.log.append, self._window
+            self.broker, self.listeners, ("HTTPS_PROXY",), lambda: dict(self.pids), self.post.tell, self.log.append, self._window, dict
         )
         stack.callback(self.watch.stop)
 
@@ -293,7 +294,7 @@ def processes(ground: Ground) -> list[dict[str, Any]]:
 
 
 def test_changes_of_the_declared_list_are_kept_for_the_view(ground: Ground) -> None:
-    ground.watch.changed("added", "work", "https://api.example.com:443", as_before=False)
+    ground.watch.changed("added", "work", "https://api.example.com:443", by="window", as_before=False)
     changes: Any = ground.watch.facts()["changes"]
     assert [(each["change"], each["account"], each["as_before"]) for each in changes] == [("added", "work", False)]
     assert ground.watch.facts()["environment"] == ["HTTPS_PROXY"]

@@ -26,6 +26,7 @@ from app.gui.sheets.connection import ConnectionSheet
 from app.gui.sheets.leaks import LeakSheet
 from app.gui.state import Notice, State, closed
 from app.gui.tables import Rows, Table
+from app.gui.waiting import WaitingCard
 from app.gui.widgets import Button, Card, CardHead, EmptyState, Pill, Status, clear_layout
 from app.gui.words import tr
 
@@ -88,6 +89,9 @@ class NetworkPage(Page):
         self._export.clicked.connect(self._choose_folder)
         self.title_row.addWidget(self._try)
         self.title_row.addWidget(self._export)
+        self._waiting = WaitingCard(self)
+        self._waiting.answered.connect(self._on_answered)
+        self.body.addWidget(self._waiting)
         self._none = EmptyState("globe", tr("Not read yet"), "", (), self)
         self.body.addWidget(self._none)
         self._all = QWidget(self)
@@ -201,6 +205,7 @@ class NetworkPage(Page):
     def _draw(self) -> None:
         shut, view = closed(self._state), self._view
         able = view is not None and shut is None
+        self._waiting.show_waiting(self._state.waiting, self._state.unlisted)
         self._try.setEnabled(able)
         self._export.setEnabled(able)
         self._none.setVisible(view is None)
@@ -238,6 +243,10 @@ class NetworkPage(Page):
         if before is None:
             for sentence in words.cannot:
                 self._limits.addWidget(Point(sentence, self._cannot))
+
+    @Slot(int, bool)
+    def _on_answered(self, number: int, yes: bool) -> None:
+        self.wanted.emit(f"{'confirm' if yes else 'refuse'}:{number}")
 
     def _widen_agree(self) -> None:
         self._agree.setMinimumWidth(self._agree.sizeHint().width())
