@@ -8,7 +8,9 @@ import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -21,6 +23,8 @@ from app.core.errors import AppError
 from app.core.promises import LIVE
 from app.core.records import OwnPrice
 from app.core.secret import Secret
+from app.store import settings
+from app.store.database import Store
 from app.system.paths import Paths
 from tests.gateway import ROOT, Gateway, free_port, gateway, wait_for
 from tests.upstream import Upstream
@@ -176,6 +180,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder.mkdir(mode=0o700)
     with gateway(folder) as made:
         yield made
+
+
+@contextmanager
+def written(stopped: Gateway) -> Iterator[Any]:
+    """The database of a stopped gateway, for somebody who has its key."""
+    store = Store.open(Paths(stopped.folder).database, stopped.keys()["db"])
+    try:
+        with store.write() as connection:
+            yield connection
+    finally:
+        store.close()
 
 
 def by_me(entry: AuditEntry) -> dict[str, object]:
@@ -381,6 +396,22 @@ def test_starts_ends_crashes_locks_and_restores(data_dir: Path, tmp_path: Path) 
         wait_for(lambda: control.audit_status().verdict, "the check after the start")
         verdict = control.verify_audit()
         assert (verdict.state, len(verdict.notes)) == ("intact", 1)
+
+
+@pytest.mark.timeout(300)
+def test_what_nobody_asked_for(data_dir: Path, up: Upstream) -> None:
+    with gateway(data_dir) as first, first.control() as control:
+        control.add_provider(NewProvider(name="work", kind="openai", base_url=f"{up.url}/v1", key=up.key, local=True))
+    with written(first) as connection:
+        settings.put(connection, "audit.on_failure", "continue")
+    (data_dir / "declared.json").unlink()  # nothing is known of what persons wanted
+    with gateway(data_dir) as second, second.control() as control:
+        watch = Watch(control)
+        for kind in ("egress.held", "setting.held"):
+            seen[kind] = wait_for(lambda kind=kind: next((e for e in watch.entries() if e.kind == kind), None), kind)
+            assert seen[kind].actor == "keeper"
+        answered = watch.comes("confirmation.answered", lambda: second.cli("confirm", "--refuse", "--all"))
+        assert (answered.actor, answered.body["origin"]) == ("person", {"via": "command line"})
 
 
 def test_every_kind_was_driven() -> None:

@@ -78,7 +78,9 @@ def understood(one: Gateway, method: str, target: str, body: str = "") -> int:
     status, answer = ask(one, method, target, body)
     assert status != 500, (method, target[:200], body[:200], status, answer[:300])
     if status >= 400:  # store_unavailable: nothing is pruned while the log is not signed yet
-        assert json.loads(answer)["code"] in ("body_invalid", "not_found", "unknown_name", "store_unavailable"), answer
+        assert json.loads(answer)["code"] in ("body_invalid", "not_found", "unknown_name", "store_unavailable", "confirmation_needed"), (
+            answer
+        )
     return status
 
 
