@@ -1,4 +1,5 @@
-"""Did a person ask for what the keeper may dial? Each change of its list is held against the commands in the audit log."""
+"""Did a person ask for what became of the keeper's list? What the keeper had a grant for is explained by that. The rest, which is what the
+engine let go by itself, is held against the commands in the audit log."""
 
 from __future__ import annotations
 
@@ -50,11 +51,11 @@ class Declared:
 
 
 def _changes(facts: dict[str, Any]) -> set[_Change]:
-    """What changed since the keeper started; not what is as it was before."""
+    """What changed since the keeper started; not what is as it was before, nor what a person granted (`by`)."""
     return {
         ("added" if each["change"] == "added" else "removed", str(each["account"]), str(each["destination"]), int(each["at_us"]))
         for each in facts["changes"]
-        if not each["as_before"]
+        if not each["as_before"] and not each["by"]
     }
 
 

@@ -108,7 +108,8 @@ def _waiting(state: State) -> list[Banner]:
             Choice("see-waiting", tr("Show all")), Choice("refuse", tr("Refuse"), about=number),
             Choice("confirm", tr("Confirm…"), about=number),
         )  # fmt: skip
-        found.append(Banner("wa", "warning-fill", waiting.title(one), waiting.state(one), choices=choices))
+        fact = tr("Held: {what}.", what=waiting.title(one))
+        found.append(Banner("wa", "warning-fill", fact, waiting.state(one), choices=choices))
     return found
 
 

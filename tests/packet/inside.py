@@ -177,9 +177,9 @@ class Story:
         }
 
     def _written(self, control: ControlClient) -> list[str]:
-        """The kinds of entries about the network, once both kinds that a leak leaves are there."""
+        """The kinds of entries about the network, once the kinds that leaks leave are there."""
         kinds = sorted({entry.kind for entry in control.audit(limit=500, group="network").entries})
-        return kinds if not self.locked or {"egress.tripped", "egress.unexplained"} <= set(kinds) else []
+        return kinds if not self.locked or {"egress.tripped", "egress.unexplained", "egress.held"} <= set(kinds) else []
 
     def _use(self, control: ControlClient, providers: dict[str, Any]) -> None:
         for name, kind, host in (("one", "openai", "api.one.test"), ("two", "anthropic", "api.two.test")):

@@ -1,0 +1,128 @@
+"""What waits for the person: said by the keeper, shown wherever the person is, and done only after the whole of it was read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QPushButton
+
+from app.core import wishes
+from app.core.kinds import ADDRESSES
+from app.gui import waiting
+from app.gui.labels import Label
+from app.gui.notices import banners
+from app.gui.sheets.confirm import ConfirmSheet
+from app.gui.state import Boot, EngineReport, State, Waiting
+from app.gui.waiting import WaitingCard
+from tests.gui.conftest import Wait
+from tests.gui.desk import START_US, Desk
+
+HELD = {
+    "number": 3, "kind": "held", "what": "destination", "subject": "extra", "value": "https://exfiltration.example:443", "used": "",
+    "at_us": START_US, "asked": True,
+}  # fmt: skip
+SETTING = HELD | {"number": 4, "kind": "setting", "what": "audit.keep_days", "subject": "", "value": "1", "used": "365"}
+
+
+def answers(desk: Desk) -> list[tuple[str, object]]:
+    return [(op, fields.get("number")) for op, fields in desk.keeper.told if op in ("confirm", "refuse")]
+
+
+def shown(desk: Desk, wait: Wait, *items: dict[str, Any], unlisted: int = 0) -> WaitingCard:
+    desk.hear(op="waiting", items=list(items), unlisted=unlisted)
+    wait(lambda: len(desk.session.state.waiting) == len(items))
+    desk.window.open_page("network")
+    card = desk.window.page().findChild(WaitingCard)
+    assert isinstance(card, WaitingCard)
+    return card
+
+
+def button(parent: Any, words: str, number: int = 0) -> QPushButton:
+    return [each for each in parent.findChildren(QPushButton) if each.text() == words and each.isVisible()][number]
+
+
+@pytest.mark.parametrize("what", list(wishes.WISHES))
+@pytest.mark.parametrize("kind", ["held", "setting", "refused"])
+def test_everything_that_can_wait_has_words(what: str, kind: str) -> None:
+    one = Waiting(number=1, kind=kind, what=what, subject="tool", value="the value", used="before")
+    said = waiting.title(one)
+    assert "{" not in said + waiting.state(one) + waiting.after(one)
+    assert what not in said, "a name of ours is no word for a person"
+    if wishes.WISHES[what].form != "nothing" or wishes.WISHES[what].one_of:
+        assert "the value" in said
+    assert "Nobody asks" in waiting.state(replace(one, asked=False))
+
+
+def test_each_is_a_banner_the_oldest_first_also_while_the_engine_is_down() -> None:
+    state = State(
+        boot=Boot(data_dir="data", control="c", port=1, addresses=("127.0.0.1:1",)), waiting=(Waiting.of(HELD), Waiting.of(SETTING)),
+    )  # fmt: skip
+    for engine in (EngineReport(state="up"), EngineReport(state="crashed")):
+        found = [banner for banner in banners(replace(state, engine=engine)) if any(choice.act == "confirm" for choice in banner.choices)]
+        assert "https://exfiltration.example:443" in found[0].fact
+        assert [choice.about for banner in found for choice in banner.choices if choice.act == "confirm"] == ["3", "4"]
+
+
+def test_the_banner_asks_before_it_confirms_and_cancel_is_what_enter_does(desk: Desk, wait: Wait) -> None:
+    desk.hear(op="waiting", items=[HELD], unlisted=0)
+    wait(lambda: desk.window.banner.isVisible() and desk.window.banner.banner() is not None)
+    wait(lambda: "exfiltration.example" in desk.window.banner.accessibleName())
+    button(desk.window.banner, "Confirm…").click()
+    sheet = desk.window.sheet()
+    assert isinstance(sheet, ConfirmSheet)
+    assert "extra to https://exfiltration.example:443" in [label.text() for label in sheet.findChildren(Label)]
+    assert sheet.first() is not sheet.yes
+    assert answers(desk) == []
+    sheet.yes.click()
+    wait(lambda: answers(desk) == [("confirm", 3)])
+
+
+def test_a_click_means_what_was_shown_when_the_button_was_made(desk: Desk, wait: Wait) -> None:
+    desk.hear(op="waiting", items=[HELD], unlisted=0)
+    wait(lambda: "exfiltration.example" in desk.window.banner.accessibleName())
+    refuse = button(desk.window.banner, "Refuse")
+    desk.session.state = replace(desk.session.state, waiting=(Waiting.of(SETTING | {"number": 9}),))  # exchanged, not drawn yet
+    refuse.click()
+    wait(lambda: answers(desk) == [("refuse", 3)])
+
+
+def test_the_network_page_lists_them_without_the_engine_and_by_keyboard(desk: Desk, wait: Wait) -> None:
+    card = shown(desk, wait, HELD, SETTING, unlisted=2)
+    wait(card.isVisible)
+    texts = " ".join(label.text() for label in card.findChildren(Label))
+    assert "extra to https://exfiltration.example:443" in texts
+    assert "Meanwhile it is: 365." in texts
+    assert "2 more were refused" in texts
+    refuse = button(card, "Refuse", 1)
+    assert "audit log is kept" in refuse.accessibleDescription()
+    refuse.setFocus(Qt.FocusReason.TabFocusReason)
+    QTest.keyClick(refuse, Qt.Key.Key_Space)
+    wait(lambda: answers(desk) == [("refuse", 4)])
+    desk.hear(op="waiting", items=[], unlisted=0)
+    wait(lambda: not card.isVisible())
+
+
+def test_while_nothing_waits_nothing_is_shown(desk: Desk, wait: Wait) -> None:
+    card = shown(desk, wait)
+    assert not card.isVisible()
+
+
+def test_the_form_shows_a_kind_at_its_own_address_whatever_the_engine_says(desk: Desk, wait: Wait) -> None:
+    """The control server of these tests says that OpenAI is elsewhere."""
+    kinds: list[Any] = []
+    desk.session.read_kinds(kinds.extend, lambda error: None)
+    wait(lambda: kinds)
+    assert {kind.id: kind.base_url for kind in kinds} == {kind.id: ADDRESSES[kind.id] for kind in kinds}
+
+
+def test_the_keeper_is_told_what_the_person_wants_before_the_engine_is_asked(desk: Desk, wait: Wait) -> None:
+    from app.control.contract import AuditPolicy
+
+    done: list[object] = []
+    desk.session.order("policy", lambda client: client.set_audit_policy(AuditPolicy(keep_days=30)), done.append)
+    wait(lambda: desk.keeper.told)
+    assert desk.keeper.told[0] == ("grant", {"what": "audit.keep_days", "subject": "", "value": "30"})
