@@ -14,6 +14,7 @@ from app.cli.verbs import show
 from app.control.client import ControlClient
 from app.control.contract import Snapshot
 from app.core.errors import AppError
+from app.core.stuck import advice
 from app.system.paths import Paths
 
 
@@ -69,6 +70,7 @@ def _facts(snapshot: Snapshot, doubt: str) -> list[tuple[str, str]]:
         ("Gateway", f"{snapshot.state}, {snapshot.base_url} ({proven})"),
         ("Port", snapshot.port_note),
         ("Problem", snapshot.problem),
+        ("Stood still", _stuck(snapshot)),
         ("Version", f"{snapshot.version}, started {text.when(snapshot.started_us)}"),
         ("Keys", _keys(snapshot)),
         ("Providers", ", ".join(view.account.name for view in snapshot.providers) or "none yet"),
@@ -79,6 +81,16 @@ def _facts(snapshot: Snapshot, doubt: str) -> list[tuple[str, str]]:
         ("Data", snapshot.data_dir),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _stuck(snapshot: Snapshot) -> str:
+    """Engines of this run that were ended because they did not answer, or ""."""
+    if not snapshot.stuck:
+        return ""
+    last = snapshot.stuck[-1]
+    times = text.many(len(snapshot.stuck), "time", "times")
+    said = [f"{times}, the last at {text.when(last.at_us)}.", last.sentence(), advice(snapshot.stuck)]
+    return " ".join(part for part in said if part)
 
 
 def _keys(snapshot: Snapshot) -> str:

@@ -82,6 +82,7 @@ from app.core.records import (
     Today,
     UsageRow,
 )
+from app.core.stuck import Stuck
 
 # Every whole number that is asked with has a bound: a larger one is no time (this is the year 2255), no size and no entry's place, and
 # would not fit where it is looked up.
@@ -151,7 +152,8 @@ class ProviderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a window needs to draw itself, but no long list. seq rises by one per event."""
+    """Everything a window needs to draw itself, but no long list. seq rises by one per event. stuck: engines of this run of the keeper
+    that stood still and were ended, the newest last."""
 
     seq: int
     version: str
@@ -169,6 +171,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     refused_connections: int = 0
     audit_seq: int = 0
     data_dir: str = ""
+    stuck: tuple[Stuck, ...] = ()
 
     @property
     def base_url(self) -> str:

@@ -81,6 +81,26 @@ class CrashFound(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStuck(Event):
+    """The keeper ended an engine that answered nothing while it computed (`core.stuck`). request, client, endpoint, model, also: what
+    that engine said it was at."""
+
+    KIND: ClassVar[str] = "engine.stuck"
+    GROUP: ClassVar[Group] = "gateway"
+    at_us: int
+    silent_s: int
+    cpu_s: int
+    request: str = ""
+    client: str = ""
+    endpoint: str = ""
+    model: str = ""
+    also: tuple[str, ...] = ()
+
+    def subject(self) -> str:
+        return self.client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderAdded(Event):
     KIND: ClassVar[str] = "provider.added"
     name: str

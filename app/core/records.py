@@ -119,7 +119,8 @@ class Tokens:
 _UNCOUNTED: Final = Tokens()
 
 # completed: the last byte was written. failed: an error was answered, or the stream broke. cancelled: the client left first.
-# interrupted: Gatehouse stopped before the end, or the engine died before it knew (found by replay; then there is no `error`).
+# interrupted: Gatehouse stopped before the end, or the engine died before it knew (found by replay; then there is no `error`,
+# or `engine_stuck` for one that it stood still over).
 # refused: turned away by us before any provider was asked.
 Outcome = Literal["completed", "failed", "cancelled", "interrupted", "refused"]
 

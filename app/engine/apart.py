@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from app.engine import working
 from app.wire.body import LARGE
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class Apart:
             self._threads = ThreadPoolExecutor(_WORKERS, "large bodies")
         loop = asyncio.get_running_loop()
         await self._places.acquire()
-        done = self._threads.submit(work)
+        done = self._threads.submit(working.apart(work))
         done.add_done_callback(lambda _: self._free(loop))
         return await asyncio.wrap_future(done)
 

@@ -30,6 +30,7 @@ from app.core.events import (
 from app.core.names import check_client_name
 from app.core.records import Client, Identifiers
 from app.core.secret import Secret
+from app.core.stuck import CONTROL
 from app.core.unreadable import UNREADABLE
 from app.engine import audit_routes, figures, privacy
 from app.engine.accounts import kinds
@@ -41,6 +42,7 @@ from app.engine.numbers import number
 from app.engine.status import Status
 from app.engine.vault import Vault
 from app.engine.web import Incoming, Reply, Stream
+from app.engine.working import Work
 from app.store import clients, rollups
 
 _log: Final = logging.getLogger(__name__)
@@ -86,6 +88,9 @@ class Control:
 
     async def handle(self, request: Incoming) -> Reply | Stream:
         """One control request. On Windows every request carries the token; elsewhere the connection was already checked."""
+        return await Work(CONTROL, f"{request.method} {request.path}").steps(self._answer(request))
+
+    async def _answer(self, request: Incoming) -> Reply | Stream:
         token = self._status.boot.control_token
         if token and not hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {token}"):
             raise self._turned_away(AppError("peer_not_allowed", "The control channel needs its token."))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from app.core.errors import AppError
 from app.core.ids import call_id
 from app.core.records import HIDDEN, Exchange, Outcome, Tokens
+from app.engine.working import Work
 from app.wire.redact import SHAPES_ALONE, Redactor
 from app.wire.usage import Usage
 
@@ -28,13 +29,14 @@ _NO_TOKENS: Final = Tokens()
 
 class Draft:
     """journaled: "opened" was written. closed: "closed" was written, nothing may change any more.
-    spoken: the provider's dialect. redactor: of the account's key, once it is known; nothing passes from here to the ledger or to the
-    client's headers without it. others: of all keys in memory, for what the client itself may have put in."""
+    work: what the keeper reads of it when the loop stands still. spoken: the provider's dialect. redactor: of the account's key, once it
+    is known; nothing passes from here to the ledger or to the client's headers without it. others: of all keys in memory, for what the
+    client itself may have put in."""
 
     __slots__ = (
         "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us",
         "hidden", "id", "journaled", "keeping", "last", "message", "model", "opened_us", "others", "redactor", "removed", "reply", "spoken",
-        "stream", "usage",
+        "stream", "usage", "work",
     )  # fmt: skip
 
     def __init__(self, now_us: int, endpoint: str, dialect: str) -> None:
@@ -58,6 +60,11 @@ class Draft:
         self.others: Sequence[Redactor] = ()
         self._began = time.monotonic_ns()
         self._went: tuple[int | None, int] = (None, 0)
+        self.work = Work()
+
+    def say(self) -> None:
+        """Who asks for what is known now, or better than before."""
+        self.work.say(self.id, self.client, self.endpoint, self._name(self.asked))
 
     def aim(self, entry: Entry, model: str) -> None:
         self._entry = entry

@@ -80,6 +80,9 @@ class Gateway:
         spot = place(request.path, anthropic=anthropic, google=google, query=request.query)
         dialect = spot.dialect if spot is not None else speaker(request.path, anthropic=anthropic, google=google)
         draft = Draft(self._now_us(), spot.endpoint if spot is not None else "", dialect.name)
+        return await draft.work.steps(self._answer(request, spot, dialect, draft))
+
+    async def _answer(self, request: Incoming, spot: Place | None, dialect: Dialect, draft: Draft) -> Reply | Stream:
         try:
             # 1 Who asks: the rules for web pages first, then the key, both before a byte of the body is read.
             safety.check(request, self._hosts)
@@ -87,6 +90,7 @@ class Gateway:
             client = opened.clients.identify(request, draft.opened_us)
             draft.client = client.name
             draft.others = opened.accounts.redactors()
+            draft.say()
             request.belongs_to(client.name)
             if spot is None:
                 raise AppError("not_found", "Gatehouse does not answer this address.", "See the README for the addresses it answers.")
@@ -115,6 +119,7 @@ class Gateway:
         size = len(body)
         call = await apart(size, lambda: understand(body, spot.endpoint, model=spot.model, stream=spot.stream))
         draft.asked, draft.stream = call.model, call.stream
+        draft.say()
         # 4 Where it goes.
         target = routing.choose(call.model, opened.accounts.offers())
         entry = opened.accounts.get(target.account)
@@ -206,7 +211,7 @@ class Gateway:
         limits, loop = self._limits, asyncio.get_running_loop()
         # 10 Status and first event are awaited, so that what fails now is a real status; after `first_chunk_s` the client gets 200.
         patience = loop.time() + limits.first_chunk_s
-        sent = tasks.start(sending, "send")
+        sent = tasks.start(sending, "send", draft.work)
         begun = bytearray()
         try:
             await asyncio.wait((sent,), timeout=limits.first_chunk_s)

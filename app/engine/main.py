@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import gc
 import logging
@@ -22,12 +23,12 @@ from typing import Any, Final
 
 from app import __version__
 from app.core.errors import AppError
-from app.core.events import CrashFound, GatewayStarted, GatewayStopped
+from app.core.events import CrashFound, EngineStuck, GatewayStarted, GatewayStopped
 from app.core.records import Exchange
 from app.egress.door import Door, Ended, Purpose
 from app.egress.door import Opened as Connected
 from app.egress.upstream import Upstream
-from app.engine import own_answer, server, tasks
+from app.engine import own_answer, server, tasks, working
 from app.engine.accounts import Accounts
 from app.engine.auditing import Auditor
 from app.engine.bus import Bus
@@ -45,6 +46,7 @@ from app.engine.vault import Vault
 from app.store import settings
 from app.system.channel import Channel, inherited
 from app.system.peers import same_user
+from app.system.shared_page import writable
 
 _log: Final = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     message, sockets = received
     boot = Boot.of(message)
+    working.use(writable(message.get("page")))
     named = list(zip(message["listeners"], sockets, strict=True))
     gateway = [sock for kind, sock in named if kind == "gateway"]
     control = [sock for kind, sock in named if kind == "control"]
@@ -128,6 +131,8 @@ class _Engine:
         match message.get("op"):
             case "vault":
                 tasks.start(self._vault_answered(message), "vault")
+            case "ping":
+                self._lifeline.tell("alive", {"number": message.get("number")})  # from the loop: that it comes here is what is asked
             case "drain":
                 self._end(str(message.get("reason", "quit")))
             case "tripped" | "refusal" | "asked" | "unexplained" | "lost" | "held" | "answered" as op:
@@ -190,7 +195,7 @@ class _Engine:
         """Journal, database, clients and accounts. AppError store_* or data_folder when one cannot be had; nothing is changed then."""
         folder = Path(self._boot.data_dir)
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(None, open_store, folder, keys, now_us)
+        found = await loop.run_in_executor(None, open_store, folder, keys, now_us, self._boot.stuck)
         threads = StoreThreads(found.store)
         marks = Marks(self._lifeline, now_us)
         try:
@@ -209,6 +214,7 @@ class _Engine:
             await loop.run_in_executor(None, found.journal.close)
             await loop.run_in_executor(None, threads.close)
             raise
+        self._note_stuck(recorder)
         if found.crashed:
             recorder.note(CrashFound(interrupted=found.interrupted, journal=found.damage or "intact"), "gateway")
         recorder.note(GatewayStarted(version=__version__, port=self._boot.port, replayed=found.replayed), "gateway")
@@ -240,6 +246,13 @@ class _Engine:
             await opened.auditor.choices()
             await self._vault.opened()
             self._bus.changed()
+
+    def _note_stuck(self, recorder: Recorder) -> None:
+        """Which engines stood still is in the audit log once the keeper knows that it is."""
+        for one in self._boot.stuck:
+            if one.at_us in self._boot.to_note:
+                noted = functools.partial(self._lifeline.tell, "stuck_noted", {"at_us": one.at_us})
+                recorder.note(EngineStuck(**dataclasses.asdict(one)), "keeper", noted)
 
     async def _ask(self, op: str, fields: dict[str, object]) -> tuple[dict[str, Any], list[socket.socket]]:
         return await self._lifeline.ask(op, fields)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.core.events import GatewayStarted, GatewayStopped
-from app.core.records import Account, Client, OwnPrice
+from app.core.records import Account, Client, Exchange, OwnPrice
+from app.core.stuck import ENGINE_STUCK, Stuck
 from app.store import accounts, audit, clients, egress, ledger, own_prices, settings
 from app.store.database import Store
 from app.store.journal import Journal
@@ -35,14 +36,17 @@ class Found:
     last_connection: int = 0
 
 
-def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) -> Found:
-    """AppError store_wrong_key, store_newer, store_unavailable or data_folder; nothing stays open then."""
+def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int], stuck: Sequence[Stuck] = ()) -> Found:
+    """AppError store_wrong_key, store_newer, store_unavailable or data_folder; nothing stays open then.
+
+    stuck: engines that stood still; the exchanges that they were at say so.
+    """
     paths = Paths(folder)
     store = Store.open(paths.database, keys["db"])
     try:
         journal, replay = Journal.open(paths.journal, keys["journal"])
         try:
-            left = [*replay.closed, *replay.interrupted]
+            left = [*replay.closed, *_named(replay.interrupted, stuck)]
             replayed = 0
             if left:
                 with store.write() as connection:
@@ -71,3 +75,11 @@ def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int]) 
     except BaseException:
         store.close()
         raise
+
+
+def _named(interrupted: Sequence[Exchange], stuck: Sequence[Stuck]) -> list[Exchange]:
+    """Those that an engine stood still over say that, instead of nothing."""
+    why = {one.request: one for one in stuck if one.request}
+    return [
+        row if (one := why.get(row.id)) is None else replace(row, error=ENGINE_STUCK, message=one.of_the_request()) for row in interrupted
+    ]

@@ -114,6 +114,7 @@ class Recorder:
         self._on_problem: Final = on_problem
         self._waiting: list[Exchange] = []
         self._events: list[tuple[Event, str | Who, int]] = []
+        self._then: list[Callable[[], None]] = []
         self._hosts: dict[tuple[str, bool], list[int]] = {}
         self._seen: dict[str, int] = {}
         self._egress: dict[int, EgressRecord] = {}
@@ -224,9 +225,11 @@ class Recorder:
             counts[1] = counts[1] if counts[0] > 1 else now
             counts[2] = now
 
-    def note(self, event: Event, actor: str | Who) -> None:
-        """An audit entry that belongs to no change; written with the next batch."""
+    def note(self, event: Event, actor: str | Who, then: Callable[[], None] | None = None) -> None:
+        """An audit entry that belongs to no change; written with the next batch. then: called once it is in the log."""
         self._events.append((event, actor, self._now_us()))
+        if then is not None:
+            self._then.append(then)
         self._wake.set()
 
     def host(self, host: str, local: bool, connections: int, bytes_out: int, bytes_in: int) -> None:
@@ -284,6 +287,7 @@ class Recorder:
     async def _commit(self) -> bool:
         rows, self._waiting = self._waiting[:MOST_ROWS], self._waiting[MOST_ROWS:]
         events, self._events = self._events, []
+        then, self._then = self._then, []
         counts, self._hosts = self._hosts, {}
         left = _Left(self._egress, self._attempts, self._names)
         self._egress, self._attempts, self._names = {}, [], []
@@ -295,6 +299,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be lost and nothing more may go out unrecorded
             self._waiting = rows + self._waiting
             self._events = events + self._events
+            self._then = then + self._then
             self._egress = left.connections | self._egress
             self._attempts, self._names = left.attempts + self._attempts, left.names + self._names
             for key, added in counts.items():
@@ -312,6 +317,8 @@ class Recorder:
         if rows:
             self._journal.committed([row.id for row in rows])
         self._on_rows(rows)
+        for call in then:
+            call()
         return True
 
     def _write(

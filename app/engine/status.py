@@ -12,6 +12,7 @@ from app import __version__
 from app.control.contract import EngineState, HostView, ProviderView, Snapshot, Today, VaultView
 from app.core.errors import AppError
 from app.core.events import Who
+from app.core.stuck import Stuck
 from app.engine.accounts import Accounts
 from app.engine.auditing import Auditor
 from app.engine.clients import Clients
@@ -33,6 +34,8 @@ class Boot:
     proof_secret: bytes
     control_token: str
     restarts: int
+    stuck: tuple[Stuck, ...] = ()  # engines before this one that stood still, the newest last
+    to_note: frozenset[int] = frozenset()  # those that are not in the audit log yet, by their times
 
     @staticmethod
     def of(message: dict[str, Any]) -> Boot:
@@ -45,6 +48,8 @@ class Boot:
             proof_secret=bytes.fromhex(message["proof_secret"]),
             control_token=message.get("control_token", ""),
             restarts=message.get("restarts", 0),
+            stuck=tuple(Stuck.of(told) for told in message.get("stuck", ())),
+            to_note=frozenset(told["at_us"] for told in message.get("stuck", ()) if not told["noted"]),
         )
 
 
@@ -166,6 +171,7 @@ class Status:
             refused_connections=0 if opened is None else opened.accounts.refused_connections,
             audit_seq=audit_seq,
             data_dir=self.boot.data_dir,
+            stuck=self.boot.stuck,
         )
 
 

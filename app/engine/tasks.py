@@ -9,18 +9,26 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from app.core.errors import AppError
+from app.core.stuck import TASK
+from app.engine.working import Work
 
 _log: Final = logging.getLogger(__name__)
 _running: Final[set[asyncio.Task[Any]]] = set()
 _cut: Final[WeakKeyDictionary[asyncio.Task[Any], AppError | None]] = WeakKeyDictionary()
 
 
-def start(work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-    """Run `work` on the current loop. An exception is logged by type and place; cancellation is normal and silent."""
-    task = asyncio.get_running_loop().create_task(work, name=name)
+def start(work: Coroutine[Any, Any, Any], name: str, of: Work | None = None) -> asyncio.Task[Any]:
+    """Run `work` on the current loop. An exception is logged by type and place; cancellation is normal and silent.
+
+    of: what it is a part of; None: of nothing but itself."""
+    task = asyncio.get_running_loop().create_task(_stepwise(work, of or Work(TASK, name)), name=name)
     _running.add(task)
     task.add_done_callback(_finished)
     return task
+
+
+async def _stepwise(work: Coroutine[Any, Any, Any], of: Work) -> Any:
+    return await of.steps(work)
 
 
 def cut(task: asyncio.Task[Any], why: AppError | None) -> None:

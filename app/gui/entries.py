@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.control.contract import AuditEntry
+from app.core.stuck import Stuck
 from app.gui import format as fmt
 from app.gui.cells import Cell
 from app.gui.words import plural, tr
@@ -14,6 +15,7 @@ _TITLES: Final = {
     "gateway.stopped": "Gateway stopped",
     "gateway.quit_asked": "Asked to quit",
     "gateway.crash_found": "Crash found",
+    "engine.stuck": "Did not answer, ended",
     "provider.added": "Provider added",
     "provider.removed": "Provider removed",
     "provider.key_changed": "Key replaced",
@@ -53,6 +55,7 @@ _TITLES: Final = {
 }
 _WRONG: Final = frozenset(
     {
+        "engine.stuck",
         "key.refused",
         "access.refused",
         "vault.refused",
@@ -224,6 +227,9 @@ def change(entry: AuditEntry) -> tuple[str, str]:
             return "", tr("{version}, port {port}", version=get("version"), port=get("port"))
         case "gateway.stopped":
             return "", get("reason")
+        case "engine.stuck":
+            one = Stuck.of(said)
+            return one.work, tr("{n} s without an answer", n=one.silent_s)
         case "gateway.crash_found":
             return "", tr("{n} requests were left open", n=get("interrupted"))
     return "", ", ".join(f"{name} {value}" for name, value in said.items() if name != "name" and value not in ("", None))

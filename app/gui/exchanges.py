@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.core.records import Exchange
+from app.core.stuck import ENGINE_STUCK
 from app.gui import format as fmt
 from app.gui.cells import Cell
 from app.gui.words import tr
@@ -45,6 +46,8 @@ def verdict(row: Exchange) -> Verdict:
             return Verdict("minus-circle-fill", tr("Cancelled"), tr("Cancelled by the client"), "tx2")
         case "interrupted":
             # One that was cut says why; one that was found at the next start knows only that it never ended.
+            if row.error == ENGINE_STUCK:
+                return Verdict("warning-fill", tr("Interrupted"), tr("Interrupted: Gatehouse stood still over this request"), "wa")
             how = tr("Interrupted: Gatehouse was stopped") if row.error else tr("Interrupted: Gatehouse ended before this was finished")
             return Verdict("warning-fill", tr("Interrupted"), how, "wa")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from app.control.contract import EchoResult, ProviderView, Snapshot
+from app.core.stuck import Stuck, advice
 from app.gui import accounts, waiting
 from app.gui import format as fmt
 from app.gui.state import EngineReport, Notice, State
@@ -18,6 +19,7 @@ Act = Literal[
     "confirm", "refuse", "see-waiting",
 ]  # fmt: skip
 _HOUR_US: Final = 3_600_000_000
+_WAITS_S: Final = 5.0  # the keeper answers for an engine that stays away longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ def banners(state: State, *, note_read: bool = False, now_us: int = 0, crashes_r
         way = tr("Give them the new URL; or end that program, then quit Gatehouse and start it again.")
         fact = tr("Gatehouse listens on port {port}.", port=state.port)
         found.append(Banner("wa", "warning-fill", fact, state.port_note, below=way, choices=choices))
+    stuck = [one for one in engine.stuck if one.at_us > max(crashes_read_us, now_us - _HOUR_US)]
+    if stuck:
+        found.append(_stood_still(stuck))
     crashes = [at_us for at_us in engine.crashes_us if at_us > max(crashes_read_us, now_us - _HOUR_US)]
     if crashes:
         found.append(_healed(crashes))
@@ -123,7 +128,40 @@ def _healed(crashes: Sequence[int]) -> Banner:
     return Banner("wa", "warning-fill", fact, consequence, choices=(Choice("show-log", tr("Show log")), _close("crashes-read")))
 
 
+def _stood_still(stuck: Sequence[Stuck]) -> Banner:
+    """It runs again. What it was at is its own word."""
+    last = stuck[-1]
+    if last.work:
+        fact = tr("The gateway did not answer for {n} s while it was at {work}.", n=last.silent_s, work=last.work)
+    else:
+        fact = tr("The gateway did not answer for {n} s while it computed.", n=last.silent_s)
+    ended = plural(
+        len(stuck),
+        "It was ended and started again at {time}. What was being answered then broke off.",
+        "That was at {time}, the last of {n} times in the last hour. Each time it was ended and started again.",
+        time=fmt.clock(last.at_us),
+    )
+    choices = (Choice("show-log", tr("Show log")), _close("crashes-read"))
+    return Banner("wa", "warning-fill", fact, ended, below=advice(stuck), choices=choices)
+
+
+def _unanswering_banner(engine: EngineReport) -> Banner:
+    """Just ended for that, and on its way back."""
+    last = engine.stuck[-1]
+    fact = tr("The gateway did not answer for {n} s and was ended", n=last.silent_s)
+    if engine.next_s is not None and engine.next_s >= 1:
+        consequence = tr("and starts again in {n} s. Requests that ran were cut off; new ones wait.", n=round(engine.next_s))
+        if engine.next_s >= _WAITS_S:
+            consequence = tr("and starts again in {n} s. Clients get 503 until then.", n=round(engine.next_s))
+    else:
+        consequence = tr("and is being started again. Requests that ran were cut off; new ones wait.")
+    code = tr("It was at {work}.", work=last.work) if last.work else ""
+    return Banner("wa", "warning-fill", fact, consequence, code, advice(engine.stuck), (Choice("show-log", tr("Show log")),))
+
+
 def _engine_banner(engine: EngineReport) -> Banner:
+    if engine.unanswering and engine.stuck:
+        return _unanswering_banner(engine)
     at = fmt.clock(engine.at_us) if engine.at_us else ""
     fact = tr("The gateway stopped at {time}", time=at) if at else tr("The gateway stopped")
     last = engine.log[-1] if engine.log else ""

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from app.control.contract import HostView, Snapshot
 from app.core.records import Exchange
+from app.core.stuck import Stuck
 from app.gui.theme import Tone
 from app.gui.words import tr
 
@@ -50,7 +51,8 @@ class Boot:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReport:
     """The keeper's word on the engine process. next_s: when it is started again, or None. log: its last lines. crashes_us: when it
-    ended unexpectedly, in the hour before the report."""
+    ended unexpectedly, in the hour before the report. stuck: how it stood still and was ended, in that hour, the newest last; unanswering:
+    that is why it does not run now."""
 
     state: EngineIs = "starting"
     restarts: int = 0
@@ -59,6 +61,8 @@ class EngineReport:
     log: tuple[str, ...] = ()
     at_us: int = 0
     crashes_us: tuple[int, ...] = ()
+    stuck: tuple[Stuck, ...] = ()
+    unanswering: bool = False
 
     @staticmethod
     def of(message: dict[str, Any]) -> EngineReport:
@@ -74,6 +78,8 @@ class EngineReport:
             log=tuple(str(line) for line in message.get("log") or ()),
             at_us=int(message.get("at_us") or 0),
             crashes_us=tuple(int(at_us) for at_us in message.get("crashes_us") or ()),
+            stuck=tuple(Stuck.of(one) for one in message.get("stuck") or ()),
+            unanswering=message.get("unanswering") is True,
         )
 
 

@@ -1,6 +1,7 @@
 """The engine as the keeper sees it: started, served, revived, given up, drained.
 
-It gets the listening sockets at its start and everything else by asking: connections from the broker, secrets from the vault.
+It gets the listening sockets at its start and everything else by asking: connections from the broker, secrets from the vault. At each
+tick it is looked at: one that stands still is ended and started again, which counts apart from its own ends.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from app.core.errors import AppError
+from app.core.stuck import Stuck, advice
+from app.keeper import stand_in
 from app.keeper.broker import Broker
 from app.keeper.consent import Consent
 from app.keeper.listeners import Listeners
@@ -18,10 +22,14 @@ from app.keeper.revive import BackOff
 from app.keeper.running import Running, Starter, answer, unknown
 from app.keeper.stand_in import StandIn
 from app.keeper.vault import Vault
+from app.keeper.watchdog import Patience, Question, Standstill, Watchdog
 from app.keeper.workers import Workers
+from app.system import shared_page
 from app.system.channel import Caller, Message
+from app.system.effort import effort, passed_s, thread_seconds
 from app.system.logs import tail
 from app.system.processes import exit_words
+from app.system.shared_page import Page
 
 Report = dict[str, object]
 
@@ -29,6 +37,9 @@ DRAIN_S: Final = 5.0
 _DELAYS_S: Final = (0, 1, 2, 4, 8)
 _HOUR_US: Final = 3_600_000_000
 _CRASHES_MAX: Final = 500
+_STUCK_MAX: Final = 20
+_WAITS_S: Final = 5.0  # a client is not kept waiting longer for the next engine
+_THREADS_S: Final = 0.2
 
 
 class Watched(Protocol):
@@ -66,7 +77,12 @@ class EngineChild:
         on_show: Callable[[], None],
         on_quit: Callable[[str], None],
         watched: Watched,
+        patience: Patience,
+        folder: Path,
     ) -> None:
+        """folder: private, for the page where memory without a name needs a file."""
+        self._patience: Final = patience
+        self._folder: Final = folder
         self._watched: Final = watched
         self._starter: Final = starter
         self._listeners: Final = listeners
@@ -83,6 +99,13 @@ class EngineChild:
         self._back_off: Final = BackOff(_DELAYS_S)
         self._restarts = 0
         self._crashes_us: deque[int] = deque(maxlen=_CRASHES_MAX)
+        self._stuck_back_off: Final = BackOff(patience.pauses_s, patience.steady_s, goes_on=True)
+        self._stuck: deque[Stuck] = deque(maxlen=_STUCK_MAX)
+        self._noted: set[int] = set()
+        self._watchdog: Watchdog | None = None
+        self._ending: tuple[Running, Stuck] | None = None
+        self._page: Page | None = None
+        self._hearing = False
         self._stand_in: StandIn | None = None
         self.running: Running | None = None
         self.report: Report = {}
@@ -94,14 +117,18 @@ class EngineChild:
             self._stand_in.stop()
             self._stand_in = None
         self._back_off.started(time.monotonic())
+        self._stuck_back_off.started(time.monotonic())
         self._now("starting")
+        page = self._new_page()
+        inherited = () if page is None else page.inherited
         try:
-            self.running = self._starter.start("engine", self._starter.environment("engine"), self._on_message, self._ended)
+            self.running = self._starter.start("engine", self._starter.environment("engine"), self._on_message, self._ended, inherited)
         except OSError as error:
             self._died(f"cannot be started ({error.strerror})")
             return
         self._on_line(f"the engine starts as process {self.running.child.pid}")
         boot = {"op": "boot", **self._boot, "restarts": self._restarts, "listeners": self._listeners.names()}
+        boot |= {"page": None if page is None else page.name, "stuck": self._stuck_fields()}
         try:
             self.running.child.channel.send(boot, *self._listeners.sockets())
         except OSError:
@@ -109,9 +136,53 @@ class EngineChild:
         self.running.caller.start()
         self.tell_vault()
 
+    def look(self) -> None:
+        """At each tick: one that stands still is ended."""
+        running, watchdog = self.running, self._watchdog
+        if running is None or watchdog is None:
+            return
+        found = watchdog.look(passed_s(), effort(running.child.pid), hearing=self._hearing)
+        if isinstance(found, Question):
+            running.caller.send("ping", {"number": found.number})
+        elif isinstance(found, Standstill):
+            self._watchdog = None
+            stuck = self._describe(running, found)
+            self._ending = running, stuck
+            self._on_line(f"{stuck.sentence()} It had computed for {stuck.cpu_s} s of them; process {running.child.pid}")
+            running.child.kill()
+
+    def _describe(self, running: Running, found: Standstill) -> Stuck:
+        """What it was at is its own word; which of several things it was, the system says."""
+        entries = [] if self._page is None else shared_page.entries(self._page.read())
+        if len(entries) > 1:
+            before = thread_seconds(running.child.pid)
+            time.sleep(_THREADS_S)
+            after = thread_seconds(running.child.pid)
+            entries.sort(key=lambda one: before.get(one.thread, 0) - after.get(one.thread, 0))  # it stays as it is where none is known
+        said = [dict(zip(("request", "client", "endpoint", "model"), one.fields, strict=False)) for one in entries]
+        also = [one["request"] for one in said[1:] if one.get("request")]
+        fields = {"at_us": _now_us(), "silent_s": round(found.silent_s), "cpu_s": round(found.cpu_s), "also": also}
+        return Stuck.of((said[0] if said else {}) | fields)
+
+    def _new_page(self) -> Page | None:
+        """A page for the engine that is started, so that one that is still ending writes on its own."""
+        if self._page is not None:
+            self._page.close()
+        self._page = None
+        try:
+            self._page = Page(self._folder)
+        except OSError as error:
+            self._on_line(f"an engine that stands still cannot be asked what it was at: {error.strerror}")
+        return self._page
+
+    def _stuck_fields(self) -> list[dict[str, object]]:
+        """The newest last. noted: it is in the audit log."""
+        return [one.fields() | {"noted": one.at_us in self._noted} for one in self._stuck]
+
     def start_again(self) -> None:
         """A person asked for it, whatever happened before."""
         self._back_off.forgive()
+        self._stuck_back_off.forgive()
         self._starter.events.cancel("engine")
         self.start()
 
@@ -139,6 +210,9 @@ class EngineChild:
             self._stand_in.stop()
         if self.running is not None:
             self.running.end("drain", {"reason": reason}, DRAIN_S)
+        if self._page is not None:
+            self._page.close()
+            self._page = None
 
     def last_lines(self) -> list[str]:
         """Of its log. From any thread."""
@@ -147,13 +221,31 @@ class EngineChild:
     def _ended(self, running: Running, code: int) -> None:
         if running is not self.running:
             return
-        self.running = None
+        self.running = self._watchdog = None
         running.child.channel.close()
         if lost := self._broker.engine_ended():
             self._watched.lost(lost)
         self._consent.engine_ended()
         self._on_line(f"the engine (process {running.child.pid}) ended: {exit_words(code)}")
-        self._died(exit_words(code))
+        ending, self._ending = self._ending, None
+        if ending is not None and ending[0] is running:
+            self._ended_stuck(ending[1])
+        else:
+            self._died(exit_words(code))
+
+    def _ended_stuck(self, stuck: Stuck) -> None:
+        """Ended by us: it does not count as an end of its own, and is never given up for this."""
+        delay_s = self._stuck_back_off.died(time.monotonic()) or 0.0
+        self._restarts += 1
+        self._stuck.append(stuck)
+        self._noted &= {one.at_us for one in self._stuck}
+        if again := advice(self._stuck):
+            self._on_line(again)
+        if delay_s >= _WAITS_S:
+            self._on_line(f"the engine stood still {self._stuck_back_off.in_a_row} times in a row: it is started again in {delay_s:g} s")
+            self._stand_in = StandIn(self._listeners.sockets(), self._listeners.names(), self._workers, stand_in.stuck(delay_s))
+        self._now("crashed", next_s=delay_s, ended=stuck.sentence(), unanswering=True)
+        self._starter.events.after("engine", delay_s, self.start)
 
     def _died(self, words: str) -> None:
         delay_s = self._back_off.died(time.monotonic())
@@ -164,11 +256,16 @@ class EngineChild:
             self._starter.events.after("engine", delay_s, self.start)
         else:
             self._on_line(f"the engine is not started again: it ended {self._back_off.in_a_row} times in a row")
-            self._stand_in = StandIn(self._listeners.sockets(), self._listeners.names(), self._workers)
+            self._stand_in = StandIn(self._listeners.sockets(), self._listeners.names(), self._workers, stand_in.FAILED)
             self._now("stopped", ended=words)
 
     def _now(
-        self, state: Literal["starting", "up", "crashed", "stopped"], *, next_s: float | None = None, ended: str | None = None
+        self,
+        state: Literal["starting", "up", "crashed", "stopped"],
+        *,
+        next_s: float | None = None,
+        ended: str | None = None,
+        unanswering: bool = False,
     ) -> None:
         now_us = _now_us()
         self.report = {
@@ -179,18 +276,35 @@ class EngineChild:
             "log": [] if ended is None else self.last_lines(),
             "at_us": now_us,
             "crashes_us": [at_us for at_us in self._crashes_us if at_us > now_us - _HOUR_US],
+            "unanswering": unanswering,
+            "stuck": [one.fields() for one in self._stuck if one.at_us > now_us - _HOUR_US],
         }
         self._on_report(self.report)
 
     def _ready(self, caller: Caller) -> None:
         if self.running is not None and self.running.caller is caller:
+            self._watchdog = Watchdog(self._patience)
             self._now("up")
             self._watched.engine_up()  # after that: until then `tell` finds nobody
 
     def _on_message(self, caller: Caller, message: Message) -> None:
-        """On the reading thread: quick answers at once, slow ones by a worker, the rest as events."""
+        """On the reading thread."""
+        self._hearing = True
+        try:
+            self._hear(caller, message)
+        finally:
+            self._hearing = False
+
+    def _hear(self, caller: Caller, message: Message) -> None:
+        """Quick answers at once, slow ones by a worker, the rest as events."""
         events, workers = self._starter.events, self._workers
         match message.get("op"):
+            case "alive":
+                watchdog, running = self._watchdog, self.running
+                if watchdog is not None and running is not None and running.caller is caller:
+                    watchdog.answered(message.get("number"))
+            case "stuck_noted":
+                events.post(lambda: self._noted.update(one.at_us for one in self._stuck if one.at_us == message.get("at_us")))
             case "dial":
                 workers.run(lambda: self._dial(caller, message))
             case "closed":

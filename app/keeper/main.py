@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from app.keeper.remembered import Remembered
 from app.keeper.running import Starter
 from app.keeper.vault import Vault, Wanted
 from app.keeper.watch import Watch
+from app.keeper.watchdog import Patience
 from app.keeper.window_child import WindowChild
 from app.keeper.workers import Workers
 from app.system import environment, sandbox
@@ -47,7 +48,6 @@ EXIT_FAILED: Final = 1
 EXIT_RUNNING: Final = 3
 
 _PROOF_S: Final = 3.0
-_TICK_S: Final = 5.0
 _VAULT_AGAIN_S: Final = 20.0
 _LOG_LINES: Final = 100
 
@@ -57,7 +57,7 @@ class Options:
     """How it is started. port 0: any free one. port_fixed: that port or none; else the next free one will do. vault: `auto` is what the
     data folder says, and for a new one the system's keyring.
 
-    window: without one it is `serve`. command: how the child of a name is started.
+    window: without one it is `serve`. command: how the child of a name is started. patience: with an engine that does not answer.
     """
 
     data_dir: Path
@@ -67,6 +67,7 @@ class Options:
     passphrase_file: Path | None = None
     window: bool = True
     command: Callable[[str], Sequence[str]] = own_command
+    patience: Patience = field(default_factory=Patience)
 
 
 def run(options: Options) -> int:
@@ -173,6 +174,8 @@ class Keeper:
             on_show=lambda: self._window.show(os.environ),
             on_quit=lambda reason: self._quit(f"asked by the engine: {reason}"),
             watched=self._watch,
+            patience=options.patience,
+            folder=paths.runtime,
         )
         self._window: Final = WindowChild(
             self._starter,
@@ -217,12 +220,13 @@ class Keeper:
         return EXIT_OK if self._exit is None else self._exit
 
     def _tick(self) -> None:
+        self._engine.look()
         self._vault.close_idle()
         if self._vault.watch_due():
             self._workers.run(self._vault.keep_watch)
         for log in self._paths.logs.glob("*.log") if CAN_ROTATE_WHILE_WRITTEN else ():
             rotate(log)
-        self._events.after("tick", _TICK_S, self._tick)
+        self._events.after("tick", self._options.patience.tick_s, self._tick)
 
     # the end
 

@@ -7,11 +7,13 @@ from typing import Final
 
 
 class BackOff:
-    """delays_s: the pause before each start in a row; after the last one it is given up. A run of `steady_s` begins a new row."""
+    """delays_s: the pause before each start in a row; after the last one it is given up, or `goes_on` with that pause. A run of `steady_s`
+    begins a new row."""
 
-    def __init__(self, delays_s: Sequence[float], steady_s: float = 60.0) -> None:
+    def __init__(self, delays_s: Sequence[float], steady_s: float = 60.0, *, goes_on: bool = False) -> None:
         self._delays: Final = tuple(delays_s)
         self._steady: Final = steady_s
+        self._goes_on: Final = goes_on
         self._started = 0.0
         self.in_a_row = 0
 
@@ -23,7 +25,9 @@ class BackOff:
         if now_s - self._started >= self._steady:
             self.in_a_row = 0
         self.in_a_row += 1
-        return self._delays[self.in_a_row - 1] if self.in_a_row <= len(self._delays) else None
+        if self.in_a_row <= len(self._delays):
+            return self._delays[self.in_a_row - 1]
+        return self._delays[-1] if self._goes_on else None
 
     def forgive(self) -> None:
         """A person asked for another start."""

@@ -36,13 +36,18 @@ class Starter:
         folders = {"engine": self.paths.engine, "gui": self.paths.window, "vault": self.paths.data_dir}
         return environment.constructed(verb, os.environ, display, folder=folders.get(verb))
 
-    def start(self, verb: str, environment: dict[str, str], on_message: OnMessage, on_end: OnEnd) -> Running:
+    def start(self, verb: str, environment: dict[str, str], on_message: OnMessage, on_end: OnEnd, inherited: Sequence[int] = ()) -> Running:
         """A child whose line is made but not yet read: send it `boot`, then start the caller. OSError when it cannot be started.
 
         on_message runs on the child's reading thread; sockets that come with a message are closed, we want none. on_end is an event.
+        inherited: descriptors that it gets.
         """
         made: list[Running] = []
-        child = Child(self.command(verb), environment, self.log(verb), lambda code: self.events.post(lambda: on_end(made[0], code)))
+
+        def ended(code: int) -> None:
+            self.events.post(lambda: on_end(made[0], code))
+
+        child = Child(self.command(verb), environment, self.log(verb), ended, inherited)
 
         def hear(message: Message, sockets: list[socket.socket]) -> None:
             for sent in sockets:

@@ -35,15 +35,23 @@ class Child:
     `on_exit(code)` is called once, on that thread; a negative code is the signal that ended it.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, on_exit: Callable[[int], None]) -> None:
-        """Start it. OSError when it cannot be started. What it prints goes to the end of `log`."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        on_exit: Callable[[int], None],
+        inherited: Sequence[int] = (),
+    ) -> None:
+        """Start it. OSError when it cannot be started. What it prints goes to the end of `log`. inherited: descriptors that it gets under
+        the same numbers (POSIX)."""
         channel, theirs = pair()
         self.channel: Final[Channel] = channel
         rotate(log)
         try:
             output = open_for_append(log)
             try:
-                self._process: Final = _popen([*command], dict(environment), output, theirs)
+                self._process: Final = _popen([*command], dict(environment), output, theirs, inherited)
             finally:
                 os.close(output)
         except OSError:
@@ -89,7 +97,9 @@ class Child:
         self._on_exit(code)
 
 
-def _popen(command: list[str], environment: dict[str, str], output: int, theirs: socket.socket) -> subprocess.Popen[bytes]:
+def _popen(
+    command: list[str], environment: dict[str, str], output: int, theirs: socket.socket, inherited: Sequence[int]
+) -> subprocess.Popen[bytes]:
     if sys.platform == "win32":
         started = subprocess.Popen(
             command,
@@ -110,7 +120,7 @@ def _popen(command: list[str], environment: dict[str, str], output: int, theirs:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            pass_fds=[number],
+            pass_fds=[number, *inherited],
             cwd="/",  # keeps no folder busy that somebody wants to unmount
             start_new_session=True,  # Ctrl-C in a terminal is for the keeper, which ends its children in order
         )
