@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from app.core.errors import AppError
 from app.core.ids import call_id
 from app.core.records import HIDDEN, Exchange, Outcome, Tokens
+from app.core.stuck import printable
 from app.engine.working import Work
 from app.wire.redact import SHAPES_ALONE, Redactor
 from app.wire.usage import Usage
@@ -64,7 +65,7 @@ class Draft:
 
     def say(self) -> None:
         """Who asks for what is known now, or better than before."""
-        self.work.say(self.id, self.client, self.endpoint, self._name(self.asked))
+        self.work.say(self.id, self.client, self.endpoint, printable(self._name(self.asked)) if self.asked else "")
 
     def aim(self, entry: Entry, model: str) -> None:
         self._entry = entry

@@ -40,12 +40,12 @@ class Work:
 
     def __init__(self, endpoint: str = "", model: str = "") -> None:
         """Without an endpoint nothing is known yet."""
-        self._record = _record("", "", endpoint, model) if endpoint else UNUSED
+        self._record = record(_THREAD, ("", "", endpoint, printable(model))) if endpoint else UNUSED
 
     def say(self, request: str, client: str, endpoint: str, model: str) -> None:
-        """More is known of it now, in the middle of one of its steps."""
+        """More is known of it now, in the middle of one of its steps. model: as it may be shown."""
         global _loops  # noqa: PLW0603
-        said = self._record = _record(request, client, endpoint, model)
+        said = self._record = record(_THREAD, (request, client, endpoint, model))
         _loops = said
         _page[: len(said)] = said
 
@@ -95,7 +95,3 @@ def apart(work: Callable[[], T]) -> Callable[[], T]:
             _free.append(slot)
 
     return done
-
-
-def _record(request: str, client: str, endpoint: str, model: str) -> bytes:
-    return record(_THREAD, (request, client, endpoint, printable(model)))

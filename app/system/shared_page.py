@@ -28,6 +28,7 @@ UNUSED: Final = b"\0"
 
 _LINUX: bool = sys.platform == "linux"
 _HEAD: Final = struct.Struct("<BHI")
+_pack: Final = _HEAD.pack
 _TEXT_MOST: Final = SLOT_BYTES - _HEAD.size
 _SEPARATOR: Final = "\x1f"
 _FIELDS_MOST: Final = 8
@@ -45,8 +46,10 @@ class Entry:
 
 def record(thread: int, fields: Sequence[str]) -> bytes:
     """The bytes of a slot in use. What does not fit is cut off."""
-    text = _SEPARATOR.join(fields).encode("utf-8", "replace")[:_TEXT_MOST]
-    return _HEAD.pack(1, len(text), thread) + text
+    text = _SEPARATOR.join(fields).encode("utf-8", "replace")
+    if len(text) > _TEXT_MOST:
+        text = text[:_TEXT_MOST]
+    return _pack(1, len(text), thread) + text
 
 
 def of_thread(record_: bytes, thread: int) -> bytes:
