@@ -48,12 +48,12 @@ class Stuck:
         return " ".join(said)
 
     def sentence(self) -> str:
-        on = f"was at {self.work}" if self.work else "computed, and did not say for which request"
-        return f"The engine did not answer for {self.silent_s} s while it {on}; it was ended and started again."
+        on = f"on {self.work}, as it says" if self.work else "and did not say on which request"
+        return f"The engine did not answer for {self.silent_s} s while it worked {on}; it was ended and started again."
 
     def of_the_request(self) -> str:
         """For the row of the exchange it was at."""
-        return f"The engine did not answer for {self.silent_s} s while it was at this request, and was ended."
+        return f"The engine did not answer for {self.silent_s} s while it worked on this request, and was ended."
 
     def fields(self) -> dict[str, object]:
         """For a message; `of` is the way back."""

@@ -132,9 +132,9 @@ def _stood_still(stuck: Sequence[Stuck]) -> Banner:
     """It runs again. What it was at is its own word."""
     last = stuck[-1]
     if last.work:
-        fact = tr("The gateway did not answer for {n} s while it was at {work}.", n=last.silent_s, work=last.work)
+        fact = tr("The gateway did not answer for {n} s while it worked, as it says, on {work}.", n=last.silent_s, work=last.work)
     else:
-        fact = tr("The gateway did not answer for {n} s while it computed.", n=last.silent_s)
+        fact = tr("The gateway did not answer for {n} s while it worked.", n=last.silent_s)
     ended = plural(
         len(stuck),
         "It was ended and started again at {time}. What was being answered then broke off.",
@@ -155,7 +155,7 @@ def _unanswering_banner(engine: EngineReport) -> Banner:
             consequence = tr("and starts again in {n} s. Clients get 503 until then.", n=round(engine.next_s))
     else:
         consequence = tr("and is being started again. Requests that ran were cut off; new ones wait.")
-    code = tr("It was at {work}.", work=last.work) if last.work else ""
+    code = tr("It worked, as it says, on {work}.", work=last.work) if last.work else ""
     return Banner("wa", "warning-fill", fact, consequence, code, advice(engine.stuck), (Choice("show-log", tr("Show log")),))
 
 

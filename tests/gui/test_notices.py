@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from app.control.contract import EchoResult, VaultView
+from app.core.stuck import Stuck
 from app.gui import notices
+from app.gui.format import clock
 from app.gui.notices import Banner, banner, banners, toast
 from app.gui.state import Boot, EngineReport, Notice, ProofReport, State
 from tests.gui.desk import START_US, exchange, provider, snapshot
@@ -170,6 +172,57 @@ def test_all_that_is_wrong_stays_until_it_is_closed_and_is_counted() -> None:
 
 
 NOW_US = START_US + 7_200_000_000
+
+
+STUCK = Stuck(at_us=NOW_US - 60_000_000, silent_s=20, cpu_s=20, request="req_1", client="Tool", endpoint="chat/completions", model="w/m")
+
+
+def test_an_engine_that_stood_still_is_said_in_its_own_words_and_not_as_a_crash() -> None:
+    found = banner(replace(UP, engine=EngineReport(state="up", stuck=(STUCK,))), note_read=True, now_us=NOW_US)
+    assert found is not None
+    assert (
+        found.fact
+        == "The gateway did not answer for 20 s while it worked, as it says, on request req_1 of “Tool” for w/m (chat/completions)."
+    )
+    assert found.consequence == f"It was ended and started again at {clock(STUCK.at_us)}. What was being answered then broke off."
+    assert (found.below, acts(found)) == ("", ["show-log", "crashes-read"])
+    twice = replace(UP, engine=EngineReport(state="up", stuck=(STUCK, STUCK), crashes_us=(NOW_US - 1,)))
+    found = banner(twice, note_read=True, now_us=NOW_US)
+    assert found is not None
+    assert "the last of 2 times in the last hour" in found.consequence
+    assert found.below == "2 times it was requests of “Tool” for w/m. Block “Tool” until the cause is known."
+    assert found.more == 1, "the crash is another remark"
+    assert (
+        banner(replace(UP, engine=EngineReport(state="up", stuck=(STUCK,))), note_read=True, now_us=NOW_US, crashes_read_us=NOW_US) is None
+    )
+    assert banner(replace(UP, engine=EngineReport(state="up", stuck=(STUCK,))), note_read=True, now_us=NOW_US + 3_600_000_000) is None
+    silent = banner(replace(UP, engine=EngineReport(state="up", stuck=(Stuck(at_us=NOW_US, silent_s=21, cpu_s=9),))), now_us=NOW_US)
+    assert silent is not None
+    assert silent.fact == "The gateway did not answer for 21 s while it worked."
+
+
+@pytest.mark.parametrize(
+    ("next_s", "words"),
+    [
+        (0, "and is being started again. Requests that ran were cut off; new ones wait."),
+        (2, "and starts again in 2 s. Requests that ran were cut off; new ones wait."),
+        (30, "and starts again in 30 s. Clients get 503 until then."),
+    ],
+)
+def test_while_it_is_away_for_that_the_window_says_so(next_s: int, words: str) -> None:
+    engine = EngineReport(
+        state="crashed", next_s=next_s, exit=STUCK.sentence(), log=("one",), at_us=NOW_US, stuck=(STUCK,), unanswering=True
+    )
+    found = banner(replace(UP, engine=engine), now_us=NOW_US)
+    assert found is not None
+    assert (found.fact, found.consequence) == ("The gateway did not answer for 20 s and was ended", words)
+    assert found.code == "It worked, as it says, on request req_1 of “Tool” for w/m (chat/completions)."
+
+
+def test_what_the_keeper_says_of_it_is_read_whatever_it_is() -> None:
+    message = {"state": "crashed", "unanswering": True, "stuck": [STUCK.fields(), {"client": "\x1b[2J", "silent_s": "x"}]}
+    found = EngineReport.of(message)
+    assert (found.unanswering, found.stuck[0], found.stuck[1].client) == (True, STUCK, "?[2J")
 
 
 @pytest.mark.parametrize(

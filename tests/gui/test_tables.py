@@ -162,7 +162,10 @@ def test_what_gatehouse_ended_is_not_said_to_be_the_clients_doing() -> None:
     cut = exchange(outcome="interrupted", status=200, error="draining", message="Gatehouse was stopped before this request was finished.")
     found_later = exchange(outcome="interrupted", status=0, error="", message="")
     unsent = exchange(outcome="interrupted", status=503, error="draining", account="", model="", attempts=0)
+    stuck = exchange(outcome="interrupted", status=0, error="engine_stuck", message="The engine did not answer.")
     assert exchanges.verdict(cut).sentence == "Interrupted: Gatehouse was stopped"
+    assert exchanges.verdict(stuck).sentence == "Interrupted: Gatehouse stood still over this request"
+    assert inspector.present(stuck).message == "The engine did not answer."
     assert exchanges.verdict(found_later).sentence == "Interrupted: Gatehouse ended before this was finished"
     assert inspector.present(cut).message == cut.message
     last = "".join(run.text for run in inspector.present(unsent).steps[-1].runs)

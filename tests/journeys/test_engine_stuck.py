@@ -161,10 +161,10 @@ def test_an_engine_that_stands_still_is_ended_and_comes_back_and_the_request_is_
         assert len(one.stuck()) == 1
 
         log = one.keepers_log()
-        assert f"was at request {detail['request']} of “Bad tool”" in log
+        assert f"worked on request {detail['request']} of “Bad tool”" in log
         assert "killed by SIGKILL" in log
         assert [each["request"] for each in one.cli_json("status")["stuck"]] == [detail["request"]]
-        assert f"was at request {detail['request']} of “Bad tool”" in one.cli("status").stdout
+        assert f"worked on request {detail['request']} of “Bad tool”" in one.cli("status").stdout
         assert one.engine() == second
         one.intact()
 
@@ -286,7 +286,7 @@ def test_an_engine_that_does_not_hear_the_keeper_any_more_is_ended_while_it_comp
         one.another(first)
         detail = one.stuck()[-1]["body"]["detail"]
         assert (detail["request"], detail["client"], detail["model"]) == ("", "", "")
-        assert "computed, and did not say for which request" in one.keepers_log()
+        assert "worked and did not say on which request" in one.keepers_log()
 
 
 def test_a_request_that_is_repeated_ends_in_pauses_and_not_in_giving_up(tmp_path: Path) -> None:

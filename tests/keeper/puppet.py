@@ -3,7 +3,8 @@
 Started as `puppet.py SOCKET VERB --channel N`. It connects to the test's unix socket, says which verb it is, forwards every message of
 the keeper as a JSON line, ends at `drain` or `quit` unless it is stubborn, and obeys lines: `{"send": MESSAGE}`, `{"exit": CODE}`,
 `{"kill": SIGNAL}`, `{"print": TEXT}`, `{"answer": true}` (the proof, at the listening sockets), `{"socket": N, "write": TEXT}`,
-`{"socket": N, "read": COUNT}`, `{"socket": N, "end": true}`.
+`{"socket": N, "read": COUNT}`, `{"socket": N, "end": true}`, `{"spin": true}` (compute for ever, on a thread), `{"page": HEX}` (on the
+page that it shares with the keeper).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import mmap
 import os
 import signal
 import socket
@@ -21,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from app.system.channel import Channel, inherited
+from app.system.shared_page import writable
 
 
 class Puppet:
@@ -31,6 +34,7 @@ class Puppet:
         self.boot: dict[str, Any] = {}
         self.lock = threading.Lock()
         self.stubborn = False
+        self.page: mmap.mmap | None = None
 
     def tell(self, line: dict[str, Any]) -> None:
         with self.lock:
@@ -89,6 +93,14 @@ class Puppet:
                 self.channel.send({"op": "ready"})
                 with contextlib.suppress(OSError):  # a test may have killed the keeper by now
                     self.channel.send({"op": "settled"})
+            case {"spin": True}:
+                threading.Thread(target=spin, daemon=True).start()
+            case {"page": str(text)}:
+                self.page = self.page or writable(self.boot["page"])
+                assert self.page is not None
+                data = bytes.fromhex(text)
+                self.page[: len(data)] = data
+                self.tell({"done": "page"})
             case {"socket": int(number), "write": str(text)}:
                 self.sockets[number].setblocking(True)
                 self.sockets[number].sendall(text.encode())
@@ -98,6 +110,11 @@ class Puppet:
             case {"socket": int(number), "end": True}:
                 self.sockets[number].shutdown(socket.SHUT_RDWR)
                 self.sockets[number].close()
+
+
+def spin() -> None:
+    while True:
+        pass
 
 
 def main() -> None:

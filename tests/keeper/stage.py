@@ -27,6 +27,7 @@ import json, sys
 from pathlib import Path
 from app.core.errors import AppError
 from app.keeper.main import Options, run
+from app.keeper.watchdog import Patience
 from app.system.children import own_command
 given = json.loads(sys.argv[1])
 real = given.pop("real")
@@ -34,6 +35,8 @@ puppet = [sys.executable, "-s", "-P", given.pop("puppet"), given.pop("wires")]
 given["data_dir"] = Path(given["data_dir"])
 if "passphrase_file" in given:
     given["passphrase_file"] = Path(given["passphrase_file"])
+if "patience" in given:
+    given["patience"] = Patience(**given["patience"])
 try:
     sys.exit(run(Options(**given, command=lambda verb: own_command(verb) if verb in real else [*puppet, verb])))
 except AppError as error:

@@ -33,6 +33,17 @@ def test_a_steady_run_begins_a_new_row() -> None:
     assert back_off.died(65) == 0
 
 
+def test_one_that_goes_on_is_never_given_up() -> None:
+    back_off = BackOff((0, 1, 5), steady_s=60, goes_on=True)
+    pauses = []
+    for n in range(6):
+        back_off.started(float(n))
+        pauses.append(back_off.died(n + 0.5))
+    assert pauses == [0, 1, 5, 5, 5, 5]
+    back_off.started(100)
+    assert back_off.died(161) == 0
+
+
 def test_events_run_in_order_on_one_thread_and_timers_when_due() -> None:
     events = Events()
     seen: list[tuple[str, int]] = []
