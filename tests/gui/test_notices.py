@@ -196,7 +196,9 @@ def test_an_engine_that_stood_still_is_said_in_its_own_words_and_not_as_a_crash(
         banner(replace(UP, engine=EngineReport(state="up", stuck=(STUCK,))), note_read=True, now_us=NOW_US, crashes_read_us=NOW_US) is None
     )
     assert banner(replace(UP, engine=EngineReport(state="up", stuck=(STUCK,))), note_read=True, now_us=NOW_US + 3_600_000_000) is None
-    silent = banner(replace(UP, engine=EngineReport(state="up", stuck=(Stuck(at_us=NOW_US, silent_s=21, cpu_s=9),))), now_us=NOW_US)
+    silent = banner(
+        replace(UP, engine=EngineReport(state="up", stuck=(Stuck(at_us=NOW_US, silent_s=21, cpu_s=9),))), note_read=True, now_us=NOW_US
+    )
     assert silent is not None
     assert silent.fact == "The gateway did not answer for 21 s while it worked."
 

@@ -252,6 +252,7 @@ def test_a_stopped_keeper_finds_an_engine_that_stands_still_only_after_it_looked
         first = one.engine()
         assert one.process is not None
         begin(one, one.client(), "hang-native")
+        time.sleep(3 * QUICK.tick_s)  # the question is open by now, and not for long enough
         os.kill(one.process.pid, signal.SIGSTOP)
         time.sleep(LONG_S)
         os.kill(one.process.pid, signal.SIGCONT)

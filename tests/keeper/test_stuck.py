@@ -70,6 +70,7 @@ def test_in_a_long_pause_a_person_may_start_it_at_once(tmp_path: Path) -> None:
         assert told["unanswering"]
         window.send("start_engine")
         engine = stage.child("engine", 5)
+        engine.message("boot")
         engine.order(answer=True)
         window.message("engine", 30, state="up")
         assert stage.log().count("stood still 3 times in a row: it is started again in 7 s") == 1
@@ -102,6 +103,7 @@ def test_an_engine_that_is_ready_late_is_not_ended_before(tmp_path: Path) -> Non
     """It may compute for as long as it needs until it says that it is ready: nothing asks it."""
     with Stage(tmp_path / "data", vault="session", patience=PATIENCE) as stage:
         engine = stage.child("engine")
+        engine.message("boot")
         engine.order(spin=True)
         with pytest.raises(AssertionError, match="nothing of the kind came"):
             engine.message("ping", 5)
@@ -112,6 +114,7 @@ def test_an_engine_that_is_ready_late_is_not_ended_before(tmp_path: Path) -> Non
 def test_one_that_stands_still_at_the_end_is_ended_with_the_rest(tmp_path: Path) -> None:
     with Stage(tmp_path / "data", vault="session", patience=PATIENCE | {"silent_s": 60.0}) as stage:
         engine = stage.child("engine")
+        engine.message("boot")
         engine.order(answer=True)
         stage.until(lambda: stage.printed)
         engine.stubborn()
