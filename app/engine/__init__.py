@@ -14,4 +14,5 @@ process and talks to no D-Bus, so that the kernel can be asked to refuse both.
     auditing  signing the audit log               network   what is known of the network; `declared`: who asked for it
     verifying how far a verification is           audit_keys, audit_answers, audit_routes   parts of auditing and of control
     upkeep    what is done to old rows            status    how the engine is doing
+    working   what the loop is at, for the keeper
 """

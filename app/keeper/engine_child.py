@@ -40,6 +40,7 @@ _CRASHES_MAX: Final = 500
 _STUCK_MAX: Final = 20
 _WAITS_S: Final = 5.0  # a client is not kept waiting longer for the next engine
 _THREADS_S: Final = 0.2
+_UNSEEN_LOOKS: Final = 3  # one that just ended is not seen either
 
 
 class Watched(Protocol):
@@ -106,6 +107,7 @@ class EngineChild:
         self._ending: tuple[Running, Stuck] | None = None
         self._page: Page | None = None
         self._hearing = False
+        self._unseen = 0
         self._stand_in: StandIn | None = None
         self.running: Running | None = None
         self.report: Report = {}
@@ -141,12 +143,18 @@ class EngineChild:
         running, watchdog = self.running, self._watchdog
         if running is None or watchdog is None:
             return
-        found = watchdog.look(passed_s(), effort(running.child.pid), hearing=self._hearing)
+        computed = effort(running.child.pid)
+        self._unseen = self._unseen + 1 if computed is None else 0
+        if self._unseen == _UNSEEN_LOOKS:
+            self._on_line("this system does not show what the engine computes: one that stands still would not be ended")
+        found = watchdog.look(passed_s(), computed, hearing=self._hearing)
         if isinstance(found, Question):
             running.caller.send("ping", {"number": found.number})
         elif isinstance(found, Standstill):
-            self._watchdog = None
             stuck = self._describe(running, found)
+            if not watchdog.waits:
+                return  # it came to its end in this very moment
+            self._watchdog = None
             self._ending = running, stuck
             self._on_line(f"{stuck.sentence()} It had computed for {stuck.cpu_s} s of them; process {running.child.pid}")
             running.child.kill()

@@ -36,7 +36,8 @@ FAILED: Final = Why(
 
 def stuck(again_s: float) -> Why:
     """The engine stood still again and again, and is started again after `again_s`."""
-    return Why("Gatehouse's engine stood still over a request several times in a row.", "It is started again soon.", round(again_s) + 1)
+    sentence = "Gatehouse's engine did not answer several times in a row and was ended."
+    return Why(sentence, f"It is started again in {again_s:g} s; its log says what it worked on.", round(again_s) + 1)
 
 
 class StandIn:

@@ -62,6 +62,11 @@ class Watchdog:
         self._before: _Look | None = None
         self._since: _Look | None = None
 
+    @property
+    def waits(self) -> bool:
+        """A question is open."""
+        return self._heard != self._asked
+
     def answered(self, number: object) -> None:
         """The engine's answer to the question of this number."""
         if number == self._asked:
@@ -81,7 +86,7 @@ class Watchdog:
         span = now.at_s - before.at_s
         computes = not effort.waits and now.cpu_s - before.cpu_s >= patience.share * span
         late = hearing or not 0 <= span <= patience.tick_s + patience.late_s
-        if self._heard == self._asked:
+        if not self.waits:
             if not computes:
                 return None
             self._since = now

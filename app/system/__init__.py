@@ -4,9 +4,9 @@
 through no link), `places` (where the sockets are), `owners`, `access_list` (who could have put something there), `peers` (who is at the
 other end of a local connection), `channel` (framed messages and descriptors between our processes), `children`
 (starting them), `environment` (what they inherit), `sockets` (listening, connected, counted), `instance` (one per data folder),
-`processes` (facts about processes), `keyrings` (the keyring of the system; used by the vault child alone), `shortcut` (menu entries),
-`names` (look-ups), `sandbox` (what the kernel refuses us: `seccomp`, `landlock`), `leaks` (trying it), `socket_table` (who has which
-socket).
+`processes` (facts about processes), `effort` (what they compute), `shared_page` (memory that two of ours share), `keyrings` (the keyring
+of the system; used by the vault child alone), `shortcut` (menu entries), `names` (look-ups), `sandbox` (what the kernel refuses us:
+`seccomp`, `landlock`), `leaks` (trying it), `socket_table` (who has which socket).
 
 `sys.platform` is read here and nowhere else. Nothing here knows a provider, a page or a table.
 """
