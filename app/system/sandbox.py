@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from app.system import landlock, seccomp
+from app.system import landlock, neighbours, seccomp
 from app.system.files import PROBE
 from app.system.processes import harden
 
@@ -272,8 +272,12 @@ _ATTEMPTS: Final[Mapping[str, Callable[[], None]]] = {
     "TCP Fast Open": _fast_open,
     "a source route": _source_route,
     "starting a program": _start_program,
+    **neighbours.FOR_ALL,
+    **neighbours.FOR_ENGINE,
 }
-_FOR_ALL: Final = ("TCP over IPv4", "TCP over IPv6", "UDP over IPv4", "UDP over IPv6", "multipath TCP", "raw packets")
+_FOR_ALL: Final = (
+    "TCP over IPv4", "TCP over IPv6", "UDP over IPv4", "UDP over IPv6", "multipath TCP", "raw packets", *neighbours.FOR_ALL,
+)  # fmt: skip
 
 
 def _hidden() -> bool:

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -284,99 +283,3 @@ def test_no_core_is_written_and_memory_is_not_shown() -> None:
     assert said.startswith("(0, 0)")
     assert "Seccomp:\t2" in said
     assert "NoNewPrivs:\t1" in said
-
-
-class Simulator:
-    """What the kernel does with a filter: enough of classic BPF to ask it about another processor than this one."""
-
-    def __init__(self, code: bytes) -> None:
-        self.code = list(struct.iter_unpack("<HBBI", code))
-
-    def judge(self, arch: int, number: int, *arguments: int) -> str:
-        data = number.to_bytes(4, "little") + arch.to_bytes(4, "little") + bytes(8)
-        data += b"".join(each.to_bytes(8, "little") for each in (*arguments, 0, 0, 0, 0, 0, 0)[:6])
-        at, accumulator = 0, 0
-        while True:
-            code, then, otherwise, value = self.code[at]
-            at += 1
-            if code == 0x20:
-                accumulator = int.from_bytes(data[value : value + 4], "little")
-            elif code == 0x54:
-                accumulator &= value
-            elif code == 0x06:
-                return {0x7FFF0000: "allow", 0x80000000: "kill", 0x0005000D: "refuse", 0x00050026: "absent"}[value]
-            else:
-                holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}[code]
-                at += then if holds else otherwise
-
-
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_the_filter_decides_the_same_on_both_processors(machine: str) -> None:
-    made = seccomp.MACHINES[machine]
-    engine, window = (Simulator(seccomp.build(kind, made)) for kind in ("engine", "window"))  # type: ignore[arg-type]
-    n = made.numbers
-
-    def of_engine(name: str, *arguments: int) -> str:
-        return engine.judge(made.audit, n[name], *arguments)
-
-    for name in (
-        "socket", "connect", "bind", "execve", "execveat", "ptrace", "pidfd_getfd", "process_vm_readv", "process_vm_writev", "bpf",
-        "add_key", "request_key", "keyctl", "unshare", "setns", "userfaultfd",
-    ):  # fmt: skip
-        assert of_engine(name, 1, 1) == "refuse", name
-    for name in ("request_key", "ptrace", "pidfd_getfd", "process_vm_writev", "bpf"):
-        assert window.judge(made.audit, n[name]) == "refuse", name
-    assert of_engine("clone3") == "absent"
-    assert of_engine("clone", 0x003D0F00) == "allow"  # a thread, as libc makes it
-    for space in (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
-        assert of_engine("clone", space | 17) == "refuse"
-    assert of_engine("setsockopt", 5, 1, 9) == "allow"  # SO_KEEPALIVE
-    assert of_engine("setsockopt", 5, 6, 1) == "allow"  # TCP_NODELAY
-    for level, option in ((0, 4), (41, 57), (41, 6), (1, 25), (1, 62), (6, 31), (17, 1), (58, 1), (263, 1), (284, 1)):
-        assert of_engine("setsockopt", 5, level, option) == "refuse", (level, option)
-    for request, verdict in ((0x400454CA, "refuse"), (0x5412, "refuse"), (0x541C, "refuse"), (0x5421, "allow"), (0x5401, "allow")):
-        assert of_engine("ioctl", 5, request) == verdict
-    for name in ("io_uring_setup", "io_uring_enter", "io_uring_register"):
-        assert of_engine(name) == "absent"
-        assert window.judge(made.audit, n[name]) == "absent"
-    assert of_engine("sendto", 5, 0, 10, 0, 0) == "allow"
-    assert of_engine("sendto", 5, 0, 10, 0, 0x7FFF12345678) == "refuse"
-    assert of_engine("sendto", 5, 0, 10, 0, 0x7F0000000000) == "refuse"  # only the upper half is set
-    assert of_engine("sendto", 5, 0, 10, 0x20000000, 0) == "refuse"
-    assert of_engine("sendto", 5, 0, 10, 0x4000, 0) == "allow"  # MSG_NOSIGNAL
-    assert of_engine("sendmsg", 5, 1, 0x4040) == "allow"
-    assert of_engine("sendmsg", 5, 1, 0x20004000) == "refuse"
-    assert of_engine("sendmmsg", 5, 1, 1, 0x20000000) == "refuse"
-    assert of_engine("socketpair", 1, 1 | 0x80800) == "allow"  # with SOCK_CLOEXEC and SOCK_NONBLOCK
-    assert of_engine("socketpair", 1, 2) == "refuse"
-    assert of_engine("socketpair", 30, 1) == "refuse"  # TIPC
-    assert engine.judge(made.audit, 0) == "allow"
-    for family, verdict in ((1, "allow"), (16, "allow"), (2, "refuse"), (10, "refuse"), (17, "refuse"), (40, "refuse"), (0, "refuse")):
-        assert window.judge(made.audit, n["socket"], family) == verdict
-    assert window.judge(made.audit, n["connect"]) == "allow"
-    assert window.judge(made.audit, n["execve"]) == "allow"
-    other = seccomp.MACHINES["aarch64" if machine == "x86_64" else "x86_64"]
-    assert engine.judge(other.audit, 0) == window.judge(0x40000003, 0) == "kill"  # i386 on x86_64
-    if made.second_abi:
-        assert engine.judge(made.audit, 0x40000000 | n["connect"]) == "absent"
-
-
-@pytest.mark.parametrize(
-    ("machine", "headers"),
-    [
-        ("x86_64", ("/usr/include/asm/unistd_64.h", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h")),
-        ("aarch64", ("/usr/include/asm-generic/unistd.h",)),  # arm64 uses the generic set
-    ],
-)
-def test_the_numbers_are_those_of_the_kernels_headers(machine: str, headers: tuple[str, ...]) -> None:
-    """Where the headers are installed: the table is checked, not believed."""
-    found = [path for path in headers if Path(path).exists()]
-    if not found:
-        pytest.skip("no header that tells")
-    told = {
-        words[1].removeprefix("__NR_"): int(words[2])
-        for line in Path(found[0]).read_text().splitlines()
-        if len(words := line.split()) >= 3 and words[0] == "#define" and words[1].startswith("__NR_") and words[2].isdecimal()
-    }
-    numbers = seccomp.MACHINES[machine].numbers
-    assert numbers == {name: told[name] for name in numbers}
