@@ -28,7 +28,7 @@ Role = Literal["keeper", "engine", "window", "vault"]
 # kernel: every way out that was tried was refused by the kernel. guarded: at least one was not.
 Level = Literal["kernel", "guarded"]
 
-_KINDS: Final[Mapping[Role, seccomp.Kind]] = {"engine": "engine", "window": "window", "vault": "window"}
+_KINDS: Final[Mapping[Role, seccomp.Kind]] = {"engine": "engine", "window": "window", "vault": "vault"}
 FILES_TRIED: Final = (
     "changing files outside of its folder",
     "emptying files outside of its folder",

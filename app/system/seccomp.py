@@ -1,6 +1,6 @@
 """The kernel's own refusal, on Linux: a seccomp filter through ctypes, which needs no privilege and cannot be taken off again.
 
-A filter is inherited by threads and children and outlives exec. Two of them:
+A filter is inherited by threads and children and outlives exec. Three of them:
 
 - `engine`: lives on inherited and handed descriptors alone. No `socket`, no `connect`, no address in a send call, no program or process
   started, no descriptor taken from another process. An accepted descriptor can be re-aimed with `connect`, and `MSG_FASTOPEN` connects
@@ -10,13 +10,17 @@ A filter is inherited by threads and children and outlives exec. Two of them:
   any name. In a new namespace a process has every capability, so none is made; `clone3` hides its flags from a filter, and libc then
   takes `clone`. A process of its own would outlive the engine, with its connections. Of `ioctl` only what asks about a descriptor is
   left: others make packets (`TUNSETIFF`), type into a terminal (`TIOCSTI`) or change a file's attributes.
-- `window`: unix sockets (screen, session bus) and netlink (how Qt lists interfaces), nothing else. It also holds the vault child.
+- `vault`: unix sockets (session bus) and netlink, nothing else.
+- `window`: the same (screen, session bus; Qt lists interfaces), and of shared memory what Qt asks the X server about at its start: a new
+  piece without a name. Without the answer Qt sends every picture through the socket, and painting a window takes four to eight times as
+  long. Qt also gives the ordinary order of execution to its own threads, whose numbers nobody knows before.
 
-Both leave other programs alone, on every kernel, also where Landlock knows no signals yet (before version 6):
+All leave other programs alone, on every kernel, also where Landlock knows no signals yet (before version 6):
 
 - No signal to anybody else: own process only, by whatever call. A descriptor's owner (`F_SETOWN` with `F_SETSIG`, `FIOSETOWN`) is
   signalled by the kernel, with any signal one likes, so nobody is made owner.
 - No other process' limits, priority, processors, memory or descriptors; no queue, semaphore or shared memory that others find by name.
+  (A window attaches a piece by its number, as every program on that screen can.)
 - No mode, owner, attribute or time of a file: Landlock covers none of them. No `truncate`, and no opening that empties a file without
   writing (`O_RDONLY | O_TRUNC`): Landlock before version 3 sees neither. `openat2` hides its flags, and libc then takes `openat`.
 - Nothing that only an administrator may (a gateway in a container often runs as root): mounts, modules, clocks, names, swap, reboot.
@@ -38,7 +42,7 @@ from typing import Final, Literal
 from app.system.bpf import ANY_BIT, ARCH, EQUAL, NUMBER, Assembler, high, low, spans_of
 from app.system.system_calls import MACHINES, UNKNOWN_FROM, Machine
 
-Kind = Literal["engine", "window"]
+Kind = Literal["engine", "vault", "window"]
 
 MSG_FASTOPEN: Final = 0x20000000
 _UNIX, _NETLINK, _STREAM = 1, 16, 1
@@ -49,6 +53,8 @@ _TCP_ULP: Final = 31  # another protocol in TCP's place
 _THREAD: Final = 0x00010000  # CLONE_THREAD
 _NEW_NAMESPACES: Final = 0x7E020000  # CLONE_NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET
 _PROCESS, _IO_PROCESS = 0, 1  # PRIO_PROCESS, IOPRIO_WHO_PROCESS: "who" is one process, not a group or a user
+_ORDINARY: Final = 0  # SCHED_OTHER
+_NAMELESS, _REMOVE = 0, 0  # IPC_PRIVATE, IPC_RMID
 _TRUNCATE, _ACCESS = 0x200, 3  # O_TRUNC, O_ACCMODE
 _WRITES: Final = (1, 2)  # O_WRONLY, O_RDWR
 _OWNER: Final = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: whom the kernel signals, and how
@@ -74,7 +80,7 @@ _SHUT: Final[tuple[str, ...]] = (
     "userfaultfd", "move_pages", "migrate_pages", "pidfd_open", "pidfd_send_signal", "process_mrelease", "unshare", "setns",
     # what others find by a name or a number
     "mq_open", "mq_unlink", "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr", "msgget", "msgsnd", "msgrcv", "msgctl",
-    "semget", "semop", "semtimedop", "semctl", "shmget", "shmat", "shmdt", "shmctl", "add_key", "request_key", "keyctl",
+    "semget", "semop", "semtimedop", "semctl", "add_key", "request_key", "keyctl",
     # what Landlock does not cover of a file
     "truncate", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr",
     "setxattrat", "removexattr", "lremovexattr", "fremovexattr", "removexattrat", "file_setattr", "utime", "utimes", "futimesat",
@@ -85,11 +91,13 @@ _SHUT: Final[tuple[str, ...]] = (
     "kexec_file_load", "reboot", "acct", "syslog", "iopl", "ioperm", "modify_ldt", "personality", "vhangup", "uselib", "sethostname",
     "setdomainname", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "lsm_set_self_attr",
 )  # fmt: skip
-_SHUT_TO_ENGINE: Final[tuple[str, ...]] = (
+_MEMORY: Final = ("shmget", "shmat", "shmdt", "shmctl")
+_ENGINES: Final = (
     "socket", "connect", "bind", "execve", "execveat", "fork", "vfork", "setpgid", "setsid", "setpriority", "ioprio_set",
     "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "inotify_init", "inotify_init1", "inotify_add_watch",
     "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid", "capset",
 )  # fmt: skip
+_MORE: Final[Mapping[Kind, tuple[str, ...]]] = {"engine": (*_MEMORY, *_ENGINES), "vault": _MEMORY, "window": ()}
 _ABSENT: Final = ("io_uring_setup", "io_uring_enter", "io_uring_register", "openat2", "clone3")
 
 # Calls that are judged by their arguments, by the name of the rule.
@@ -98,22 +106,24 @@ _RULES: Final[Mapping[str, tuple[str, ...]]] = {
     "own alone": ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"),
     "open": ("open",), "openat": ("openat",), "fcntl": ("fcntl",),
 }  # fmt: skip
+_DESKTOPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "own": (*_RULES["own"], "sched_setaffinity", "sched_setattr", "sched_setparam"), "order": ("sched_setscheduler",),
+    "priority": ("setpriority",), "io priority": ("ioprio_set",), "namespace": ("clone",), "devices": ("ioctl",), "family": ("socket",),
+}  # fmt: skip
 _RULES_OF: Final[Mapping[Kind, Mapping[str, tuple[str, ...]]]] = {
     "engine": {
         "sendto": ("sendto",), "sendmsg": ("sendmsg",), "sendmmsg": ("sendmmsg",), "socketpair": ("socketpair",),
         "setsockopt": ("setsockopt",), "thread": ("clone",), "asking": ("ioctl",),
     },
-    "window": {
-        "own": (*_RULES["own"], "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"),
-        "priority": ("setpriority",), "io priority": ("ioprio_set",), "namespace": ("clone",), "devices": ("ioctl",), "family": ("socket",),
-    },
+    "vault": _DESKTOPS,
+    "window": {**_DESKTOPS, "nameless": ("shmget",), "removing": ("shmctl",)},
 }  # fmt: skip
 
 
 def build(kind: Kind, machine: Machine, pid: int) -> bytes:
     """The filter as the kernel reads it, for the process `pid`: 8 bytes an instruction."""
     rules = {**_RULES, **_RULES_OF[kind]}
-    calls = dict.fromkeys((*_SHUT, *(_SHUT_TO_ENGINE if kind == "engine" else ())), "refuse") | dict.fromkeys(_ABSENT, "absent")
+    calls = dict.fromkeys((*_SHUT, *_MORE[kind]), "refuse") | dict.fromkeys(_ABSENT, "absent")
     calls |= {name: rule for rule, names in rules.items() for name in names}
     numbers = {machine.numbers[name]: what for name, what in calls.items() if name in machine.numbers}
     a = Assembler()
@@ -165,6 +175,13 @@ def _own(a: Assembler, pid: int) -> None:
     a.load(low(0))
     a.jump(EQUAL, 0, "allow")
     a.jump(EQUAL, pid, "allow", "refuse")
+
+
+def _order(a: Assembler, pid: int) -> None:
+    """The ordinary order of execution for whatever thread, another one for this process."""
+    a.load(low(1))
+    a.jump(EQUAL, _ORDINARY, "allow")
+    _own(a, pid)
 
 
 def _own_alone(a: Assembler, pid: int) -> None:
@@ -266,6 +283,7 @@ def _thread(a: Assembler, pid: int) -> None:
 _WRITE: Final[Mapping[str, Callable[[Assembler, int], None]]] = {
     "own": _own,
     "own alone": _own_alone,
+    "order": _order,
     "priority": _own_of(_PROCESS),
     "io priority": _own_of(_IO_PROCESS),
     "open": _emptying(1),
@@ -274,6 +292,8 @@ _WRITE: Final[Mapping[str, Callable[[Assembler, int], None]]] = {
     "asking": _one_of(1, _ASKING, "allow", "refuse"),
     "devices": _one_of(1, _DEVICES, "refuse", "allow"),
     "family": _one_of(0, (_UNIX, _NETLINK), "allow", "refuse"),
+    "nameless": _one_of(0, (_NAMELESS,), "allow", "refuse"),
+    "removing": _one_of(1, (_REMOVE,), "allow", "refuse"),
     "sendto": _sendto,
     "sendmsg": _flags(2, MSG_FASTOPEN),
     "sendmmsg": _flags(3, MSG_FASTOPEN),

@@ -188,7 +188,7 @@ OTHERS = (
 )  # fmt: skip
 NAMED = (
     "mq_open", "mq_unlink", "mq_timedsend", "mq_timedreceive", "mq_notify", "mq_getsetattr", "msgget", "msgsnd", "msgrcv", "msgctl",
-    "semget", "semop", "semtimedop", "semctl", "shmget", "shmat", "shmdt", "shmctl", "add_key", "request_key", "keyctl",
+    "semget", "semop", "semtimedop", "semctl", "add_key", "request_key", "keyctl",
 )  # fmt: skip
 FILES = (
     "truncate", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr",
@@ -206,15 +206,17 @@ ENGINES = (
     "sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler", "inotify_init", "inotify_init1", "inotify_add_watch",
     "setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid", "capset",
 )  # fmt: skip
+MEMORY = ("shmget", "shmat", "shmdt", "shmctl")
+MORE = {"engine": (*ENGINES, *MEMORY), "vault": MEMORY, "window": ()}
 GONE = ("io_uring_setup", "io_uring_enter", "io_uring_register", "openat2", "clone3")
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("kind", ["engine", "window"])
+@pytest.mark.parametrize("kind", ["engine", "vault", "window"])
 def test_every_call_that_nobody_needs_is_refused_whatever_it_is_given(kind: seccomp.Kind, machine: str) -> None:
     made = MACHINES[machine]
     filter_ = Simulator(seccomp.build(kind, made, PID))
-    for name in (*OTHERS, *NAMED, *FILES, *ROOTS, *(ENGINES if kind == "engine" else ())):
+    for name in (*OTHERS, *NAMED, *FILES, *ROOTS, *MORE[kind]):
         if name in made.numbers:
             for argument in (0, PID, 2**64 - 1):
                 assert filter_.judge(made.audit, made.numbers[name], *[argument] * 6) == "refuse", name
@@ -242,8 +244,17 @@ def test_only_this_process_is_signalled_limited_or_hurried(machine: str) -> None
             assert filter_.judge(made.audit, made.numbers["fcntl"], 5, command, PID) == "refuse"
         for command in (0, 1, 2, 3, 4, 5, 6, 7, 37, 38, 1030, 1033):
             assert filter_.judge(made.audit, made.numbers["fcntl"], 5, command) == "allow"
-    for name in ("sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"):
+    n = made.numbers
+    for name in ("sched_setaffinity", "sched_setattr", "sched_setparam"):
         assert [window.judge(made.audit, made.numbers[name], pid) for pid in (0, PID, 1)] == ["allow", "allow", "refuse"]
+    # Qt starts threads in the ordinary order (SCHED_OTHER), by their own numbers.
+    for policy, verdict in ((0, "allow"), (1, "refuse"), (2, "refuse"), (3, "refuse"), (5, "refuse"), (2**32 - 1, "refuse")):
+        assert window.judge(made.audit, n["sched_setscheduler"], 1, policy) == verdict
+        assert window.judge(made.audit, n["sched_setscheduler"], PID, policy) == "allow"
+    for key, verdict in ((0, "allow"), (1, "refuse"), (2**32 - 1, "refuse")):
+        assert window.judge(made.audit, n["shmget"], key, 1, 0o1600) == verdict
+    for command, verdict in ((0, "allow"), (1, "refuse"), (2, "refuse"), (13, "refuse")):
+        assert window.judge(made.audit, n["shmctl"], 7, command) == verdict
     for name, one in (("setpriority", 0), ("ioprio_set", 1)):
         assert [window.judge(made.audit, made.numbers[name], one, who) for who in (0, PID, 1)] == ["allow", "allow", "refuse"]
         assert [window.judge(made.audit, made.numbers[name], one + 1, who) for who in (0, PID)] == ["refuse", "refuse"]
@@ -261,7 +272,7 @@ def test_a_file_is_emptied_by_who_may_write_it(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("kind", ["engine", "window"])
+@pytest.mark.parametrize("kind", ["engine", "vault", "window"])
 def test_no_call_walks_far_and_what_is_always_allowed_depends_on_its_number_alone(kind: seccomp.Kind, machine: str) -> None:
     """A call is compared by halves. One whose verdict needs no argument is remembered by the kernel (5.11) and walks nothing."""
     made = MACHINES[machine]
@@ -334,7 +345,7 @@ def locked(role: str, script: str, *more: str) -> Any:
 def test_the_kernel_really_refuses_each_of_them(role: str) -> None:
     """Every call with arguments that would change nothing where it is not refused."""
     here = MACHINES[platform.machine()].numbers
-    names = [name for name in (*OTHERS, *NAMED, *FILES, *ROOTS, *(ENGINES if role == "engine" else ()), *GONE) if name in here]
+    names = [name for name in (*OTHERS, *NAMED, *FILES, *ROOTS, *MORE[role], *GONE) if name in here]
     said = locked(role, f"print(json.dumps({{name: call(name, -1, -1, -1, -1, -1, -1) for name in {names!r}}}))")
     assert said == {name: "ENOSYS" if name in GONE else "EACCES" for name in names}
 
