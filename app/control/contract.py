@@ -513,8 +513,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
-    """One of our processes. level: kernel or guarded. seccomp, landlock: "" when active, else why not. open: ways out that were tried and
-    not refused. measured: False for one that did not say. hidden: its memory and descriptors are kept from other programs of the user."""
+    """One of our processes. level: kernel, desktop or guarded. seccomp, landlock: "" when active, else why not. open: ways out that were
+    tried and not refused. reach: other programs that it can ask. measured: False for one that did not say. hidden: its memory and
+    descriptors are kept from other programs of the user."""
 
     role: str
     pid: int
@@ -525,6 +526,7 @@ class ProcessView(msgspec.Struct, frozen=True, kw_only=True):
     landlock_version: int = 0
     hidden: bool = False
     open: tuple[str, ...] = ()
+    reach: tuple[str, ...] = ()
 
 
 class DestinationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -586,7 +588,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the Network page shows. level: kernel or guarded, as measured; level_reason: why it is not more, or "".
+    """Everything the Network page shows. level: kernel, desktop or guarded, as measured; level_reason: why it is not more, or "".
 
     since_us: when this run began; level, gaps, layers, books and unexplained are about it. from_us: since when connections, hosts,
     destinations, refused, names and removed are summed up.

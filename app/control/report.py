@@ -19,7 +19,11 @@ REPORT_FILE: Final = "report.json"
 SIGNATURE_FILE: Final = "signature.json"
 PAGE_FILE: Final = "report.html"
 VERIFIER_FILE: Final = "verify.py"
-LEVELS: Final = {"kernel": "Enforced by the kernel", "guarded": "Guarded and observed"}
+LEVELS: Final = {
+    "kernel": "Enforced by the kernel",
+    "desktop": "Enforced by the kernel, desktop in reach",
+    "guarded": "Guarded and observed",
+}
 
 _STYLE: Final = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c1b19}"

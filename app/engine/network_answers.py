@@ -21,7 +21,7 @@ def process(each: dict[str, Any]) -> contract.ProcessView:
     locks = Locks.of(each["locks"])
     return contract.ProcessView(
         role=each["role"], pid=each["pid"], measured=True, level=locks.level, seccomp=locks.seccomp, landlock=locks.landlock,
-        landlock_version=locks.landlock_version, hidden=locks.hidden, open=locks.open,
+        landlock_version=locks.landlock_version, hidden=locks.hidden, open=locks.open, reach=locks.reach,
     )  # fmt: skip
 
 
@@ -38,18 +38,24 @@ def level_before(entry: AuditEntry | None) -> str:
 
 def level_of(processes: tuple[contract.ProcessView, ...]) -> tuple[str, str]:
     """The lowest of what was measured, and why it is not higher."""
+    asks = ""
     for each in locked(processes):
         if not each.measured:
             return "guarded", f"The {each.role} has not said how it is locked."
-        if each.level != "kernel":
+        if each.level == "desktop":
+            asks = f"The {each.role} can ask other programs: {', '.join(each.reach)}."
+        elif each.level != "kernel":
             left = f"the system did not refuse {', '.join(each.open)}" if each.open else "its lock is not there"
             return "guarded", f"The {each.role} is not wholly locked: {each.seccomp or left}."
-    return ("kernel", "") if any(each.role == "engine" for each in processes) else ("guarded", "No engine is running.")
+    if not any(each.role == "engine" for each in processes):
+        return "guarded", "No engine is running."
+    return ("desktop", asks) if asks else ("kernel", "")
 
 
 def layers(processes: tuple[contract.ProcessView, ...], facts: dict[str, Any]) -> tuple[contract.LayerView, ...]:
     held = locked(processes)
     reason = _unfiltered(held)
+    asked = [f"open to the {each.role}: {', '.join(each.reach)}" for each in held if each.reach]
     number = min((each.landlock_version for each in held), default=0)
     belt, belt_reason = _belt(held, number)
     watching = "watching" if facts["looks"] else "missing"
@@ -57,6 +63,12 @@ def layers(processes: tuple[contract.ProcessView, ...], facts: dict[str, Any]) -
     return (
         contract.LayerView(
             name="Kernel filter", does="seccomp: no internet sockets", state="missing" if reason else "active", reason=reason
+        ),
+        contract.LayerView(
+            name="Other programs",
+            does="seccomp: not asked, not signalled",
+            state="missing" if reason else "partial" if asked else "active",
+            reason=reason or "; ".join(asked),
         ),
         contract.LayerView(name="Keeper", does="the only process that may connect", state="active"),
         contract.LayerView(

@@ -189,16 +189,14 @@ def _telemetry(facts: Facts) -> Verdict:
         return False, f"{wrong[0]}{more}"
     if not view.books.looks:
         return None, f"{allowed} Nobody has looked at the system's sockets yet."
-    kernel = view.level == "kernel"
-    lock = (
-        "The kernel refuses engine and window every other way out."
-        if kernel
-        else f"Other ways out are watched, not locked: {view.level_reason}"
-    )
+    lock = {
+        "kernel": "The kernel refuses engine and window every other way out.",
+        "desktop": f"The kernel refuses engine and window every internet socket. {view.level_reason}",
+    }.get(view.level, f"Other ways out are watched, not locked: {view.level_reason}")
     counts = (
         f"Since the start: {_many(view.books.keeper, 'connection')}, each of them recorded; {_many(view.refused_count, 'attempt')} refused."
     )
-    if view.gaps and not kernel:
+    if view.gaps and view.level == "guarded":
         return None, f"{allowed} {lock} {counts} Nobody watched {_many(len(view.gaps), 'time')}, so what happened then is not known."
     return True, f"{allowed} {lock} {counts} Nothing else was seen in {_many(view.books.looks, 'look')} at the system's sockets."
 

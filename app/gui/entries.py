@@ -82,7 +82,11 @@ _REASONS: Final = {
     "too_many_connections": "too many connections",
 }
 _PLACES: Final = {"gateway": "at the gateway", "control": "on the control channel"}
-_LEVELS: Final = {"kernel": "enforced by the kernel", "guarded": "guarded and observed"}
+_LEVELS: Final = {
+    "kernel": "enforced by the kernel",
+    "desktop": "enforced by the kernel, desktop in reach",
+    "guarded": "guarded and observed",
+}
 _IDENTIFIERS: Final = {"pseudonym": "replaced by pseudonyms", "remove": "removed", "pass": "passed on"}
 # What a pair of before and after is about, where the entry does not name it.
 _FIELDS: Final = {

@@ -9,6 +9,7 @@ from datetime import tzinfo
 from typing import Final, Literal
 
 from app.control.contract import DestinationView, LeakAttempt, NetworkView
+from app.control.report import LEVELS
 from app.gui import format as fmt
 from app.gui import spans
 from app.gui.checks import Command, Platform, commands
@@ -70,15 +71,14 @@ def begins(period: Period, now_us: int, zone: tzinfo | None = None) -> int:
 
 def present(view: NetworkView, now_us: int, period: Period = "start") -> Words:
     red = (*view.unexplained, *view.books.mismatches)
-    kernel = view.level == "kernel"
     gaps = tr("no gaps") if not view.gaps else plural(len(view.gaps), "{n} gap in observation", "{n} gaps in observation")
     return Words(
-        level=tr("Enforced by the kernel") if kernel else tr("Guarded and observed"),
-        glyph="lock-key-fill" if kernel else "eye",
-        tone="ok" if kernel else "in",
+        level=tr(LEVELS.get(view.level, LEVELS["guarded"])),
+        glyph="lock-key-fill" if view.level in ("kernel", "desktop") else "eye",
+        tone="ok" if view.level == "kernel" else "in",
         since=tr("Since {when}, {time}, {gaps}", when=fmt.moment(view.since_us, now_us), time=fmt.lasted(view.since_us, now_us), gaps=gaps),
-        verdict=_verdict(view, red, period, kernel=kernel),
-        explanation=_explanation(view, kernel=kernel),
+        verdict=_verdict(view, red, period),
+        explanation=_explanation(view),
         red=red,
         removed=tr(
             "Removed before it left: {headers} headers and {identifiers} identifiers, from {requests} requests.",
@@ -116,26 +116,32 @@ def present(view: NetworkView, now_us: int, period: Period = "start") -> Words:
         cannot=(
             tr("Providers see the prompts you send them, with whatever names, paths and facts they hold."),
             tr("Your DNS resolver sees the names of these hosts."),
-            tr("A local server may itself pass on what it is given. Desktop services can be reached from the window."),
+            tr("A local server may itself pass on what it is given."),
+            tr("What the desktop's programs send when the window asks them for something, as every desktop app can."),
             tr("Other programs on this machine are out of scope. Connected clients may have telemetry of their own."),
             tr("A modified copy of this app could lie. That is what the commands are for."),
         ),
     )
 
 
-def _verdict(view: NetworkView, red: tuple[str, ...], period: Period, *, kernel: bool) -> str:
+def _verdict(view: NetworkView, red: tuple[str, ...], period: Period) -> str:
     if red:
         return plural(len(red), "One thing here is not explained.", "{n} things here are not explained.")
     lead = {"start": "", "today": tr("Today: "), "days": tr("30 days: ")}[period]
-    # Only of the time since it was measured may it be said that nothing else was possible.
-    proved = kernel and not _reaches_back(view)
+    # Only of the time since it was measured may it be said that nothing else was possible, and of other programs never.
+    held = view.level in ("kernel", "desktop")
+    proved = held and not _reaches_back(view)
     if not view.connections:
-        return lead + (tr("No connection yet. None to anything.") if proved else tr("No connection seen yet."))
+        if not proved:
+            return lead + tr("No connection seen yet.")
+        return lead + (tr("No connection yet. None to anything.") if view.level == "kernel" else tr("No connection of Gatehouse yet."))
     count = plural(view.connections, "{n} connection", "{n} connections")
     places = {"n": count, "places": _places(view)}
-    if proved:
+    if proved and view.level == "kernel":
         return lead + tr("{n}, all to {places}. None to anything else.", **places)
-    return lead + (tr("{n}, all to {places}.", **places) if kernel else tr("{n} seen, all to {places}.", **places))
+    if proved:
+        return lead + tr("{n}, all to {places}. Gatehouse made no other.", **places)
+    return lead + (tr("{n}, all to {places}.", **places) if held else tr("{n} seen, all to {places}.", **places))
 
 
 def _places(view: NetworkView) -> str:
@@ -150,14 +156,18 @@ def _reaches_back(view: NetworkView) -> bool:
     return view.from_us < view.since_us
 
 
-def _explanation(view: NetworkView, *, kernel: bool) -> str:
+def _explanation(view: NetworkView) -> str:
     before = " " + tr("What was before this start is from the records of earlier runs.") if _reaches_back(view) else ""
-    if kernel:
-        return (
-            tr("The window and the engine have no internet sockets. One process, the keeper, opens connections, only to hosts you added.")
-            + before
-        )
+    sockets = tr("The window and the engine have no internet sockets. One process, the keeper, opens connections, only to hosts you added.")
     why = f"{view.level_reason} " if view.level_reason else ""
+    if view.level == "kernel":
+        return sockets + before
+    if view.level == "desktop":
+        asks = tr(
+            "The engine can reach no other program. {why}Every desktop app can, and code in the window could have them connect for it.",
+            why=why,
+        )
+        return f"{sockets} {asks} " + tr("Run as “gatehouse serve”, there is no window.") + before
     return (
         why
         + tr("The keeper and the tripwire refuse other hosts, and the system's table is watched. Native code is observed, not stopped.")

@@ -6,7 +6,8 @@ other end of a local connection), `channel` (framed messages and descriptors bet
 (starting them), `environment` (what they inherit), `sockets` (listening, connected, counted), `instance` (one per data folder),
 `processes` (facts about processes), `effort` (what they compute), `shared_page` (memory that two of ours share), `keyrings` (the keyring
 of the system; used by the vault child alone), `shortcut` (menu entries), `names` (look-ups), `sandbox` (what the kernel refuses us:
-`seccomp`, `landlock`), `leaks` (trying it), `socket_table` (who has which socket).
+`seccomp` with `bpf` and `system_calls`, `landlock`; tried by `neighbours` and `reach`), `leaks` (trying to get out), `socket_table` (who
+has which socket).
 
 `sys.platform` is read here and nowhere else. Nothing here knows a provider, a page or a table.
 """

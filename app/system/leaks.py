@@ -88,7 +88,7 @@ def _kernel_holds() -> bool:
     from app.system import sandbox  # noqa: PLC0415 - only the self-test asks
 
     own = sandbox.own()
-    return own is not None and own.level == "kernel"
+    return own is not None and own.holds
 
 
 def _try(way: Callable[[], object], around: Around, refused: type[OSError]) -> tuple[Result, str]:

@@ -19,14 +19,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from app.system import landlock, neighbours, seccomp
+from app.system import landlock, neighbours, reach, seccomp
 from app.system.files import PROBE
 from app.system.processes import harden
 
 Role = Literal["keeper", "engine", "window", "vault"]
 
-# kernel: every way out that was tried was refused by the kernel. guarded: at least one was not.
-Level = Literal["kernel", "guarded"]
+# kernel: every way out that was tried was refused by the kernel. desktop: so it was, but there are programs of the desktop that can be
+# asked for something, and nobody locks those. guarded: at least one way out was not refused.
+Level = Literal["kernel", "desktop", "guarded"]
 
 _KINDS: Final[Mapping[Role, seccomp.Kind]] = {"engine": "engine", "window": "window", "vault": "vault"}
 FILES_TRIED: Final = (
@@ -51,7 +52,8 @@ _WINDOWS: bool = sys.platform == "win32"
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """One process. seccomp, landlock: "" when active, else why not. open: what was tried and not refused, by name.
+    """One process. seccomp, landlock: "" when active, else why not. open: what was tried and not refused, by name. reach: the other
+    programs that a window can connect to, by name, see `reach.programs`.
 
     hidden: whether other programs of the same user are kept from its memory (and with it from its list of sockets).
     """
@@ -63,10 +65,18 @@ class Locks:
     landlock_version: int
     hidden: bool
     open: tuple[str, ...]
+    reach: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the kernel refuses this process every internet socket."""
+        return not (self.open or self.seccomp)
 
     @property
     def level(self) -> Level:
-        return "guarded" if self.open or self.seccomp else "kernel"
+        if not self.holds:
+            return "guarded"
+        return "desktop" if self.reach else "kernel"
 
     def fields(self) -> dict[str, object]:
         """For a message; `of` is the way back."""
@@ -84,6 +94,7 @@ class Locks:
                 landlock_version=int(message["landlock_version"]),
                 hidden=bool(message["hidden"]),
                 open=tuple(str(name) for name in message["open"]),
+                reach=tuple(str(name) for name in message["reach"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError("not a description of locks") from error
@@ -97,14 +108,19 @@ def lock(role: Role, environment: Mapping[str, str] | None = None, *, folder: Pa
     """
     given = os.environ if environment is None else environment
     found = _lock(role, given, folder)
+    if role == "window":
+        found = replace(found, reach=reach.programs(given))
     _OWN[:] = [found]
     return found
 
 
 def seen_from_outside(locks: Locks) -> Locks:
-    """What a process says of its own locks, held against what the system shows of it: a filter that nobody sees is not there."""
+    """What a process says of its own locks, held against what the system shows of it: a filter that nobody sees is not there, and a
+    window reaches nobody only where there is nobody."""
     if not _LINUX or locks.seccomp:
         return locks
+    if locks.role == "window" and not locks.reach:
+        locks = replace(locks, reach=reach.programs(os.environ))
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path(f"/proc/{locks.pid}/status").read_text(encoding="utf-8").splitlines()
         if next(int(line.split()[1]) for line in lines if line.startswith("Seccomp:")) == _FILTERED:

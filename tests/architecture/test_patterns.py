@@ -156,6 +156,7 @@ OURS = {
     "app.system.access_list:_PARTS": _SYSTEMS,
     "app.system.access_list:_ENTRY": _SYSTEMS,
     "app.system.certificates:_HASHED": "names of files in the system's folder of certificates",
+    "app.system.reach:_SCREEN": "DISPLAY of our own environment",
     "app.system.sandbox:_REMOTE_SCREEN": "DISPLAY of our own environment",
     "app.verifier:_size": "bounded to 64 characters by the pattern itself",
     "app.gui.audit_rows:_NUMBER": _TYPED,

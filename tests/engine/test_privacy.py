@@ -179,6 +179,13 @@ def test_books_that_do_not_agree_break_it_and_what_was_not_looked_at_is_not_know
         found = (await world.promised())["telemetry"]
         assert found.kept is True
         assert "not locked" in found.state and "refuses" not in found.state
+        asks = {"level": "desktop", "level_reason": "The window can ask other programs: session bus."}
+        for gaps in ((), (Gap(from_us=1, until_us=2),)):
+            world.view = msgspec.structs.replace(VIEW, **asks, gaps=gaps)
+            found = (await world.promised())["telemetry"]
+            assert found.kept is True
+            assert "every internet socket. The window can ask other programs: session bus." in found.state
+            assert "every other way out" not in found.state
         world.declared = []
         assert "No provider is declared" in (await world.promised())["telemetry"].state
 

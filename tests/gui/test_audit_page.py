@@ -131,6 +131,10 @@ def test_refusals_levels_and_times_are_in_words() -> None:
         "guarded and observed",
         "enforced by the kernel",
     )
+    assert entries.change(entry(1, "egress.level", "gateway", before="kernel", after="desktop", reason="")) == (
+        "enforced by the kernel",
+        "enforced by the kernel, desktop in reach",
+    )
     kept_now = entry(1, "client.content_changed", name="codex", before=False, after=True)
     assert entries.change(kept_now) == ("not kept", "kept for codex")
     assert entries.difference(kept_now) == ((" ", "name  codex"), ("-", "keeps answers  false"), ("+", "keeps answers  true"))

@@ -86,6 +86,21 @@ def guarded() -> c.NetworkView:
     return view(level="guarded", level_reason="The engine is not locked: this system offers a program no such lock.", layers=layers)
 
 
+REACH = ("session bus", "X11 screen")
+
+
+def asking(**changes: Any) -> c.NetworkView:
+    """With a window on a desktop."""
+    layers = (
+        *view().layers[:1],
+        c.LayerView(name="Other programs", does="seccomp: not asked, not signalled", state="partial", reason="open to the window: bus"),
+        *view().layers[1:],
+    )
+    processes = (process("keeper", 4127), process("engine", 4133), process("window", 4140, level="desktop", reach=REACH))
+    fields: dict[str, Any] = {"level": "desktop", "level_reason": "The window can ask other programs: session bus, X11 screen."}
+    return view(**(fields | {"layers": layers, "processes": processes} | changes))
+
+
 @pytest.fixture
 def served(server: Server) -> Server:
     answer(server, view())
@@ -115,6 +130,31 @@ def test_a_lower_level_never_says_none_to_anything_else() -> None:
         assert "no internet sockets" not in text
     assert "seen" in words.verdict
     assert "Native code is observed, not stopped." in words.explanation
+
+
+def test_a_window_on_a_desktop_lowers_the_level_in_words_of_its_own() -> None:
+    words = leaving.present(asking(), NOW_US)
+    assert words.level == "Enforced by the kernel, desktop in reach"
+    assert (words.tone, words.glyph) == ("in", "lock-key-fill")
+    assert words.verdict == "412 connections, all to 3 hosts you added and 1 of your own. Gatehouse made no other."
+    assert "have no internet sockets" in words.explanation
+    assert "The engine can reach no other program. The window can ask other programs: session bus, X11 screen." in words.explanation
+    assert "gatehouse serve" in words.explanation
+    assert "observed, not stopped" not in words.explanation
+    (line,) = [line for line in words.layers if line.name == "Other programs"]
+    assert (line.state, line.tone, "open to the window" in f"{line.words} {line.below}") == ("In part", "wa", True)
+
+
+def test_what_other_programs_do_is_never_denied_while_a_window_can_ask_them() -> None:
+    """In no period, with or without connections, and of the time before only what the records say."""
+    for connections in (0, 1, 412):
+        for period in leaving.PERIODS:
+            for from_us in (START_US - 1, START_US):
+                words = leaving.present(asking(connections=connections, from_us=from_us), NOW_US, period)
+                assert "None to anything" not in f"{words.verdict} {words.explanation}"
+                assert ("made no other" in words.verdict) == (from_us == START_US and connections > 0)
+    assert leaving.present(asking(connections=0), NOW_US).verdict == "No connection of Gatehouse yet."
+    assert leaving.present(asking(unexplained=("x",)), NOW_US).verdict == "One thing here is not explained."
 
 
 def test_whatever_is_unexplained_is_red_and_stands_in_the_verdict() -> None:
@@ -218,6 +258,10 @@ def test_the_page_shows_it_and_a_stranger_turns_it_red(served: Server, desk: Des
     page._ask()
     wait(lambda: page._words.red)
     assert page._fact.text() == "One thing here is not explained."
+    answer(served, asking())
+    page._ask()
+    wait(lambda: not page._words.red)
+    assert page._fact.text().endswith("Gatehouse made no other.")
     page.grab()
 
 

@@ -73,7 +73,9 @@ def test_no_packet_goes_to_anything_undeclared_whatever_is_planted(way: str, tmp
 
     # It was said: by whom, and that it stopped there.
     view, after = found["view"], found["after"]
-    assert view["level"] == "kernel", view["level_reason"]
+    assert view["level"] == "desktop", view["level_reason"]  # no socket for anybody, but a window on a screen with a bus
+    assert "session bus" in view["level_reason"] and "X11 screen" in view["level_reason"]
+    assert {each["role"]: each["level"] for each in view["processes"]}["engine"] == "kernel"
     assert view["unexplained"] == []
     assert view["books"]["mismatches"] == []
     refused = {(each["process"], each["target"]) for each in after["refused"]}

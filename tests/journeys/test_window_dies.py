@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from app.system import reach
 from tests.gateway import ROOT, Gateway, free_port, wait_for
 from tests.journeys.test_engine_dies import alive
 
@@ -19,9 +21,12 @@ from tests.journeys.test_engine_dies import alive
 class Desktop(Gateway):
     """The whole app: keeper, engine and a window (offscreen, so that it needs no display)."""
 
+    without: tuple[str, ...] = ()  # variables that it is not told
+
     def start(self, port: int = 0) -> Gateway:
         port = port or free_port()
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        hidden = ("PYTHONDONTWRITEBYTECODE", *self.without)
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
         environment["QT_QPA_PLATFORM"] = "offscreen"
         command = [sys.executable, "-m", "app", "--data-dir", str(self.folder), "--port", str(port), *self.arguments]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -75,3 +80,29 @@ def test_when_the_keeper_is_killed_the_others_follow(desktop: Desktop) -> None:
     pids = desktop.pids()
     os.kill(pids["keeper"], signal.SIGKILL)
     wait_for(lambda: not any(alive(pid) for role, pid in pids.items() if role != "keeper"), "window and engine to end", 8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where the kernel holds engine and window")
+@pytest.mark.parametrize("bus", [True, False])
+def test_the_level_says_whether_the_window_can_ask_the_desktop(bus: bool, tmp_path: Path) -> None:
+    desktop = Desktop(tmp_path / "data")
+    desktop.without = () if bus else ("DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY")
+    given = {name: os.environ[name] for name in ("DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "XDG_RUNTIME_DIR") if name in os.environ}
+    expected = reach.programs({name: value for name, value in given.items() if name not in desktop.without})
+    desktop.start()
+    try:
+        with desktop.control() as control:
+            wait_for(lambda: all(each.measured for each in control.network().processes), "the window to say how it is locked")
+            view = control.network()
+            levels = {each.role: each.level for each in view.processes}
+            assert levels["engine"] == "kernel"
+            assert levels["window"] == view.level == ("desktop" if expected else "kernel"), view.level_reason
+            assert all(name in view.level_reason for name in expected)
+        tried = json.loads(desktop.cli("--json", "network", "selftest", check=None).stdout)
+        assert {each["result"] for each in tried if each["process"] == "window"} <= {"kernel", "absent"}
+        said = desktop.cli("network", "status").stdout
+        assert ("Enforced by the kernel, desktop in reach since" in said) == bool(expected)
+        entries = [entry for entry in desktop.cli_json("audit", "list", "--limit", "50") if entry["kind"] == "egress.level"]
+        assert any(view.level in str(entry) for entry in entries)
+    finally:
+        desktop.stop()

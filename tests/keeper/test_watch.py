@@ -19,6 +19,7 @@ from app.egress.tripwire import Trip
 from app.keeper.broker import Broker, Refusal
 from app.keeper.listeners import Listeners, open_listeners
 from app.keeper.watch import BUSY_S, QUIET_S, Watch
+from app.system import reach
 from app.system.paths import Paths
 from app.system.sandbox import Locks
 from tests.keeper.consenting import Willing
@@ -286,6 +287,19 @@ def test_a_lock_that_is_claimed_and_that_the_system_does_not_show_is_not_believe
     ground.pids["engine"] = gone.pid
     ground.watch.locked("engine", gone.fields())
     assert Locks.of(said_of(ground, "engine")[0]).level == "guarded"
+
+
+@LINUX
+def test_a_window_that_claims_to_reach_nobody_is_believed_where_nobody_is(ground: Ground, stack: ExitStack) -> None:
+    held = stranger(
+        stack,
+        f"sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})\nfrom app.system import seccomp\nseccomp.install('window')",
+    )
+    ground.pids["window"] = held.pid
+    here = reach.programs(os.environ)
+    for said in ((), ("session bus",)):
+        ground.watch.locked("window", Locks("window", held.pid, "", "", 7, hidden=False, open=(), reach=said).fields())
+        assert tuple(said_of(ground, "window")[0]["reach"]) == (said or here)
 
 
 def processes(ground: Ground) -> list[dict[str, Any]]:
