@@ -164,10 +164,11 @@ def _explanation(view: NetworkView) -> str:
         return sockets + before
     if view.level == "desktop":
         asks = tr(
-            "The engine can reach no other program. {why}Every desktop app can, and code in the window could have them connect for it.",
+            "The engine can reach no other program. {why}Every desktop app can, and code in the window could have them connect for it. "
+            "With “gatehouse serve” there is no window.",
             why=why,
         )
-        return f"{sockets} {asks} " + tr("Run as “gatehouse serve”, there is no window.") + before
+        return f"{sockets} {asks}{before}"
     return (
         why
         + tr("The keeper and the tripwire refuse other hosts, and the system's table is watched. Native code is observed, not stopped.")
