@@ -64,6 +64,16 @@ def test_a_whole_report_is_intact_by_its_own_file_alone(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize(
+    ("level", "title"),
+    [("kernel", "Enforced by the kernel"), ("desktop", "Enforced by the kernel, desktop in reach"), ("guarded", "Guarded and observed")],
+)
+def test_the_page_names_the_level_and_why_it_is_not_higher(level: str, title: str) -> None:
+    view: Any = told()["view"]
+    page = report.page(signed(view=view | {"level": level, "level_reason": "The window can ask other programs: <bus>."}))
+    assert f"<b>{title}</b> The window can ask other programs: &lt;bus&gt;." in page
+
+
 def test_without_a_key_to_compare_it_says_so(folder: Path) -> None:
     assert report_verifier.check(folder)[0] == "incomplete"
     assert report_verifier.check(folder, "00" * 32)[0] == "tampered"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.system import landlock, sandbox, seccomp
+from app.system import landlock, neighbours, sandbox, seccomp
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(
@@ -205,6 +205,8 @@ def test_an_unlocked_process_gets_out_so_the_attempts_are_real(evil: Evil) -> No
     locks = sandbox.Locks.of(found["locks"])
     assert locks.level == "guarded"
     assert {"TCP over IPv4", "UDP over IPv4", "connect", "a source route", "starting a program", "unix sockets"} <= set(locks.open)
+    # Mounting is refused to an ordinary user anyway.
+    assert {*neighbours.FOR_ALL, *neighbours.FOR_ENGINE} - {"mounting"} <= set(locks.open)
 
 
 @pytest.mark.needs("raw sockets")
@@ -243,6 +245,29 @@ def test_a_lock_that_is_missing_lowers_the_level_and_says_why(evil: Evil) -> Non
     assert locks.level == "guarded"
     assert locks.seccomp == "Function not implemented"
     assert "UDP over IPv4" in locks.open
+
+
+HOLES = {
+    "prlimit64": "limits of another process", "sched_setscheduler": "priority of another process", "kill": "a signal to its group",
+    "fcntl": "a signal by way of a descriptor", "mq_open": "a message queue", "shmget": "shared memory", "fchmodat": "the mode of a file",
+    "truncate": "emptying a file", "clone": "starting a process",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", HOLES)
+def test_a_filter_with_a_hole_lowers_the_level_and_names_it(call: str) -> None:
+    """The call is as free as if it had been forgotten; every other attempt is still refused."""
+    script = (
+        "import dataclasses, json, sys; sys.path.insert(0, sys.argv[1])\nfrom app.system import sandbox, seccomp\n"
+        "here = seccomp.MACHINES[sys.argv[3]]\nnumbers = {name: each for name, each in here.numbers.items() if name != sys.argv[2]}\n"
+        "seccomp.MACHINES = {sys.argv[3]: dataclasses.replace(here, numbers=numbers)}\n"
+        "print(json.dumps(sandbox.lock('engine').fields()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(ROOT), call, platform.machine()], capture_output=True, text=True, check=True)
+    locks = sandbox.Locks.of(json.loads(done.stdout))
+    assert locks.level == "guarded"
+    beside = {"a signal to another process"} if call == "kill" and landlock.version() < 6 else set()  # else Landlock refuses that one
+    assert set(locks.open) == {HOLES[call]} | beside
 
 
 def test_a_filter_that_claims_to_be_there_but_refuses_nothing_is_not_believed() -> None:
