@@ -91,6 +91,8 @@ def _provider_list(options: Namespace, client: ControlClient) -> int:
 
 
 def _tested(view: ProviderView) -> str:
+    if view.waits:
+        return "waits: gatehouse confirm"
     if view.account.test_ok is None:
         return "not yet"
     return ("works" if view.account.test_ok else "failed") + f", {text.when(view.account.tested_us)}"

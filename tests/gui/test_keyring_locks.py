@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from app.gui.session import Session
 from app.gui.state import Boot, pill
 from app.gui.tray import present
 from app.gui.window import Window
+from app.system import instance
 from app.system.paths import Paths
 from tests.gateway import Gateway
 from tests.gui.conftest import Wait
@@ -42,13 +44,28 @@ def keyring(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     daemon.close()
 
 
+class Wishing(Notes):
+    """The real keeper hears what the person wants; the rest is noted."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__()
+        self.paths = paths
+
+    def call(
+        self, op: str, fields: dict[str, object] | None = None, *, timeout_s: float = 30
+    ) -> tuple[dict[str, Any], list[socket.socket]]:
+        if op != "grant":
+            return super().call(op, fields, timeout_s=timeout_s)
+        return instance.ask(self.paths, {"op": op} | (fields or {})), []
+
+
 class Real:
     """A window on a real gateway; only the keeper's end is a notebook, which says that the listener proved itself."""
 
     def __init__(self, one: Gateway) -> None:
         boot = Boot(data_dir=str(one.folder), control=str(Paths(one.folder).control), port=4141, addresses=("127.0.0.1:4141",))
         self.session = Session(boot)
-        self.session.attach(Notes())
+        self.session.attach(Wishing(Paths(one.folder)))
         self.window = Window(self.session)
         self.window.resize(1240, 820)
         self.window.show()

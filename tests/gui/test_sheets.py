@@ -82,7 +82,7 @@ def test_a_provider_is_added_and_the_key_is_gone_from_the_field(server: Server, 
     sheet = open_add_provider(desk, wait)
     assert sheet._name.text() == "openai"
     assert "openai/model" in below(sheet._name)
-    assert "https://api.openai.example:443" in below(sheet._url)
+    assert "https://api.openai.com:443" in below(sheet._url)
     QTest.keyClicks(sheet._key.line, SECRET)
     assert sheet._key.line.echoMode() == QLineEdit.EchoMode.Password
     QTest.mouseClick(sheet._add, Qt.MouseButton.LeftButton)
