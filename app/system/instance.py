@@ -35,6 +35,8 @@ from app.system.processes import end, is_running, started_at
 from app.system.sockets import listen, listen_unix
 
 _PING_TIMEOUT_S: Final = 2.0
+_ASK_TIMEOUT_S: Final = 10.0
+_READS: Final = 5
 _CHILDREN_TIMEOUT_S: Final = 6.0
 _LINE_MAX: Final = 16 * 1024
 _ANSWER_MAX: Final = 1 << 20
@@ -133,19 +135,27 @@ class Instance:
 
 def ask(paths: Paths, question: dict[str, object]) -> dict[str, Any]:
     """What the keeper of this data folder answers. AppError engine_absent when none does; otherwise what the keeper refused with."""
-    try:
-        descriptor = open_own(paths.lock, os.O_RDONLY)
-    except OSError:
-        holder: dict[str, Any] = {}
-    else:
-        holder = _read_holder(descriptor)
-        os.close(descriptor)
-    answered = _ping(holder, question)
+    answered = _ping(_holder_of(paths), question, _ASK_TIMEOUT_S)
     if answered is None:
         raise AppError("engine_absent", "No gateway is running for this data folder.", "Open the Gatehouse window, or run: gatehouse serve")
     if "error" in answered.facts:
         raise rebuilt(answered.facts["error"])
     return answered.facts
+
+
+def _holder_of(paths: Paths) -> dict[str, Any]:
+    """Who has the lock, as its file says. It is read again when it cannot be understood: it may just be written."""
+    for _ in range(_READS):
+        try:
+            descriptor = open_own(paths.lock, os.O_RDONLY)
+        except OSError:
+            break
+        holder = _read_holder(descriptor)
+        os.close(descriptor)
+        if holder:
+            return holder
+        time.sleep(0.05)
+    return {}
 
 
 def acquire(paths: Paths, question: dict[str, object], patience_s: float = 15.0) -> Instance | Running:
@@ -230,7 +240,7 @@ def _read_holder(descriptor: int) -> dict[str, Any]:
     return holder if isinstance(holder, dict) else {}
 
 
-def _ping(holder: dict[str, Any], question: dict[str, object]) -> Running | None:
+def _ping(holder: dict[str, Any], question: dict[str, object], timeout_s: float = _PING_TIMEOUT_S) -> Running | None:
     """Ask the holder. None when nobody of this user answers with our nonce in time; a stranger is not asked."""
     nonce = os.urandom(16).hex()
     where = holder.get("instance")
@@ -239,7 +249,7 @@ def _ping(holder: dict[str, Any], question: dict[str, object]) -> Running | None
     family = socket.AF_INET if isinstance(where, list) else getattr(socket, "AF_UNIX", socket.AF_INET)
     try:
         with socket.socket(family, socket.SOCK_STREAM) as asked:
-            asked.settimeout(_PING_TIMEOUT_S)
+            asked.settimeout(timeout_s)
             asked.connect((str(where[0]), int(where[1])) if isinstance(where, list) else str(where))
             if not same_user(asked):
                 return None

@@ -1,0 +1,139 @@
+"""A real keeper between an engine that asks and a person who answers, in the window or on the command line."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.core.errors import AppError
+from tests.keeper.stage import Stage
+from tests.keeper.test_keeper import WINDOW, dial, up
+
+PLACE: dict[str, Any] = {"scheme": "https", "host": "api.example.com", "port": 443, "local": False}
+WISH = {"what": "destination", "subject": "work", "kind": "openai-compatible", "base_url": "https://api.example.com/v1", "local": False}
+
+
+def test_the_window_wants_it_on_its_own_channel(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data", vault="session", **WINDOW) as stage:
+        engine, _ = up(stage)
+        window = stage.child("gui")
+        assert window.message("waiting")["items"] == []
+        assert window.ask("grant", **WISH)["number"] == 1
+        assert engine.ask("declare", account="work", **PLACE)["held"] is False
+        assert window.message("declared")["account"] == "work"
+        assert "destination added (window): work" in stage.log()
+        engine.ask("withdraw", account="work")
+        assert engine.ask("declare", account="work", **PLACE)["held"] is True, "it was good once"
+
+
+def test_the_window_is_told_what_waits_and_answers(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data", vault="session", **WINDOW) as stage, socket.create_server(("127.0.0.1", 0)) as upstream:
+        engine, _ = up(stage)
+        window = stage.child("gui")
+        here: dict[str, Any] = {"scheme": "http", "host": "127.0.0.1", "port": upstream.getsockname()[1], "local": True}
+        engine.ask("declare", account="near", **here)
+        told = window.wait(lambda line: bool((line.get("message") or {}).get("items")))["message"]
+        (item,) = told["items"]
+        assert (item["subject"], item["value"]) == ("near", f"http://127.0.0.1:{here['port']} (this machine or its network)")
+        assert dial(engine, "near")["error"]["code"] == "destination_held"
+        assert window.ask("confirm", number=99)["error"]["code"] == "unknown_name"
+        assert "error" not in window.ask("confirm", number=item["number"])
+        assert engine.message("answered")["answer"] == "confirmed"
+        assert dial(engine, "near")["address"] == f"127.0.0.1:{here['port']}"
+        upstream.accept()[0].close()
+        # The next engine declares it, and it is as it was in this run.
+        engine.order(kill=signal.SIGKILL)
+        engine, _ = up(stage)
+        assert engine.ask("declare", account="near", **here)["held"] is False
+
+
+def test_another_address_puts_an_account_off_until_a_person_answers_and_the_old_one_is_its_own_again(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data") as stage, socket.create_server(("127.0.0.1", 0)) as upstream:
+        engine, _ = up(stage)
+        here: dict[str, Any] = {"scheme": "http", "host": "127.0.0.1", "port": upstream.getsockname()[1], "local": True}
+        stage.declare(engine, account="work", **here)
+        assert engine.ask("declare", account="work", **PLACE)["held"] is True
+        assert dial(engine, "work")["error"]["code"] == "destination_held"
+        (item,) = stage.steer("waiting")["items"]
+        assert engine.ask("declare", account="work", **here)["held"] is False
+        assert "error" not in dial(engine, "work")
+        (kept,) = stage.steer("waiting")["items"]
+        assert (kept["number"], kept["asked"]) == (item["number"], False), "what was asked for stays in sight"
+        # Confirmed after all: it is remembered, and the account goes where it says it goes.
+        stage.steer("confirm", number=item["number"])
+        assert dial(engine, "work")["address"] == f"127.0.0.1:{here['port']}"
+        assert engine.ask("declare", account="work", **PLACE)["held"] is False
+        # Refused: the same is not asked for again and again by the same engine.
+        other = PLACE | {"host": "other.example.com"}
+        engine.ask("declare", account="work", **other)
+        stage.steer("refuse", number=stage.steer("waiting")["items"][0]["number"])
+        for _ in range(3):
+            assert engine.ask("declare", account="work", **other)["held"] is True
+        assert stage.steer("waiting")["items"] == []
+        assert dial(engine, "work")["error"]["code"] == "destination_held"
+
+
+def test_a_dialog_on_the_screen_needs_a_person(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data") as stage:
+        engine, _ = up(stage)
+        assert engine.ask("unlock", passphrase=None)["error"]["code"] == "confirmation_needed"
+        assert engine.ask("unlock", passphrase="a guess in the hope of a dialog")["error"]["code"] == "confirmation_needed"
+        (item,) = stage.steer("waiting")["items"]
+        assert (item["what"], item["kind"]) == ("unlock", "refused")
+        stage.steer("confirm", number=item["number"])
+        assert engine.ask("unlock", passphrase=None)["state"] == "ready"
+        assert engine.ask("unlock", passphrase=None)["error"]["code"] == "confirmation_needed"
+
+
+def test_a_setting_is_changed_by_a_wish_and_known_afterwards(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data") as stage:
+        engine, _ = up(stage)
+        change = {"what": "client.identifiers", "subject": "tool", "since": 5, "value": "pass"}
+        assert engine.ask("change", **change)["error"]["code"] == "confirmation_needed"
+        stage.want("client.identifiers", "tool", "pass")
+        assert "error" not in engine.ask("change", **change)
+        assert "error" not in engine.ask("change", **change), "it is so already"
+        found = [["client.identifiers", "tool", since, value, None] for since in (5, 6) for value in ("pass", "pseudonym", "remove")]
+        assert engine.ask("settings", found=found)["used"] == [
+            ["pass", None], ["pass", "pseudonym"], ["pass", "remove"], ["pseudonym", "pass"], ["pseudonym", None], ["pseudonym", "remove"],
+        ]  # fmt: skip
+        stage.want("client.identifiers", "other", "pass")
+        assert engine.ask("change", **change | {"since": 6})["error"]["code"] == "confirmation_needed"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None, "x", {}, [[]], [None], [["audit.keep_days", "", 0, "1"]], [["audit.keep_days", "", 0, 1, None]],
+        [["audit.keep_days", "x", 0, "1", None]],
+        [["unlock", "", 0, "", None]], [["nothing", "", 0, "", None]], [["client.content", "a\x1b", 0, "on", None]],
+        [["audit.keep_days", "", -1, "1", None]], [["audit.keep_days", "", 1 << 70, "1", None]], [["audit.keep_days", "", None, "1", None]],
+    ],
+)  # fmt: skip
+def test_nonsense_about_settings_is_refused(tmp_path: Path, found: object) -> None:
+    with Stage(tmp_path / "data") as stage:
+        engine, _ = up(stage)
+        assert engine.ask("settings", found=found)["error"]["code"] in ("body_invalid", "name_invalid")
+        assert stage.steer("waiting")["items"] == []
+
+
+def test_the_keepers_own_socket_answers_on_after_nonsense(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data") as stage:
+        up(stage)
+        for wrong in (
+            {}, {"what": "nothing"}, {"what": ["x"]}, WISH | {"kind": 7}, WISH | {"kind": "no such"}, WISH | {"base_url": None},
+            WISH | {"base_url": "https://" + "a" * 9_000}, WISH | {"subject": "a/b"}, WISH | {"subject": None},
+        ):  # fmt: skip
+            with pytest.raises(AppError):
+                stage.steer("grant", **wrong)
+        for number in (None, "1", [1], {"a": 1}, 1 << 80):
+            with pytest.raises(AppError):
+                stage.steer("confirm", number=number)
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect(str(stage.paths.instance))
+            raw.sendall(b"\xff\xfe nonsense\n")
+        assert stage.steer("waiting") | {"nonce": ""} == stage.steer("waiting") | {"nonce": ""}
