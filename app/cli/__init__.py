@@ -1,4 +1,5 @@
-"""The command line: every verb asks a running gateway over the control channel, as the window does, and prints the answer.
+"""The command line: every verb asks a running gateway over the control channel, as the window does, and prints the answer. What needs a
+person's grant is said to the keeper first, past the engine; `confirm` asks the keeper alone.
 
 `arguments` says what can be typed, `verbs` does it, `follow` watches live, `text` lays out, `typed` reads keys and passphrases,
 `ready` is `serve`'s one line as JSON.

@@ -55,6 +55,9 @@ Paths (all under `/v0`):
     PUT    /v0/vault/policy       VaultPolicy -> VaultView
     POST   /v0/quit                          -> Done (the keeper drains and stops everything)
 
+What only a person may want (`control.grants`) is done when the person's program told the keeper before; otherwise it is refused with
+403 `confirmation_needed`, nothing is changed, and it waits for `gatehouse confirm`.
+
 What needs the vault waits for its first answer, at most ten seconds, as requests of clients do.
 
 Errors: the status of the `AppError` and a `Problem` as body.

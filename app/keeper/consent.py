@@ -19,6 +19,7 @@ from app.keeper.grants import Grants, Waiting
 from app.keeper.remembered import Remembered
 
 BEFORE: Final = "as before"
+STEERED: Final = frozenset({"grant", "take_back", "waiting", "confirm", "refuse"})
 _HINT: Final = "Confirm it in the Gatehouse window, or run: gatehouse confirm. Then ask again."
 _MOST_SETTINGS: Final = 5_000
 

@@ -21,7 +21,7 @@ from app.core.errors import AppError
 from app.core.records import Destination
 from app.egress import tripwire
 from app.keeper.broker import Broker, Change, Refusal
-from app.keeper.consent import BEFORE, Consent
+from app.keeper.consent import BEFORE, STEERED, Consent
 from app.keeper.engine_child import EngineChild, Report
 from app.keeper.events import Events
 from app.keeper.grants import Grants
@@ -34,7 +34,7 @@ from app.keeper.watch import Watch
 from app.keeper.watchdog import Patience
 from app.keeper.window_child import WindowChild
 from app.keeper.workers import Workers
-from app.system import environment, sandbox
+from app.system import environment, sandbox, socket_table
 from app.system.channel import problem
 from app.system.children import Child, own_command
 from app.system.folders import unusable
@@ -421,6 +421,9 @@ class Keeper:
         """On the instance's thread: another launch asks who we are, and may want to see the window on its own display; or the command line
         says what a person wants."""
         try:
+            if question.get("op") in STEERED and self._is_ours(question.get("peer")):
+                self._log.line(f"refused: one of our own processes wants to speak for a person ({question.get('op')})")
+                raise AppError("peer_not_allowed", "This is for the person's own programs.")
             answer = self._consent.steer("command line", question)
         except AppError as error:
             return {"error": problem(error)}
@@ -431,6 +434,11 @@ class Keeper:
             asked_from = {str(name): str(value) for name, value in display.items()} if isinstance(display, dict) else {}
             self._events.post(lambda: self._window.show(asked_from))
         return {"port": self._listeners.port, "version": __version__}
+
+    def _is_ours(self, pid: object) -> bool:
+        """One of our children, or of theirs. Where the kernel locks them, none gets as far as to ask."""
+        children = [child for role, child in self._pids().items() if role != "keeper"]
+        return pid in children or any(pid in socket_table.children(child) for child in children)
 
     def _record(self) -> None:
         """Who runs, for a keeper that has to take over from a dead one."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from app.core.errors import AppError
-from app.keeper.consent import Consent
+from app.keeper.consent import STEERED, Consent
 from app.keeper.links import link
 from app.keeper.revive import BackOff
 from app.keeper.running import Running, Starter, answer, unknown
@@ -134,7 +134,7 @@ class WindowChild:
                 self._starter.events.post(self._on_start_engine)
             case "open_link":
                 answer(caller, message, lambda: self._open_link(message.get("name")))
-            case "grant" | "take_back" | "waiting" | "confirm" | "refuse":
+            case op if op in STEERED:
                 answer(caller, message, lambda: self._consent.steer("window", message))
             case "locks":
                 self._on_locks(message)

@@ -30,7 +30,7 @@ from app.system.channel import rebuilt
 from app.system.files import open_own
 from app.system.folders import unusable
 from app.system.paths import Paths
-from app.system.peers import same_user
+from app.system.peers import process_of, same_user
 from app.system.processes import end, is_running, started_at
 from app.system.sockets import listen, listen_unix
 
@@ -64,7 +64,10 @@ class Instance:
         self.ephemeral_left: Final = ephemeral_left  # the folder of a session that was killed
 
     def serve(self, answer: Ask) -> None:
-        """Answer pings from now on: `answer(question)` is called on a thread and returns what the asker is told besides the nonce."""
+        """Answer pings from now on: `answer(question)` is called on a thread and returns what the asker is told besides the nonce.
+
+        question["peer"] is then the process that asks, as the system says; None where it does not.
+        """
         if sys.platform == "win32":
             self._listener = listen("127.0.0.1", 0)
         else:
@@ -128,6 +131,7 @@ class Instance:
                     question = _read_line(asker)
                     if sys.platform == "win32" and not hmac.compare_digest(str(question.get("token")), self._token):
                         continue
+                    question["peer"] = process_of(asker)
                     asker.sendall(json.dumps({"nonce": question.get("nonce"), "pid": os.getpid()} | answer(question)).encode() + b"\n")
                 except Exception:  # noqa: BLE001, S112 - whatever one asker sent, the next one is answered
                     continue

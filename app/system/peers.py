@@ -55,6 +55,11 @@ def uid_of(sock: socket.socket) -> int | None:
     return _credentials(sock)[0]
 
 
+def process_of(sock: socket.socket) -> int | None:
+    """The process at the other end of a unix socket, as `uid_of`."""
+    return _credentials(sock)[1]
+
+
 def user_name(uid: int | None) -> str:
     if sys.platform == "win32":
         return os.environ.get("USERNAME", "")

@@ -3,8 +3,8 @@
 Started as `puppet.py SOCKET VERB --channel N`. It connects to the test's unix socket, says which verb it is, forwards every message of
 the keeper as a JSON line, ends at `drain` or `quit` unless it is stubborn, and obeys lines: `{"send": MESSAGE}`, `{"exit": CODE}`,
 `{"kill": SIGNAL}`, `{"print": TEXT}`, `{"answer": true}` (the proof, at the listening sockets), `{"socket": N, "write": TEXT}`,
-`{"socket": N, "read": COUNT}`, `{"socket": N, "end": true}`, `{"spin": true}` (compute for ever, on a thread), `{"page": HEX}` (on the
-page that it shares with the keeper).
+`{"socket": N, "read": COUNT}`, `{"socket": N, "end": true}`, `{"instance": PATH, "ask": QUESTION}` (at the keeper's own socket),
+`{"spin": true}` (compute for ever, on a thread), `{"page": HEX}` (on the page that it shares with the keeper).
 """
 
 from __future__ import annotations
@@ -107,6 +107,11 @@ class Puppet:
             case {"socket": int(number), "read": int(count)}:
                 self.sockets[number].setblocking(True)
                 self.tell({"read": self.sockets[number].recv(count).decode()})
+            case {"instance": str(path), "ask": dict(question)}:
+                with socket.socket(socket.AF_UNIX) as asking:
+                    asking.connect(path)
+                    asking.sendall(json.dumps(question).encode() + b"\n")
+                    self.tell({"answer": json.loads(asking.makefile().readline() or "{}")})
             case {"socket": int(number), "end": True}:
                 self.sockets[number].shutdown(socket.SHUT_RDWR)
                 self.sockets[number].close()

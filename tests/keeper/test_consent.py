@@ -137,3 +137,15 @@ def test_the_keepers_own_socket_answers_on_after_nonsense(tmp_path: Path) -> Non
             raw.connect(str(stage.paths.instance))
             raw.sendall(b"\xff\xfe nonsense\n")
         assert stage.steer("waiting") | {"nonce": ""} == stage.steer("waiting") | {"nonce": ""}
+
+
+@pytest.mark.parametrize("op", ["grant", "take_back", "waiting", "confirm", "refuse"])
+def test_our_own_processes_do_not_speak_for_a_person_where_no_kernel_holds_them(tmp_path: Path, op: str) -> None:
+    """The puppet is not locked, as an engine is not on a system without such locks."""
+    with Stage(tmp_path / "data", vault="session", **WINDOW) as stage:
+        engine, _ = up(stage)
+        for child in (engine, stage.child("gui")):
+            child.order(instance=str(stage.paths.instance), ask=WISH | {"op": op, "number": 1})
+            assert child.wait(lambda line: "answer" in line)["answer"]["error"]["code"] == "peer_not_allowed"
+        assert "one of our own processes wants to speak for a person" in stage.log()
+        assert engine.ask("declare", account="work", **PLACE)["held"] is True
