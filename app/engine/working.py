@@ -16,7 +16,7 @@ from mmap import mmap
 from typing import Any, Final, TypeVar
 
 from app.core.stuck import printable
-from app.system.shared_page import SIZE, SLOT_BYTES, SLOTS, UNUSED, of_thread, record
+from app.system.shared_page import SEPARATOR, SIZE, SLOT_BYTES, SLOTS, UNUSED, of_text, of_thread, record
 
 T = TypeVar("T")
 
@@ -45,7 +45,9 @@ class Work:
     def say(self, request: str, client: str, endpoint: str, model: str) -> None:
         """More is known of it now, in the middle of one of its steps. model: as it may be shown."""
         global _loops  # noqa: PLW0603
-        said = self._record = record(_THREAD, (request, client, endpoint, model))
+        said = self._record = of_text(
+            _THREAD, f"{request}{SEPARATOR}{client}{SEPARATOR}{endpoint}{SEPARATOR}{model}".encode("utf-8", "replace")
+        )
         _loops = said
         _page[: len(said)] = said
 

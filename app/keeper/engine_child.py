@@ -39,7 +39,7 @@ _HOUR_US: Final = 3_600_000_000
 _CRASHES_MAX: Final = 500
 _STUCK_MAX: Final = 20
 _WAITS_S: Final = 5.0  # a client is not kept waiting longer for the next engine
-_THREADS_S: Final = 0.2
+_BETWEEN_S: Final = 0.2
 _UNSEEN_LOOKS: Final = 3  # one that just ended is not seen either
 
 
@@ -160,17 +160,19 @@ class EngineChild:
             running.child.kill()
 
     def _describe(self, running: Running, found: Standstill) -> Stuck:
-        """What it was at is its own word; which of several things it was, the system says."""
-        entries = [] if self._page is None else shared_page.entries(self._page.read())
-        if len(entries) > 1:
-            before = thread_seconds(running.child.pid)
-            time.sleep(_THREADS_S)
-            after = thread_seconds(running.child.pid)
-            entries.sort(key=lambda one: before.get(one.thread, 0) - after.get(one.thread, 0))  # it stays as it is where none is known
+        """What it was at is its own word; which of several things it was, the system says. What changes meanwhile does not stand still."""
+        first, before = self._read_page(), thread_seconds(running.child.pid)
+        time.sleep(_BETWEEN_S)
+        second, after = self._read_page(), thread_seconds(running.child.pid)
+        entries = shared_page.lasting(first, second)
+        entries.sort(key=lambda one: before.get(one.thread, 0) - after.get(one.thread, 0))  # it stays as it is where none is known
         said = [dict(zip(("request", "client", "endpoint", "model"), one.fields, strict=False)) for one in entries]
         also = [one["request"] for one in said[1:] if one.get("request")]
         fields = {"at_us": _now_us(), "silent_s": round(found.silent_s), "cpu_s": round(found.cpu_s), "also": also}
         return Stuck.of((said[0] if said else {}) | fields)
+
+    def _read_page(self) -> bytes:
+        return b"" if self._page is None else self._page.read()
 
     def _new_page(self) -> Page | None:
         """A page for the engine that is started, so that one that is still ending writes on its own."""

@@ -1,8 +1,9 @@
 """A page of memory that two processes of ours share: one writes what it is at, the other reads it when the first answers nothing.
 
 Nothing of the writer has to run for that: no thread, no lock. The page is slots of `SLOT_BYTES`, each a byte (1: in use), the length of
-its text, the number of the thread that writes it, a sum over text and number, and the text: fields in UTF-8 with a separator between.
-One slot is written by one thread, in one copy. What is read in the middle of a copy has another sum, and counts as nothing.
+its text, the number of the thread that writes it, and the text: fields in UTF-8 with a separator between. One slot is written by one
+thread, in one copy. A reading in the middle of a copy may be half of one word and half of another: what stands still is what two readings
+with some time between have in common (`lasting`).
 
 The keeper makes it and reads it, the engine maps it and writes. What is read is the word of the other process: `entries` takes whatever
 bytes there are. Linux: a memfd that nobody can shorten; the reader never maps it, so nothing the writer does with it is a fault here.
@@ -20,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from zlib import crc32
 
 SLOTS: Final = 3
 SLOT_BYTES: Final = 512
@@ -28,10 +28,10 @@ SIZE: Final = SLOTS * SLOT_BYTES
 UNUSED: Final = b"\0"
 
 _LINUX: bool = sys.platform == "linux"
-_HEAD: Final = struct.Struct("<BHII")
+_HEAD: Final = struct.Struct("<BHI")
 _pack: Final = _HEAD.pack
 _TEXT_MOST: Final = SLOT_BYTES - _HEAD.size
-_SEPARATOR: Final = "\x1f"
+SEPARATOR: Final = "\x1f"
 _FIELDS_MOST: Final = 8
 _NOEXEC_SEAL: Final = 8  # MFD_NOEXEC_SEAL, Linux 6.3; some systems make no memfd without it
 
@@ -46,19 +46,19 @@ class Entry:
 
 def record(thread: int, fields: Sequence[str]) -> bytes:
     """The bytes of a slot in use. What does not fit is cut off."""
-    return sealed(thread, _SEPARATOR.join(fields).encode("utf-8", "replace"))
+    return of_text(thread, SEPARATOR.join(fields).encode("utf-8", "replace"))
 
 
-def sealed(thread: int, text: bytes) -> bytes:
+def of_text(thread: int, text: bytes) -> bytes:
     """As `record`, of the fields as one text."""
     if len(text) > _TEXT_MOST:
         text = text[:_TEXT_MOST]
-    return _pack(1, len(text), thread, crc32(text, thread)) + text
+    return _pack(1, len(text), thread) + text
 
 
 def of_thread(record_: bytes, thread: int) -> bytes:
     """The same record, written by another thread."""
-    return sealed(thread, record_[_HEAD.size :])
+    return of_text(thread, record_[_HEAD.size :])
 
 
 def entries(page: bytes) -> list[Entry]:
@@ -68,11 +68,17 @@ def entries(page: bytes) -> list[Entry]:
         slot = page[start : start + SLOT_BYTES]
         if len(slot) < _HEAD.size:
             break
-        state, length, thread, total = _HEAD.unpack_from(slot)
+        state, length, thread = _HEAD.unpack_from(slot)
         text = slot[_HEAD.size : _HEAD.size + length]
-        if state == 1 and total == crc32(text, thread):
-            found.append(Entry(thread, tuple(text.decode("utf-8", "ignore").split(_SEPARATOR, _FIELDS_MOST)[:_FIELDS_MOST])))
+        if state == 1:
+            found.append(Entry(thread, tuple(text.decode("utf-8", "ignore").split(SEPARATOR, _FIELDS_MOST)[:_FIELDS_MOST])))
     return found
+
+
+def lasting(first: bytes, second: bytes) -> list[Entry]:
+    """What is the same in two readings of a page."""
+    before = entries(first)
+    return [one for one in entries(second) if one in before]
 
 
 class Page:

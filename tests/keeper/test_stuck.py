@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.keeper.watchdog import Patience
-from app.system.shared_page import SIZE, SLOT_BYTES, record, sealed
+from app.system.shared_page import SIZE, SLOT_BYTES, of_text, record
 from tests.keeper.stage import Puppeteer, Stage
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="puppets speak over unix sockets")
@@ -81,8 +81,8 @@ def test_whatever_is_on_the_page_is_shown_as_text_and_stops_nobody(tmp_path: Pat
     pages = [
         bytes([1]) * SIZE,
         chance.randbytes(SIZE),
-        sealed(1, b"\x1b[2J\x1f\xff\xfe\x1f\n\r\x1f\xe2\x80\xae" + b"\x1f" * 400),
-        b"".join(sealed(number, bytes([10 + number]) * 600).ljust(SLOT_BYTES, b"\0") for number in range(3)),
+        of_text(1, b"\x1b[2J\x1f\xff\xfe\x1f\n\r\x1f\xe2\x80\xae" + b"\x1f" * 400),
+        b"".join(of_text(number, bytes([10 + number]) * 600).ljust(SLOT_BYTES, b"\0") for number in range(3)),
     ]
     patience = PATIENCE | {"pauses_s": (0,)}
     with Stage(tmp_path / "data", **(WINDOW | {"patience": patience})) as stage:

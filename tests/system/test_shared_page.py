@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.system import shared_page
-from app.system.shared_page import SIZE, SLOT_BYTES, SLOTS, Entry, Page, entries, record, sealed, writable
+from app.system.shared_page import SIZE, SLOT_BYTES, SLOTS, Entry, Page, entries, lasting, of_text, record, writable
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are POSIX's")
 
@@ -79,7 +79,7 @@ def test_any_bytes_are_read_without_an_error() -> None:
         found = entries(bytes(noise))
         assert len(found) <= SLOTS
         text = chance.randbytes(chance.randrange(600)).replace(b"\0", b"\x1f")
-        found += entries(sealed(chance.getrandbits(32), text))
+        found += entries(of_text(chance.getrandbits(32), text))
         for one in found:
             assert len(one.fields) <= 8
             assert sum(len(text) for text in one.fields) <= SLOT_BYTES
@@ -110,25 +110,12 @@ def test_a_name_of_no_page_is_none(name: object) -> None:
     assert writable(name) is None
 
 
-def test_no_reading_is_half_of_one_word_and_half_of_another(page: Page) -> None:
-    """While the other writes as fast as it can."""
-    code = (
-        "import sys\n"
-        "from app.system.shared_page import record, writable\n"
-        "page = writable(int(sys.argv[1]))\n"
-        "words = [record(1, (letter * 300,)) for letter in 'abcd']\n"
-        "print(flush=True)\n"
-        "while True:\n"
-        "    for word in words: page[:len(word)] = word\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(page.inherited[0])], pass_fds=page.inherited, stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        seen: set[str] = set()
-        for _ in range(20_000):
-            for one in entries(page.read()):
-                seen.add(one.fields[0])
-        writer.kill()
-    assert seen, "something was read between two copies"
-    torn = [text for text in seen if len(set(text)) != 1]
-    assert torn == []
+def test_what_changes_between_two_readings_does_not_stand_still() -> None:
+    same, one, other = record(1, ("stands",)), record(2, ("x",)), record(2, ("y",))
+
+    def page(*records: bytes) -> bytes:
+        return b"".join(each.ljust(SLOT_BYTES, b"\0") for each in records)
+
+    assert lasting(page(same, one), page(same, other)) == [Entry(1, ("stands",))]
+    assert lasting(page(same, one), page(shared_page.UNUSED, one)) == [Entry(2, ("x",))]
+    assert lasting(page(same), b"") == lasting(b"", page(same)) == []
