@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from app.system.sandbox import Role
 
-CHILDREN: Final = ("engine", "gui", "vault")
-ROLES: Final[dict[str, Role]] = {"engine": "engine", "gui": "window", "vault": "vault"}
+CHILDREN: Final = ("engine", "gui", "vault", "writer")
+ROLES: Final[dict[str, Role]] = {"engine": "engine", "gui": "window", "vault": "vault", "writer": "writer"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         from app.keeper.vault_child import run as run_vault  # noqa: PLC0415
 
         return run_vault(arguments[1:])
+    if child == "writer":
+        from app.keeper.writer_child import run as run_writer  # noqa: PLC0415
+
+        return run_writer(arguments[1:])
     from app.cli import main as run_verb  # noqa: PLC0415
 
     return run_verb(arguments)

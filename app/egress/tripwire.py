@@ -82,7 +82,7 @@ class Tripwire:
     def __init__(self, process: str) -> None:
         self.process: Final = process
         self._may_start_programs: Final = process in ("keeper", "vault")
-        self._unix: Final = process != "engine"
+        self._unix: Final = process not in ("engine", "writer")
         self._own = threading.local()
         self._lock: Final = threading.Lock()
         self._counts: dict[tuple[str, str], int] = {}

@@ -34,6 +34,7 @@ from app.keeper.watch import Watch
 from app.keeper.watchdog import Patience
 from app.keeper.window_child import WindowChild
 from app.keeper.workers import Workers
+from app.keeper.writers import Writers
 from app.system import environment, sandbox, socket_table
 from app.system.channel import problem
 from app.system.children import Child, own_command
@@ -177,6 +178,14 @@ class Keeper:
             patience=options.patience,
             folder=paths.runtime,
         )
+        self._writers: Final = Writers(
+            self._start_writer_child,
+            (paths.data_dir, options.data_dir, paths.runtime),
+            os.environ,
+            self._log.line,
+            changed=lambda: post(self._record),
+            on_tripped=self._watch.reported,
+        )
         self._window: Final = WindowChild(
             self._starter,
             place | {"tray": True, "version": __version__, "environment": list(found)},
@@ -190,6 +199,8 @@ class Keeper:
             logs=self._logs,
             on_locks=lambda message: self._watch.locked("window", message),
             on_tripped=self._watch.reported,
+            workers=self._workers,
+            writers=self._writers,
         )
         if (wire := tripwire.armed()) is not None:
             wire.attach(self._watch.tripped)
@@ -251,6 +262,7 @@ class Keeper:
         self._instance.stop_serving()
         self._engine.drain(self._reason)
         self._window.end()
+        self._writers.close()
         self._vault.close()
         self._broker.engine_ended()
         self._watch.stop()
@@ -318,7 +330,8 @@ class Keeper:
         for role, running in (("engine", self._engine.running), ("window", self._window.running)):
             if running is not None:
                 found[role] = running.child.pid
-        return found | {f"vault {number}": child.pid for number, child in enumerate(self._vault.children(), 1)}
+        found |= {f"vault {number}": child.pid for number, child in enumerate(self._vault.children(), 1)}
+        return found | {f"writer {number}": child.pid for number, child in enumerate(self._writers.children(), 1)}
 
     def _tell_engine(self, op: str, fields: dict[str, object]) -> bool:
         """From any thread."""
@@ -391,6 +404,11 @@ class Keeper:
         self._events.post(self._record)
         return child
 
+    def _start_writer_child(self, files: Sequence[int]) -> Child:
+        """On a worker."""
+        command, given = self._options.command("writer"), self._starter.environment("writer")
+        return Child(command, given, self._starter.log("writer"), lambda code: None, files)
+
     def _vault_changed(self) -> None:
         view = self._vault.view
         self._log.line(f"vault: {view.mode}, {view.state}, {view.place}")
@@ -443,7 +461,7 @@ class Keeper:
     def _record(self) -> None:
         """Who runs, for a keeper that has to take over from a dead one."""
         running = [each.running.child for each in (self._engine, self._window) if each.running is not None]
-        children = [[child.pid, child.started] for child in running + self._vault.children()]
+        children = [[child.pid, child.started] for child in running + self._vault.children() + self._writers.children()]
         self._instance.record(children, self._paths.data_dir if self._options.vault == "session" else None)
 
     def _say(self, text: str) -> None:

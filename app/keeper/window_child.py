@@ -12,6 +12,8 @@ from app.keeper.consent import STEERED, Consent
 from app.keeper.links import link
 from app.keeper.revive import BackOff
 from app.keeper.running import Running, Starter, answer, unknown
+from app.keeper.workers import Workers
+from app.keeper.writers import Writers
 from app.system import environment
 from app.system.channel import Caller, Message
 from app.system.desktop import open_page
@@ -25,7 +27,7 @@ _DELAYS_S: Final = (0, 1, 2)
 class WindowChild:
     """boot: what it is told first. on_shown: a window came up. on_gone: there is none any more. on_say: a line for the person who
     started us. on_start_engine, on_quit: what the person clicked. logs: the last lines of each log, by the file's name. on_locks,
-    on_tripped: what it measured of its locks, and what its tripwire refused; both on the reading thread.
+    on_tripped: what it measured of its locks, and what its tripwire refused; both on the reading thread. writers: who writes for it.
 
     Methods are for the deciding thread, except those that say otherwise.
     """
@@ -45,7 +47,11 @@ class WindowChild:
         logs: Callable[[], Mapping[str, list[str]]],
         on_locks: Callable[[Message], None],
         on_tripped: Callable[[Message], None],
+        workers: Workers,
+        writers: Writers,
     ) -> None:
+        self._workers: Final = workers
+        self._writers: Final = writers
         self._on_locks: Final = on_locks
         self._on_tripped: Final = on_tripped
         self._starter: Final = starter
@@ -136,6 +142,8 @@ class WindowChild:
                 answer(caller, message, lambda: self._open_link(message.get("name")))
             case op if op in STEERED:
                 answer(caller, message, lambda: self._consent.steer("window", message))
+            case "export":
+                self._workers.run(lambda: self._export(caller, message))
             case "locks":
                 self._on_locks(message)
             case "tripped":
@@ -144,6 +152,19 @@ class WindowChild:
                 caller.reply(message, {"files": [{"name": name, "lines": lines} for name, lines in self._logs().items()]})
             case _:
                 unknown(caller, message)
+
+    def _export(self, caller: Caller, request: Message) -> None:
+        """On a worker: the reply brings the stream on which the window gives what is to be written."""
+        try:
+            stream = self._writers.begin(request.get("kind"), request.get("path"))
+        except AppError as error:
+            caller.refuse(request, error)
+            return
+        except Exception as error:  # noqa: BLE001 - the edge of the thread: nobody must wait for nothing
+            caller.refuse(request, AppError("internal", f"The keeper met an error of its own ({type(error).__name__})."))
+            return
+        with stream:
+            caller.reply(request, {}, stream)
 
     def _open_link(self, name: object) -> None:
         """On the reading thread."""

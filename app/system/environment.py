@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-Child = Literal["engine", "gui", "vault"]
+Child = Literal["engine", "gui", "vault", "writer"]
 
 _ALL: Final = frozenset({
     "HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "TEMP", "TMP", "TMPDIR", "TZ", "USER", "XDG_RUNTIME_DIR",
@@ -31,11 +31,15 @@ _DISPLAY: Final = frozenset({
     "XDG_SESSION_ID", "XDG_SESSION_TYPE", "XKB_DEFAULT_LAYOUT", "XMODIFIERS",
 })  # fmt: skip
 
+# What a process needs that opens nothing and asks nobody.
+_BARE: Final = frozenset({"LANG", "SYSTEMDRIVE", "SYSTEMROOT", "WINDIR"})
+
 # The engine talks to nothing but the keeper and its clients: it does not even learn where the session bus is.
 _FOR: Final[Mapping[Child, frozenset[str]]] = {
     "engine": _ALL,
     "vault": _ALL | _SESSION_BUS | frozenset({"DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_DATA_HOME"}),
     "gui": _ALL | _SESSION_BUS | _DISPLAY,
+    "writer": _BARE,
 }
 
 # Plugins of Qt by their names; not the ones that listen (vnc) or bring QML and the network (qtvirtualkeyboard).

@@ -23,13 +23,13 @@ from app.system import landlock, neighbours, reach, seccomp
 from app.system.files import PROBE
 from app.system.processes import harden
 
-Role = Literal["keeper", "engine", "window", "vault"]
+Role = Literal["keeper", "engine", "window", "vault", "writer"]
 
 # kernel: every way out that was tried was refused by the kernel. desktop: so it was, but there are programs of the desktop that can be
 # asked for something, and nobody locks those. guarded: at least one way out was not refused.
 Level = Literal["kernel", "desktop", "guarded"]
 
-_KINDS: Final[Mapping[Role, seccomp.Kind]] = {"engine": "engine", "window": "window", "vault": "vault"}
+_KINDS: Final[Mapping[Role, seccomp.Kind]] = {"engine": "engine", "window": "window", "vault": "vault", "writer": "engine"}
 FILES_TRIED: Final = (
     "changing files outside of its folder",
     "emptying files outside of its folder",
@@ -42,6 +42,7 @@ _WRITABLE: Final[Mapping[Role, tuple[Path, ...]]] = {
     "engine": (Path(os.devnull),),
     "window": (Path(os.devnull), Path("/dev/dri")),
     "vault": (Path(os.devnull),),
+    "writer": (Path(os.devnull),),
 }
 _REMOTE_SCREEN: Final = re.compile(r"(?!unix:)[^:/]+:\d")
 _GET_DUMPABLE: Final = 3
@@ -137,7 +138,7 @@ _OWN: list[Locks] = []
 
 
 def _lock(role: Role, given: Mapping[str, str], folder: Path | None) -> Locks:
-    if role in ("keeper", "engine", "vault"):
+    if role in ("keeper", "engine", "vault", "writer"):
         harden()
     kind = _KINDS.get(role)
     if not _LINUX:

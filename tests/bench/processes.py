@@ -16,7 +16,7 @@ from typing import IO, Self
 import psutil  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ("engine", "gui", "vault")
+ROLES = ("engine", "gui", "vault", "writer")
 
 
 @dataclass(frozen=True, slots=True)

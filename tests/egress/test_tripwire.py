@@ -83,7 +83,7 @@ def run(process: str, *extra: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("process", ["keeper", "engine", "window", "vault"])
+@pytest.mark.parametrize("process", ["keeper", "engine", "window", "vault", "writer"])
 def test_only_what_the_door_does_itself_gets_through(process: str) -> None:
     said = run(process)["said"]
     assert said["adopt"] == "allowed"
@@ -96,7 +96,7 @@ def test_only_what_the_door_does_itself_gets_through(process: str) -> None:
     assert said["permitted"] == "allowed"
     assert said["pair"] == "allowed"
     assert said["program"] == ("allowed" if process in ("keeper", "vault") else "refused")
-    assert said["unix"] == ("refused" if process == "engine" else "FileNotFoundError")
+    assert said["unix"] == ("refused" if process in ("engine", "writer") else "FileNotFoundError")
     assert said["bind loopback"] == ("allowed" if process == "keeper" else "refused")
 
 

@@ -3,8 +3,8 @@
 Started as `puppet.py SOCKET VERB --channel N`. It connects to the test's unix socket, says which verb it is, forwards every message of
 the keeper as a JSON line, ends at `drain` or `quit` unless it is stubborn, and obeys lines: `{"send": MESSAGE}`, `{"exit": CODE}`,
 `{"kill": SIGNAL}`, `{"print": TEXT}`, `{"answer": true}` (the proof, at the listening sockets), `{"socket": N, "write": TEXT}`,
-`{"socket": N, "read": COUNT}`, `{"socket": N, "end": true}`, `{"instance": PATH, "ask": QUESTION}` (at the keeper's own socket),
-`{"spin": true}` (compute for ever, on a thread), `{"page": HEX}` (on the page that it shares with the keeper).
+`{"socket": N, "hex": BYTES}`, `{"socket": N, "read": COUNT}`, `{"socket": N, "end": true}`, `{"instance": PATH, "ask": QUESTION}` (at the
+keeper's own socket), `{"spin": true}` (compute for ever, on a thread), `{"page": HEX}` (on the page that it shares with the keeper).
 """
 
 from __future__ import annotations
@@ -104,6 +104,9 @@ class Puppet:
             case {"socket": int(number), "write": str(text)}:
                 self.sockets[number].setblocking(True)
                 self.sockets[number].sendall(text.encode())
+            case {"socket": int(number), "hex": str(data)}:
+                self.sockets[number].setblocking(True)
+                self.sockets[number].sendall(bytes.fromhex(data))
             case {"socket": int(number), "read": int(count)}:
                 self.sockets[number].setblocking(True)
                 self.tell({"read": self.sockets[number].recv(count).decode()})

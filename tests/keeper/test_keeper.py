@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from app.core import frames
 from app.core.errors import AppError
 from app.keeper.listeners import open_listeners
 from app.system.paths import Paths
@@ -652,3 +653,74 @@ def test_a_port_that_is_fixed_is_taken_or_nothing_is(tmp_path: Path, family: str
     made = open_listeners(paths, port, fixed=True)
     assert (made.port, made.note) == (port, "")
     made.close(paths)
+
+
+def exporting(stage: Stage, target: Path) -> tuple[Puppeteer, int]:
+    """A window with an export that has begun: its number for the stream."""
+    window = stage.child("gui")
+    window.message("boot")
+    reply = window.ask("export", kind="requests", path=str(target))
+    assert "error" not in reply, reply
+    (stream,) = reply["_sockets"]
+    window.order(socket=stream, hex=frames.frame(0, b"half\n").hex())
+    stage.until(lambda: any(part.stat().st_size for part in target.parent.glob("*.part")))
+    return window, stream
+
+
+REAL = WINDOW | {"real": ("vault", "writer")}
+
+
+def test_what_the_window_gives_is_written_by_a_child_that_then_ends(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data", **REAL) as stage:
+        window, stream = exporting(stage, tmp_path / "a.csv")
+        (record,) = [json.loads(stage.paths.lock.read_text())]
+        running = [pid for pid, _ in record["children"]]
+        window.order(socket=stream, hex=frames.frame(frames.END, b"").hex())
+        window.order(socket=stream, read=100)
+        assert json.loads(window.wait(lambda line: "read" in line)["read"]) == {"kept": "a.csv"}
+        assert (tmp_path / "a.csv").read_bytes() == b"half\n"
+        gone = stage.until(lambda: [pid for pid in running if not alive(pid)])
+        assert len(gone) == 1, "the writer is in the record of who runs, and ends"
+        log = stage.log()
+        assert "export of requests: a.csv is begun" in log
+        assert "export: a.csv is kept" in log
+        assert str(tmp_path / "a.csv") not in log
+        for path in ("/proc/self/a.csv", str(tmp_path / "data" / "a.csv"), str(tmp_path / ".a.csv"), "a.csv", str(tmp_path / "a.csv")):
+            assert window.ask("export", kind="requests", path=path)["error"]["code"] in ("name_invalid", "name_taken", "data_folder")
+        assert window.ask("export", kind="vault", path=str(tmp_path / "b.csv"))["error"]["code"] == "unknown_name"
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.csv", "data"]
+
+
+def test_the_engine_has_nothing_written(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data", **REAL) as stage:
+        engine, _ = up(stage)
+        assert engine.ask("export", kind="requests", path=str(tmp_path / "a.csv"))["error"]["code"] == "internal"
+        assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, None])
+def test_an_export_of_a_window_that_ends_leaves_nothing(tmp_path: Path, number: int | None) -> None:
+    with Stage(tmp_path / "data", **REAL) as stage:
+        window, _ = exporting(stage, tmp_path / "a.csv")
+        window.order(exit=0) if number is None else window.order(kill=number)
+        stage.until(lambda: [entry.name for entry in tmp_path.iterdir()] == ["data"])
+        stage.until(lambda: "nothing is left of it" in stage.log())
+
+
+def test_an_export_that_goes_on_when_the_keeper_ends_leaves_nothing(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data", **REAL) as stage:
+        exporting(stage, tmp_path / "a.csv")
+        assert stage.end() == 0
+        assert [entry.name for entry in tmp_path.iterdir()] == ["data"]
+
+
+def test_what_a_killed_keeper_leaves_says_that_it_is_not_whole_and_no_writer_lives_on(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data", **REAL) as stage:
+        exporting(stage, tmp_path / "a.csv")
+        record = stage.until(lambda: len(found := json.loads(stage.paths.lock.read_text())["children"]) == 3 and found)
+        stage.end(signal.SIGKILL)
+        stage.until(lambda: not any(alive(pid) for pid, _ in record))
+        (part,) = [entry for entry in tmp_path.iterdir() if entry.name != "data"]
+        assert part.name.startswith("a.csv.")
+        assert part.name.endswith(".part")
+        assert part.read_bytes() == b"half\n"

@@ -104,7 +104,7 @@ attempt("fast open, sendto", fast_open("sendto"))
 attempt("fast open, sendmsg", fast_open("sendmsg"))
 attempt("child", curl)
 attempt("look-up", lambda: socket.getaddrinfo("leak.invalid.", 443))
-if role == "engine":
+if role in ("engine", "writer"):
     attempt("accepted descriptor", reaim(accepted))
     attempt("listening descriptor", relisten)
     attempt("older datagram socket, sendto", lambda: datagram.sendto(b"udp", ("127.0.0.1", port)))
@@ -214,7 +214,7 @@ def test_an_unlocked_process_may_choose_a_route_so_that_attempt_is_real_too(evil
     assert attempts("engine", evil, "--none")["said"]["source route, IPv4"] == "REACHED"
 
 
-@pytest.mark.parametrize("role", ["engine", "window", "vault"])
+@pytest.mark.parametrize("role", ["engine", "window", "vault", "writer"])
 def test_nothing_leaves_a_locked_process_by_any_way_that_was_known_to_leak(role: str, evil: Evil) -> None:
     found = attempts(role, evil)
     assert not [name for name, result in found["said"].items() if result == "REACHED"]
