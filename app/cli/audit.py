@@ -8,11 +8,15 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from app.cli import OK, text
 from app.cli.verbs import show
 from app.control.client import ControlClient
 from app.control.contract import AuditPolicy, AuditStatus, AuditVerdict
 from app.core.errors import AppError
+from app.core.exports import KINDS, VERIFIER_FILE
+from app.system import sink
 
 # As the offline verifier: 0 intact, 1 tampered, 2 incomplete. Its 3, bad input, is here that no gateway could be asked.
 _CODES = {"intact": 0, "tampered": 1, "incomplete": 2}
@@ -98,12 +102,17 @@ def _verified(status: AuditStatus) -> str:
 
 
 def export(options: Namespace, client: ControlClient) -> int:
-    made = client.export_audit(Path(options.folder).expanduser().absolute())
+    folder = Path(options.folder).expanduser().absolute()
+    with sink.new(folder, KINDS["audit"]) as files:
+        made = client.export_audit(files.write)
+        files.finish()
+        files.keep()
     words = (
-        f"{text.many(made.entries, 'entry', 'entries')} up to {made.upto} are in {made.folder} ({text.size(made.size_bytes)}).\n"
-        f'Check them anywhere with: python -I {Path(made.folder) / "verify.py"} --key "{made.fingerprint}"'
+        f"{text.many(made.entries, 'entry', 'entries')} up to {made.upto} are in {folder} ({text.size(made.size_bytes)}).\n"
+        f'Check them anywhere with: python -I {folder / VERIFIER_FILE} --key "{made.fingerprint}"'
     )
-    show(options, made, words if made.signed else f"{words}\nThe export is not signed: see gatehouse audit status.")
+    facts = {"folder": str(folder)} | msgspec.structs.asdict(made)
+    show(options, facts, words if made.signed else f"{words}\nThe export is not signed: see gatehouse audit status.")
     return OK
 
 

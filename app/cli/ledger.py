@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import sys
 from argparse import Namespace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from app.cli import OK, text
 from app.cli.verbs import show
 from app.control.client import ControlClient
 from app.control.contract import OwnPrice, RetentionPolicy, RetentionView, RowFilter
 from app.core.errors import AppError
+from app.core.exports import KINDS
+from app.system import sink
+from app.system.sink import Sink
 
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 _LATEST_US: Final = 1 << 53
@@ -39,30 +40,18 @@ def perform_export(options: Namespace, client: ControlClient) -> int:
         sys.stdout.buffer.flush()
         return OK
     target = Path(options.file).expanduser()
-    part = target.with_name(target.name + ".part")
-    if target.exists():
-        raise AppError("name_taken", f"{target.name} exists already.", "Choose another name; nothing is overwritten.")
-    rows = 0
-    try:
-        # Made anew and the person's alone from the first byte; a name that is there, a link for instance, is refused.
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            rows = _copy(client, form, only, file, watched=sys.stderr.isatty() and not options.json)
-        part.rename(target)
-    except OSError as error:
-        raise AppError("data_folder", f"{target.name} cannot be written: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    with sink.new(target, KINDS["requests"]) as file:
+        rows = _copy(client, form, only, file, watched=sys.stderr.isatty() and not options.json)
+        file.finish()
+        file.keep()
     show(options, {"file": target.name, "form": form, "rows": rows}, f"{rows:,} requests are in {target.name}, which only you can read.")
     return OK
 
 
-def _copy(client: ControlClient, form: str, only: RowFilter, file: IO[bytes], *, watched: bool) -> int:
+def _copy(client: ControlClient, form: str, only: RowFilter, file: Sink, *, watched: bool) -> int:
     rows, tail, mark = 0, b"", _ROW[form]
     for piece in client.export(form, only):
-        file.write(piece)
+        file.write(0, piece)
         # Each row begins with its id; the end of the last piece may hold the beginning of a mark.
         together = tail + piece
         rows += together.count(mark)

@@ -11,6 +11,8 @@ from app.cli.verbs import show
 from app.control import report
 from app.control.client import ControlClient
 from app.control.contract import LeakAttempt, NetworkView
+from app.core.exports import KINDS, VERIFIER_FILE
+from app.system import sink
 
 WORDS: Final = {
     "kernel": "stopped by the kernel",
@@ -122,7 +124,12 @@ def _selftest(options: Namespace, client: ControlClient) -> int:
 
 def _report(options: Namespace, client: ControlClient) -> int:
     made = client.network_report()
-    folder = report.write(Path(options.folder).expanduser().absolute(), made)
+    folder = Path(options.folder).expanduser().absolute()
+    with sink.new(folder, KINDS["network"]) as files:
+        for number, content in enumerate(report.pieces(made)):
+            files.write(number, content)
+        files.finish()
+        files.keep()
     facts = {"folder": str(folder), "key": made.key}
-    show(options, facts, f"Signed: {folder}\nCheck it anywhere with: python -I {folder / report.VERIFIER_FILE} --key {made.key}")
+    show(options, facts, f"Signed: {folder}\nCheck it anywhere with: python -I {folder / VERIFIER_FILE} --key {made.key}")
     return OK

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -23,12 +23,12 @@ from app.control.contract import (
     AuditAccept,
     AuditDetail,
     AuditExport,
+    AuditExportEnd,
     AuditPage,
     AuditPolicy,
     AuditPrunable,
     AuditPrune,
     AuditStatus,
-    AuditTarget,
     AuditVerdict,
     Client,
     ClientIdentifiers,
@@ -63,7 +63,9 @@ from app.control.contract import (
     VaultPolicy,
     VaultView,
 )
+from app.core import frames
 from app.core.errors import CODES, AppError
+from app.core.exports import KINDS
 from app.core.records import Identifiers, MinuteBar
 from app.core.unreadable import UNREADABLE
 
@@ -80,6 +82,8 @@ _TEST_S: Final = 90.0
 _PERSON_S: Final = 300.0
 # Ten million rows, a few thousand at a time so that requests go on.
 _LONG_S: Final = 3_600.0
+
+_IN_KEYS: Final = frozenset("0123456789abcdef ")
 
 T = TypeVar("T")
 
@@ -267,9 +271,26 @@ class ControlClient:
     def verify_audit(self) -> AuditVerdict:
         return self._ask("POST", "/v0/audit/verify", AuditVerdict, timeout_s=_PERSON_S)
 
-    def export_audit(self, folder: Path) -> AuditExport:
-        """The whole log with the verifier beside it, into a folder that does not exist yet."""
-        return self._ask("POST", "/v0/audit/export", AuditExport, AuditTarget(folder=str(folder)), timeout_s=_PERSON_S)
+    def export_audit(self, take: Callable[[int, bytes], object]) -> AuditExport:
+        """The whole log: `take` gets the number of a file (`core.exports`) and what comes next in it, a few hundred kilobytes at a time.
+
+        Whatever `take` raises cancels it. Ends early only with an AppError.
+        """
+        headers = {"x-gatehouse-via": self._via} if self._via else {}
+        parser = frames.Parser(KINDS["audit"].count, frames.LAST_WORD_MAX)
+        with self._asking() as http, http.stream("POST", "/v0/audit/export", headers=headers, timeout=_PERSON_S) as response:
+            if response.status_code != 200:
+                raise _problem(response.status_code, response.read())
+            for chunk in response.iter_raw():
+                for number, piece in _parsed(parser, chunk):
+                    take(number, piece)
+        if parser.ended is None:
+            raise AppError("engine_absent", "The gateway ended the export half-way.", "Try again.")
+        end = _decode(parser.ended, AuditExportEnd)
+        if end.made is None:
+            raise _problem(503, b"" if end.problem is None else _encode(end.problem))
+        _refuse_words(end.made.fingerprint)
+        return end.made
 
     def audit_prunable(self, keep_days: int) -> AuditPrunable:
         return self._ask("GET", f"/v0/audit/prune?keep_days={keep_days}", AuditPrunable, timeout_s=_TEST_S)
@@ -313,7 +334,9 @@ class ControlClient:
             yield _decode(line, LeakAttempt)
 
     def network_report(self) -> NetworkReport:
-        return self._ask("POST", "/v0/network/report", NetworkReport)
+        made = self._ask("POST", "/v0/network/report", NetworkReport)
+        _refuse_words(made.key)
+        return made
 
     # -- doing
 
@@ -438,6 +461,19 @@ class ControlClient:
                     self._http.close()
                     self._http = None
         return connection.explain(error)
+
+
+def _refuse_words(key: str) -> None:
+    """What a person will type behind `--key` is digits: an engine that was taken over gets no word into a shell. AppError internal."""
+    if not set(key) <= _IN_KEYS:
+        raise AppError("internal", "The gateway named a key that is none.", "Do not use what it sent. Look at its log.")
+
+
+def _parsed(parser: frames.Parser, chunk: bytes) -> Iterator[tuple[int, bytes]]:
+    try:
+        yield from parser.feed(chunk)
+    except ValueError:
+        raise AppError("internal", "The gateway sent something that is no export.", "Look at its log.") from None
 
 
 def _arguments(**given: str | int | None) -> str:

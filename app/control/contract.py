@@ -44,7 +44,8 @@ Paths (all under `/v0`):
     GET    /v0/audit/SEQ                     -> AuditDetail
     GET    /v0/audit/status                  -> AuditStatus
     POST   /v0/audit/verify                  -> AuditVerdict
-    POST   /v0/audit/export       AuditTarget -> AuditExport: the whole log into a folder that does not exist yet
+    POST   /v0/audit/export                  -> the whole log as a stream of `core.frames`: the files of `core.exports`, in that order;
+                                               the last word is an AuditExportEnd. Without it the stream was cut
     GET    /v0/audit/prune?keep_days=N       -> AuditPrunable: what would go
     POST   /v0/audit/prune        AuditPrune -> Done
     PUT    /v0/audit/policy       AuditPolicy -> AuditStatus
@@ -448,19 +449,21 @@ class AuditDetail(msgspec.Struct, frozen=True, kw_only=True):
     sealed_epoch: int
 
 
-class AuditTarget(msgspec.Struct, frozen=True, kw_only=True):
-    folder: str
-
-
 class AuditExport(msgspec.Struct, frozen=True, kw_only=True):
     """fingerprint: of the log's first key, to be given to whoever checks the export."""
 
-    folder: str
     entries: int
     upto: int
     size_bytes: int
     signed: bool
     fingerprint: str = ""
+
+
+class AuditExportEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of an export: what it was, or why there is none."""
+
+    made: AuditExport | None = None
+    problem: Problem | None = None
 
 
 class AuditPrunable(msgspec.Struct, frozen=True, kw_only=True):
@@ -678,6 +681,7 @@ __all__ = [
     "AuditDetail",
     "AuditEntry",
     "AuditExport",
+    "AuditExportEnd",
     "AuditFinding",
     "AuditPage",
     "AuditPolicy",
@@ -685,7 +689,6 @@ __all__ = [
     "AuditPrune",
     "AuditRun",
     "AuditStatus",
-    "AuditTarget",
     "AuditVerdict",
     "BooksView",
     "Client",

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
-import app
 from app.control.contract import NetworkReport
-from app.core.errors import AppError
+from app.core.exports import VERIFIER_FILE
 
-REPORT_FILE: Final = "report.json"
-SIGNATURE_FILE: Final = "signature.json"
-PAGE_FILE: Final = "report.html"
-VERIFIER_FILE: Final = "verify.py"
 LEVELS: Final = {
     "kernel": "Enforced by the kernel",
     "desktop": "Enforced by the kernel, desktop in reach",
@@ -33,30 +25,10 @@ _STYLE: Final = (
 )
 
 
-def write(folder: Path, report: NetworkReport) -> Path:
-    """Make `folder` with everything in it, for this user alone. AppError data_folder when it is there already or cannot be made."""
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        raise AppError("data_folder", f"{folder.name} is there already.", "Name a folder that does not exist yet.") from None
-    except OSError as error:
-        raise AppError("data_folder", f"{folder.name} cannot be made ({error.strerror}).", "Choose another place.") from None
+def pieces(report: NetworkReport) -> tuple[bytes, ...]:
+    """What is in each file that is sent, in the order of `core.exports`; the program that checks it comes from whoever writes them."""
     signature = json.dumps({"key": report.key, "signature": report.signature}, indent=1) + "\n"
-    texts = {
-        REPORT_FILE: report.report,
-        SIGNATURE_FILE: signature,
-        PAGE_FILE: page(report),
-        # Only its text: it brings a library that the window does not load.
-        VERIFIER_FILE: Path(app.__file__).with_name("report_verifier.py").read_text(encoding="utf-8"),
-    }
-    try:
-        for name, text in texts.items():
-            with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(text.encode("utf-8"))
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise AppError("data_folder", f"The report cannot be written ({error.strerror}).", "Choose another place.") from None
-    return folder
+    return report.report.encode(), signature.encode(), page(report).encode()
 
 
 def page(report: NetworkReport) -> str:

@@ -346,11 +346,10 @@ class AuditFound(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditExported(Event):
-    """folder: its last part only."""
+    """The log was read by somebody who wants to keep it; where that is, the engine is not told. upto: the newest entry before this one."""
 
     KIND: ClassVar[str] = "audit.exported"
     GROUP: ClassVar[Group] = "audit"
-    folder: str
     entries: int
     upto: int
 

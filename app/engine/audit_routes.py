@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final
 
 from app.control import contract
@@ -42,9 +41,6 @@ async def answer(status: Status, method: str, parts: list[str], arguments: dict[
             return await auditor.entry(number(seq, "seq"))
         case "POST", ["audit", "verify"]:
             return await auditor.verify(who())
-        case "POST", ["audit", "export"]:
-            target: contract.AuditTarget = await read(contract.AuditTarget)
-            return await auditor.export(Path(target.folder), who())
         case "POST", ["audit", "prune"]:
             wanted: contract.AuditPrune = await read(contract.AuditPrune)
             count = await auditor.prune(wanted.upto, who())

@@ -17,7 +17,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from app import __version__
@@ -32,7 +31,8 @@ from app.engine.marks import Marks
 from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.verifying import EndedError, Reading
-from app.store import audit, audit_runs, checkpoints, exporting, ledger, sealing, settings, verified
+from app.store import audit, audit_runs, checkpoints, ledger, sealing, settings, verified
+from app.store.exporting import Export
 from app.store.sealing import HeldError, Signer
 from app.store.verified import Verified
 from app.verifier import Anchor, BadInputError, Finding
@@ -92,6 +92,7 @@ class Auditor:
         self._tried_us = 0  # when everything was last begun to be read without being asked for
         self._looked: Final = asyncio.Event()  # the vault was asked, with whatever came of it
         self.counts: Final = audit_runs.Counts()
+        self.exporting: Final = asyncio.Lock()
         self._verifying = asyncio.Lock()
         self._turning = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -272,8 +273,7 @@ class Auditor:
 
     async def verify(self, who: Who) -> contract.AuditVerdict:
         """Read everything and judge it; written down. One at a time: a second asker waits, then reads anew."""
-        if self._signer is None and self._held is None and not self._turning.locked():
-            await self._guarded(self._open)  # asked in the first second of a start: nothing would be signed yet
+        await self._opened()
         said = await self._judge()
         self._recorder.note(AuditVerified(state=said.state, seq=said.seq, finding=said.finding), who)
         return said
@@ -335,18 +335,24 @@ class Auditor:
             self._changed()
             return said
 
-    async def export(self, folder: Path, who: Who) -> contract.AuditExport:
-        """The whole log into a folder that does not exist yet. AppError data_folder, store_unavailable."""
-        if not folder.is_absolute() or folder.name in ("", ".."):
-            raise AppError("body_invalid", "The folder must be named from the root on.")
-        event = AuditExported(folder=folder.name, entries=(await self._read(audit.span))[0], upto=await self._read(audit.newest))
+    async def _opened(self) -> None:
+        """In the first second of a start nothing would be signed yet: who asks then waits for that."""
+        if self._signer is None and self._held is None and not self._turning.locked():
+            await self._guarded(self._open)
+
+    async def begin_export(self, who: Who) -> Export:
+        """Written down and signed first, so that the export holds its own entry. AppError store_unavailable."""
+        await self._opened()
+        event = AuditExported(entries=(await self._read(audit.span))[0], upto=await self._read(audit.newest))
         await self._write(lambda c: audit.append(c, event, who, self._now_us()))
         await self._guarded(lambda: self._seal_if_due(last=True))
-        signer = self._signer if self._held is None else None
-        entries, upto, size = await self._read(lambda c: exporting.write(c, folder, signer, self._now_us(), __version__))
+        return Export(self._signer if self._held is None else None, self._now_us(), __version__)
+
+    async def exported(self, export: Export) -> contract.AuditExport:
+        """What was exported, once all of it was read."""
         pin = await self._read(audit_answers.fingerprint)
         return contract.AuditExport(
-            folder=str(folder), entries=entries, upto=upto, size_bytes=size, signed=signer is not None, fingerprint=pin
+            entries=export.entries, upto=export.upto, size_bytes=export.size, signed=export.is_signed, fingerprint=pin
         )
 
     async def prunable(self, keep_days: int) -> contract.AuditPrunable:

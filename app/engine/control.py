@@ -32,7 +32,7 @@ from app.core.records import Client, Identifiers
 from app.core.secret import Secret
 from app.core.stuck import CONTROL
 from app.core.unreadable import UNREADABLE
-from app.engine import audit_routes, figures, privacy
+from app.engine import audit_export, audit_routes, figures, privacy
 from app.engine.accounts import kinds
 from app.engine.bus import Bus
 from app.engine.clients import PREFIX, fresh_key
@@ -153,6 +153,9 @@ class Control:
                 vault, auditor = self._status.vault, self._status.need().auditor
                 log = await auditor.status(vault.place, vault.mode)
                 return _reply(await privacy.promises(self._status, log, self._network.view, self._ask))
+            case "POST", ["audit", "export"]:
+                opened = self._status.need()
+                return await audit_export.answer(opened.auditor, opened.threads.store, request, who)
             case _, ["audit", *_]:
                 done = await audit_routes.answer(
                     self._status, request.method, parts[1:], arguments, lambda shape: _read(request, shape), lambda: who

@@ -14,12 +14,13 @@ pages have some parts in files of their own, named below.
     overview, accounts, exchanges, inspector, format        what is shown of a value, in words
     labels, widgets, fields, cells, tables, charts, cards   the parts pages are made of
     requests, finding, spans, tail, counting, filterbar     Activity: words, filter, times, rows that are loaded, counts, menus
-    strip, exporting, curl                                  Activity: its bars; requests as a file (Usage too) and as a command
+    strip, curl                                             Activity: its bars; a request as a command
+    exporting, writing                                      what leaves the window as files, and the keeper's writer of them
     spending, stacked                                       Usage: sums in words, and its bars
     leaving, checks, lines                                  Network: words, commands for others' tools, cards of lines
     audit_log, audit_bar, audit_rows                        Audit: the timeline, what is wanted of it, its lines and folded runs
     entries, entry_detail, integrity, promises              Audit: an entry in words and in full, the verdict, privacy
 
-What must not live here: anything that opens a socket, reads the database or knows a provider; QtNetwork, QML, WebEngine. Text from a
-model, a provider or an error is shown as plain text only.
+What must not live here: anything that opens a socket, writes a file of a person's, reads the database or knows a provider; QtNetwork,
+QML, WebEngine. Text from a model, a provider or an error is shown as plain text only.
 """

@@ -220,7 +220,7 @@ def change(entry: AuditEntry) -> tuple[str, str]:
         case "audit.pruned":
             return tr("{n} entries up to {upto}", n=get("count"), upto=get("upto")), tr("removed")
         case "audit.exported":
-            return "", tr("to {folder}, up to entry {n}", folder=get("folder"), n=get("upto"))
+            return "", tr("{count} entries, up to entry {n}", count=get("entries"), n=get("upto"))
         case "audit.verified":
             return "", get("finding") or tr("{state} to entry {n}", state=get("state"), n=get("seq"))
         case "audit.finding":

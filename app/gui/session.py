@@ -33,6 +33,7 @@ from app.control.contract import (
     VaultView,
 )
 from app.core.errors import AppError
+from app.core.exports import Name
 from app.core.kinds import ADDRESSES, LOCAL
 from app.core.records import Exchange
 from app.core.secret import Secret
@@ -40,6 +41,7 @@ from app.gui import notices
 from app.gui.granting import ByChannel
 from app.gui.state import Boot, EngineReport, Notice, ProofReport, State, Waiting
 from app.gui.tasks import Post, Tasks, lives
+from app.gui.writing import Writing
 from app.system.paths import Paths
 
 RECENT: Final = 200
@@ -289,6 +291,25 @@ class Session(QObject):
     def order(self, verb: str, ask: Callable[[ControlClient], T], done: Callable[[T], None]) -> None:
         """A command of one page alone; what goes wrong is a notice."""
         self._command(verb, "", lambda: ask(self._client), done)
+
+    def write(
+        self,
+        kind: Name,
+        target: Path,
+        give: Callable[[ControlClient, Writing], T],
+        done: Callable[[T], None],
+        failed: Callable[[AppError], None],
+    ) -> None:
+        """Has the keeper write a file or folder of that kind; `give` sends what is in it, and says when that was all."""
+        keeper = self._keeper
+
+        def work() -> T:
+            if keeper is None:
+                raise AppError("engine_absent", "Nothing can be written without the keeper.", "Start Gatehouse again.")
+            with Writing(keeper, kind, target) as writing:
+                return give(self._client, writing)
+
+        self._tasks.run("export", work, done, failed)
 
     def open_link(self, name: str) -> None:
         """Has the keeper open a page of its own list in the browser."""

@@ -3,101 +3,100 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from app import verifier
 from app.core import chain
 from app.core.errors import AppError
-from app.store import audit, checkpoints, disk
+from app.core.exports import KINDS
+from app.store import audit, checkpoints
 from app.store.sealing import Signer
+from app.system import sink
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-VERIFIER_FILE: Final = "verify.py"
-README_FILE: Final = "README.txt"
+AUDIT: Final = KINDS["audit"]
 _LARGEST: Final = (1 << 63) - 1
-_README: Final = """\
-This is an audit log of Gatehouse. Check it with Python 3.11 or newer and the package "cryptography":
-
-    python -I verify.py --key "FINGERPRINT"
-
-FINGERPRINT is the one that the owner of the log reads off the Audit page: ask them, and do not take it from this folder. The exit code
-is 0 for intact, 1 for tampered, 2 for incomplete, 3 for bad input. Without --key it is 2 at best, because anybody can make a log that is
-whole under a key of their own. With -I Python imports nothing that lies in this folder; verify.py is short enough to be read first, and
-needs nothing else. With Gatehouse at hand, "gatehouse verify FOLDER --key FINGERPRINT" does the same with a copy of verify.py that did
-not come with the export.
-
-    entries.jsonl       one entry a line, oldest first
-    checkpoints.jsonl   what was signed over them
-    manifest.json       these files with their sizes and digests, signed; what else lies here is not part of the export
-"""
+_PIECE_BYTES: Final = 1 << 18
 
 
-def write(connection: Connection, folder: Path, signer: Signer | None, at_us: int, version: str) -> tuple[int, int, int]:
-    """Make `folder` with the whole log in it; how many entries, up to which number, how many bytes. Needs one unchanging read.
+class Export:
+    """One export of the whole log. entries, upto, size: how many entries, the newest one's number, how many bytes with the program's own
+    files; known when all pieces were taken."""
 
-    Without a signer the export is not signed, and the verifier says so. AppError data_folder when the folder is there already or cannot
-    be made; store_unavailable when the disk is full. What was begun is removed then.
-    """
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        raise AppError("data_folder", f"{folder.name} is there already.", "Name a folder that does not exist yet.") from None
-    except OSError as error:
-        raise disk.refused(folder, error) from error
-    try:
-        return _write(connection, folder, signer, at_us, version)
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise disk.refused(folder, error) from error
-        raise
+    def __init__(self, signer: Signer | None, at_us: int, version: str) -> None:
+        """Without a signer the export is not signed, and the verifier says so."""
+        self._signer: Final = signer
+        self._at_us: Final = at_us
+        self._version: Final = version
+        self._files: dict[str, object] = {}
+        self.entries = self.upto = self.size = 0
 
+    @property
+    def is_signed(self) -> bool:
+        return self._signer is not None
 
-def _write(connection: Connection, folder: Path, signer: Signer | None, at_us: int, version: str) -> tuple[int, int, int]:
-    seq, head = audit.newest_link(connection)
-    newest = checkpoints.newest(connection)
-    files: dict[str, object] = {}
-    entries, size = _file(folder / verifier.ENTRIES_FILE, map(_entry, audit.links(connection)), files)
-    size += _file(folder / verifier.RECORDS_FILE, (_signed(*row) for row in checkpoints.rows(connection)), files)[1]
-    size += _file(folder / VERIFIER_FILE, (Path(verifier.__file__).read_bytes(),), files)[1]
-    size += _file(folder / README_FILE, (_README.encode(),), files)[1]
-    manifest = chain.canonical(
-        {
-            "kind": "export",
-            "log": newest.log if newest is not None else "",
-            "number": newest.number if newest is not None else -1,
-            "seq": seq,
-            "head": head.hex(),
-            "at_us": at_us,
-            "version": version,
-            "files": files,
-        }
-    )
-    signature = b"" if signer is None else signer.sign(verifier.EXPORT, manifest)
-    size += _file(folder / verifier.MANIFEST_FILE, (_signed(manifest, signature),), files)[1]
-    disk.sync_folder(folder)
-    return entries, seq, size
+    def pieces(self, connection: Connection) -> Iterator[tuple[int, bytes]]:
+        """Number of the file (`core.exports`) and the bytes that come next in it. Needs one unchanging read.
 
+        AppError store_unavailable when a file of the program cannot be read.
+        """
+        self.upto, head = audit.newest_link(connection)
+        newest = checkpoints.newest(connection)
+        yield from self._file(0, self._counted(map(_entry, audit.links(connection))))
+        yield from self._file(1, (_signed(*row) for row in checkpoints.rows(connection)))
+        try:
+            own = sink.own(AUDIT)
+        except OSError as error:
+            raise AppError("store_unavailable", f"A file of the program cannot be read ({error.strerror}).", "Install it again.") from error
+        for name, content in own.items():
+            self._note(name, len(content), hashlib.sha256(content).hexdigest())
+        manifest = chain.canonical(
+            {
+                "kind": "export",
+                "log": newest.log if newest is not None else "",
+                "number": newest.number if newest is not None else -1,
+                "seq": self.upto,
+                "head": head.hex(),
+                "at_us": self._at_us,
+                "version": self._version,
+                "files": self._files,
+            }
+        )
+        signature = b"" if self._signer is None else self._signer.sign(verifier.EXPORT, manifest)
+        yield from self._file(2, (_signed(manifest, signature),))
 
-def _file(path: Path, lines: Iterable[bytes], files: dict[str, object]) -> tuple[int, int]:
-    """Write the lines; how many, and how many bytes."""
-    digest, count, size = hashlib.sha256(), 0, 0
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", 1 << 20) as file:
+    def _file(self, number: int, lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+        digest, size = hashlib.sha256(), 0
+        for piece in _together(lines):
+            digest.update(piece)
+            size += len(piece)
+            yield number, piece
+        self._note(AUDIT.sent[number], size, digest.hexdigest())
+
+    def _note(self, name: str, size: int, digest: str) -> None:
+        self._files[name] = {"bytes": size, "sha256": digest}
+        self.size += size
+
+    def _counted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         for line in lines:
-            file.write(line)
-            digest.update(line)
-            count += 1
-            size += len(line)
-        file.flush()
-        os.fsync(file.fileno())
-    files[path.name] = {"bytes": size, "sha256": digest.hexdigest()}
-    return count, size
+            self.entries += 1
+            yield line
+
+
+def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines, about `_PIECE_BYTES` at a time."""
+    waiting, size = list[bytes](), 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= _PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def _entry(row: tuple[Any, Any, Any]) -> bytes:

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from app import report_verifier, verifier
-from app.control import report
-from app.store import exporting
+from tests import exports
 from tests.audit.book import NOW_US, book
 from tests.control.test_report import PUBLIC, signed
 
@@ -27,12 +26,12 @@ EVERY_NAME = sorted(
 def an_export(folder: Path) -> tuple[Path, str]:
     """A whole export, and the fingerprint its owner reads off the Audit page."""
     with book(folder / "g.db") as made, made.filled().store.read() as connection:
-        exporting.write(connection, folder / "export", made.signer, NOW_US, "1.0")
+        exports.write_log(connection, folder / "export", made.signer, NOW_US)
     return folder / "export", verifier.check(folder / "export").fingerprint
 
 
 def a_report(folder: Path) -> tuple[Path, str]:
-    return report.write(folder / "report", signed()), PUBLIC
+    return exports.write_report(folder / "report", signed()), PUBLIC
 
 
 KINDS = [an_export, a_report]

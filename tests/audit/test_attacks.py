@@ -11,8 +11,9 @@ from sqlalchemy.engine import Connection
 
 from app import verifier
 from app.core import chain
-from app.store import audit, exporting, ledger, sealing
+from app.store import audit, ledger, sealing
 from app.store.sealing import Signer
+from tests import exports
 from tests.audit.book import Book, book, kinds, rehash
 
 
@@ -254,7 +255,7 @@ def test_what_a_restore_set_aside_cannot_be_changed_afterwards(act: str, data_di
         made.restore()
         exported = data_dir / "export"
         with made.store.read() as connection:
-            exporting.write(connection, exported, made.signer, made.now(), "1.0")
+            exports.write_log(connection, exported, made.signer, made.now())
         assert verifier.check(exported, pin=verifier.check(exported).fingerprint).state == made.verify().state == "intact"
         made.sql(act)
         assert [(finding.kind, finding.seq) for finding in made.verify().findings] == [("evidence", 304)]

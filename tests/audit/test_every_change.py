@@ -222,7 +222,7 @@ def test_changes_by_the_control_channel(running: Gateway, up: Upstream, tmp_path
         watch.comes("provider.removed", lambda: control.remove_provider("work"))
         watch.comes("ledger.batch", control.echo)
         by_me(watch.comes("audit.verified", control.verify_audit))
-        watch.comes("audit.exported", lambda: control.export_audit(tmp_path / "out"))
+        watch.comes("audit.exported", lambda: control.export_audit(lambda number, piece: None))
         policy = watch.comes("setting.changed", lambda: control.set_audit_policy(AuditPolicy(keep_days=30)))
         assert policy.body["detail"] == {"name": "audit.keep_days", "before": "365", "after": "30"}
         wait_for(lambda: control.audit_prunable(0).upto > 5, "a signed segment")

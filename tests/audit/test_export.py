@@ -18,13 +18,14 @@ import pytest
 from app import verifier
 from app.core import chain
 from app.core.errors import AppError
-from app.store import checkpoints, exporting
+from app.store import checkpoints
+from tests import exports
 from tests.audit.book import NOW_US, Book, book
 
 
 def exported(made: Book, folder: Path) -> Path:
     with made.store.read() as connection:
-        exporting.write(connection, folder, made.signer, NOW_US, "1.0")
+        exports.write_log(connection, folder, made.signer, NOW_US)
     return folder
 
 
@@ -137,7 +138,7 @@ def test_the_export_of_a_changed_log_carries_the_evidence_and_says_so(data_dir: 
 
 def test_an_export_without_a_signature_is_not_intact(data_dir: Path) -> None:
     with book(data_dir / "g.db") as made, made.filled().store.read() as connection:
-        exporting.write(connection, data_dir / "export", None, NOW_US, "1.0")
+        exports.write_log(connection, data_dir / "export", None, NOW_US)
     verdict = verifier.check(data_dir / "export", pin=verifier.check(data_dir / "export").fingerprint)
     assert [finding.kind for finding in verdict.findings] == ["unsigned"]
 
@@ -148,8 +149,8 @@ def test_a_folder_that_is_there_is_not_written_into(data_dir: Path) -> None:
     with book(data_dir / "g.db") as made, made.begin().store.read() as connection:
         for folder in (data_dir / "export", data_dir / "no" / "folder"):
             with pytest.raises(AppError) as refused:
-                exporting.write(connection, folder, made.signer, NOW_US, "1.0")
-            assert refused.value.code == "data_folder"
+                exports.write_log(connection, folder, made.signer, NOW_US)
+            assert refused.value.code == ("name_taken" if folder.exists() else "data_folder")
     assert [file.name for file in (data_dir / "export").iterdir()] == ["mine"]
 
 

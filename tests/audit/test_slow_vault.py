@@ -9,17 +9,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from app import verifier
 from app.control import contract
+from app.core import frames
 from app.core.errors import AppError
 from app.core.events import Who
+from app.core.exports import KINDS
+from app.engine import audit_export
 from app.engine.auditing import Auditor
 from app.engine.clients import Clients
 from app.engine.marks import Marks
 from app.engine.recorder import Recorder, StoreThreads
 from app.store import audit, checkpoints, settings
 from app.store.journal import Journal
+from app.system import sink
 from app.verifier import Anchor
 from tests.audit.book import KEY, Book, book
 
@@ -103,6 +109,36 @@ def test_a_prune_waits_until_the_vault_knows_of_the_first_signature(data_dir: Pa
     run(story())
 
 
+class Taker:
+    """Somebody who asked for the log and takes all of it."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+
+    async def stream(self, status: int, headers: object, content_type: str) -> Taker:
+        return self
+
+    async def write(self, data: bytes) -> None:
+        self.taken += data
+
+    async def end(self, data: bytes = b"") -> None:
+        self.taken += data
+
+
+async def exported(auditing: Auditor, made: Book, folder: Path) -> contract.AuditExport:
+    """What the last word says; the files are in `folder`."""
+    taker, parser = Taker(), frames.Parser(3, frames.LAST_WORD_MAX)
+    await audit_export.answer(auditing, made.store, taker, ME)  # type: ignore[arg-type]  # the connection
+    with sink.new(folder, KINDS["audit"]) as files:
+        for number, piece in parser.feed(taker.taken):
+            files.write(number, piece)
+        files.finish()
+        files.keep()
+    end = msgspec.json.decode(parser.ended or b"", type=contract.AuditExportEnd)
+    assert end.made is not None
+    return end.made
+
+
 def test_exports_while_the_key_turns_are_signed_by_the_key_of_their_time(data_dir: Path) -> None:
     async def story() -> None:
         first = SlowVault()
@@ -115,11 +151,13 @@ def test_exports_while_the_key_turns_are_signed_by_the_key_of_their_time(data_di
             async with auditor(made, data_dir, second) as auditing:
                 await second.asked.get()  # the turn begins: the vault is told of the key to come
                 before = newest(made)
-                exports = [asyncio.ensure_future(auditing.export(data_dir / f"out-{number}", ME)) for number in range(20)]
+                exports = [asyncio.ensure_future(exported(auditing, made, data_dir / f"out-{number}")) for number in range(20)]
                 while newest(made) == before:
                     await asyncio.sleep(0)
                 second.quick.set()
-                assert all(said.signed for said in await asyncio.gather(*exports))
+                said = await asyncio.gather(*exports)
+                assert all(each.signed for each in said)
+                assert {verifier.check(folder, pin=said[0].fingerprint).state for folder in data_dir.glob("out-*")} == {"intact"}
                 verdict = await auditing.verify(ME)
                 assert (verdict.state, verdict.findings) == ("intact", ())
 

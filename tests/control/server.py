@@ -29,6 +29,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from app.control import contract as c
+from app.core import frames
 from app.core.errors import CODES, AppError
 from app.core.events import audited
 from app.core.records import MinuteBar
@@ -204,8 +205,10 @@ class ControlServer:
                     entry=self.entries[int(seq) - 1], previous="", following="ab" * 32, sealed_by=3, sealed_us=START_US, sealed_epoch=0
                 )
             case ("POST", "audit", "export"):
-                folder = msgspec.json.decode(body, type=c.AuditTarget).folder
-                return c.AuditExport(folder=folder, entries=len(self.entries), upto=3, size_bytes=900, signed=True, fingerprint="361a e3d7")
+                return exported(len(self.entries))
+            case ("GET", "export"):
+                lines = [f"{row.id},{row.client}" for row in self.rows]
+                return "\r\n".join(["id,client", *lines, ""]).encode()
             case ("PUT", "audit", "policy"):
                 return self.audit_status
             case ("POST", "audit", "prune" | "accept"):
@@ -284,6 +287,13 @@ class ControlServer:
         return self.clients[name]
 
 
+def exported(entries: int) -> bytes:
+    """A log of so many entries, as it is streamed."""
+    made = c.AuditExport(entries=entries, upto=3, size_bytes=900, signed=True, fingerprint="361a e3d7")
+    files = [frames.frame(0, b'{"seq":1}\n' * entries), frames.frame(1, b"{}\n"), frames.frame(2, b'{"body":{}}\n')]
+    return b"".join([*files, frames.frame(frames.END, msgspec.json.encode(c.AuditExportEnd(made=made)))])
+
+
 def _fits(row: c.Exchange, query: dict[str, str]) -> bool:
     """Whether a row fits the last value of each filter; of text, in its message as it is written."""
     wanted = {
@@ -334,7 +344,7 @@ class _Control(http.server.BaseHTTPRequestHandler):
                 problem = c.Problem(code=error.code, message=error.message, hint=error.hint)
                 self._reply(CODES[error.code].status, msgspec.json.encode(problem))
             else:
-                self._reply(200, msgspec.json.encode(value))
+                self._reply(200, value if isinstance(value, bytes) else msgspec.json.encode(value))
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve
 

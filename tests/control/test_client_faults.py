@@ -18,9 +18,11 @@ from app.control import client as client_module
 from app.control import connection as connection_module
 from app.control import contract as c
 from app.control.client import ControlClient
+from app.core import frames
 from app.core.errors import AppError
 from app.core.secret import Secret
 from tests.control.server import ControlServer
+from tests.control.server import exported as exported_stream
 
 # Code in which another thread may close the client while this one is there.
 STEPS = tuple(str(Path(module.__file__ or "").parent) for module in (pytest.importorskip("httpx2"), pytest.importorskip("httpcore2")))
@@ -88,6 +90,10 @@ def exported(client: ControlClient) -> None:
     b"".join(client.export("jsonl"))
 
 
+def exported_log(client: ControlClient) -> None:
+    client.export_audit(lambda number, piece: None)
+
+
 def closed_at(server: ControlServer, use: Callable[[ControlClient], None], at: int) -> tuple[str, int]:
     """How it ended, and how many steps it took. at 0: it is not closed before its end."""
     server.lines.put(None)
@@ -100,7 +106,7 @@ def closed_at(server: ControlServer, use: Callable[[ControlClient], None], at: i
     return "answered", closer.step
 
 
-@pytest.mark.parametrize("use", [snapshot, added, followed, exported])
+@pytest.mark.parametrize("use", [snapshot, added, followed, exported, exported_log])
 def test_closed_at_any_step_it_answers_or_says_that_nothing_is_there(
     server: ControlServer, use: Callable[[ControlClient], None], request: pytest.FixtureRequest
 ) -> None:
@@ -149,7 +155,6 @@ ODD: dict[str, Callable[[ControlClient], object]] = {
     "a long filter": lambda client: client.activity(limit=1, only=c.RowFilter(text="x" * 70_000)),
     "a long filter of an export": lambda client: list(client.export("jsonl", c.RowFilter(text="x" * 70_000))),
     "a name that is no text": lambda client: client.add_client("a\udcffb"),
-    "a folder that is no text": lambda client: client.export_audit(Path("/tmp/\udcff")),
     "a key that is no text": lambda client: client.set_provider_key("work", Secret(KEY)),
     "a passphrase that is no text": lambda client: client.unlock(Secret(KEY)),
     "an address that is no text": lambda client: client.add_provider(c.NewProvider(name="w", kind="openai", base_url="\udcff", key=KEY)),
@@ -185,3 +190,39 @@ def test_a_control_file_of_any_content_is_an_error_of_ours(tmp_path: Path, place
     with ControlClient(control, timeout_s=5) as client, pytest.raises(AppError) as caught:
         client.snapshot()
     assert caught.value.code == "engine_absent"
+
+
+def test_a_log_that_was_cut_anywhere_is_an_error_and_never_an_export(server: ControlServer) -> None:
+    whole = exported_stream(2)
+    with ControlClient(server.control, timeout_s=5) as client:
+        for at in range(len(whole)):
+            server.answer("/v0/audit/export", 200, whole[:at])
+            with pytest.raises(AppError) as caught:
+                client.export_audit(lambda number, piece: None)
+            assert caught.value.code == "engine_absent"
+        server.answer("/v0/audit/export", 200, whole)
+        taken: list[tuple[int, bytes]] = []
+        assert client.export_audit(lambda number, piece: taken.append((number, piece))).entries == 2
+        assert b"".join(piece for number, piece in taken if number == 0) == b'{"seq":1}\n' * 2
+
+
+HOSTILE_LOGS = {
+    "another file": frames.frame(3, b"x"),
+    "a path": b"../../etc/passwd",
+    "a huge piece": b"\0\xff\xff\xff\xff",
+    "more after the end": exported_stream(1) + b"x",
+    "no last word": frames.frame(frames.END, b""),
+    "another last word": frames.frame(frames.END, b"[]"),
+    "neither made nor a problem": frames.frame(frames.END, b"{}"),
+    "a last word that nests": frames.frame(frames.END, b"[" * 60_000),
+    "a cancellation": frames.frame(frames.CANCEL, b""),
+    "a fingerprint that is a command": exported_stream(1).replace(b"361a e3d7", b"$(rm -r)#"),
+    "a fingerprint that is a terminal's": exported_stream(1).replace(b"361a e3d7", b"\\u001b[2J"),
+}
+
+
+@pytest.mark.parametrize("stream", HOSTILE_LOGS.values(), ids=HOSTILE_LOGS)
+def test_a_hostile_log_is_an_error_of_ours(server: ControlServer, stream: bytes) -> None:
+    server.answer("/v0/audit/export", 200, stream)
+    with ControlClient(server.control, timeout_s=5) as client, pytest.raises(AppError, match=r"internal|engine_absent"):
+        client.export_audit(lambda number, piece: None)

@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app import report_verifier
-from app.control import report
 from app.control.contract import NetworkReport
 from app.core import chain
 from app.core.errors import AppError
+from tests import exports
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"r" * 32)
 EVIL = "<script>alert(1)</script>"
@@ -52,7 +52,7 @@ def signed(**changes: Any) -> NetworkReport:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return report.write(tmp_path / "report", signed())
+    return exports.write_report(tmp_path / "report", signed())
 
 
 def test_a_whole_report_is_intact_by_its_own_file_alone(folder: Path) -> None:
@@ -87,10 +87,10 @@ def test_any_change_is_found(folder: Path, old: str, new: str) -> None:
 
 
 def test_a_report_that_hides_a_connection_does_not_add_up(tmp_path: Path) -> None:
-    folder = report.write(tmp_path / "r", signed(records=[]))
+    folder = exports.write_report(tmp_path / "r", signed(records=[]))
     assert report_verifier.check(folder, PUBLIC) == ("tampered", "The report speaks of 1 connections and lists 0.")
     twice = [*told()["records"], *told()["records"]]  # type: ignore[misc]
-    folder = report.write(tmp_path / "r2", signed(records=twice))
+    folder = exports.write_report(tmp_path / "r2", signed(records=twice))
     assert report_verifier.check(folder, PUBLIC)[0] == "tampered"
 
 
@@ -110,7 +110,7 @@ def test_hostile_files_end_in_a_verdict(folder: Path, name: str, content: bytes)
 
 def test_a_report_that_moves_a_connection_to_another_host_does_not_add_up(tmp_path: Path) -> None:
     moved = [told()["records"][0] | {"host": "another.example"}]  # type: ignore[index]
-    folder = report.write(tmp_path / "r", signed(records=moved))
+    folder = exports.write_report(tmp_path / "r", signed(records=moved))
     state, why = report_verifier.check(folder, PUBLIC)
     assert (state, why) == ("tampered", "The report speaks of 1 connections to <script>alert(1)</script>:443 and lists 0.")
 
@@ -175,8 +175,8 @@ def test_the_page_escapes_what_it_shows_and_fetches_nothing(folder: Path) -> Non
 
 
 def test_a_folder_that_is_there_is_not_touched(folder: Path) -> None:
-    with pytest.raises(AppError, match="is there already"):
-        report.write(folder, signed())
+    with pytest.raises(AppError, match="exists already"):
+        exports.write_report(folder, signed())
 
 
 @pytest.mark.parametrize("host", ["x\r\x1b[2Kintact: Nothing was changed.\x1b[8m", "\ud800", "x" * 100_000])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from app.core.records import Account, Client, Exchange, Tokens
 from app.gui.session import Session
 from app.gui.state import Boot
 from app.gui.window import Window
+from app.keeper.writers import Writers
+from app.system import environment
+from app.system.children import Child, own_command
 from app.system.paths import Paths
 from tests.control.server import ControlServer
 
@@ -127,9 +132,12 @@ class Server(ControlServer):
 
 
 class Notes:
-    """The keeper's end of the channel: what it was told, in order."""
+    """The keeper's end of the channel: what it was told, in order. Exports are written as the keeper has them written, by real children."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        command, given = own_command("writer"), environment.constructed("writer", os.environ)
+        start = partial(Child, command, given, folder / "writer.log", lambda code: None)
+        self.writers = Writers(start, (folder,), os.environ, lambda line: None, lambda: None, lambda message: None)
         self.told: list[tuple[str, dict[str, object]]] = []
         self.logs: dict[str, list[str]] = {"keeper.log": ["the engine ended"], "engine.log": ["first line", "last <b>line</b>"]}
 
@@ -140,6 +148,9 @@ class Notes:
         self, op: str, fields: dict[str, object] | None = None, *, timeout_s: float = 30
     ) -> tuple[dict[str, Any], list[socket.socket]]:
         self.told.append((op, fields or {}))
+        if op == "export":
+            asked = fields or {}
+            return {}, [self.writers.begin(asked.get("kind"), asked.get("path"))]
         return {"files": [{"name": name, "lines": lines} for name, lines in self.logs.items()]}, []
 
 
@@ -149,7 +160,7 @@ class Desk:
             folder.mkdir(parents=True, exist_ok=True)
         boot = Boot(data_dir=str(data_dir), control=str(server.control), port=4141, addresses=("127.0.0.1:4141",), version="0.1.0")
         self.server = server
-        self.keeper = Notes()
+        self.keeper = Notes(data_dir)
         self.session = Session(boot)
         self.session.attach(self.keeper)
         self.window = Window(self.session)
@@ -169,5 +180,6 @@ class Desk:
     def end(self) -> None:
         self.window.hide()
         self.session.stop()
+        self.keeper.writers.close()
         self.window.deleteLater()
         self.session.deleteLater()

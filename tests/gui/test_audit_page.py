@@ -9,8 +9,10 @@ import pytest
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QMenu
 
+from app import verifier
 from app.control import contract as c
 from app.core import events
+from app.core.exports import KINDS
 from app.gui import audit_rows, entries
 from app.gui.integrity import strip
 from app.gui.pages.audit import AuditPage, kept
@@ -269,6 +271,11 @@ def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: D
     wait(lambda: ("POST", "/v0/audit/verify") in [asked[:2] for asked in desk.server.asked])
     page.export_into(str(tmp_path))
     wait(lambda: any(asked[1] == "/v0/audit/export" for asked in desk.server.asked))
+    assert page._status is not None
+    folder = tmp_path / f"gatehouse-audit-{page._status.seq}"
+    wait(folder.exists)
+    assert sorted(file.name for file in folder.iterdir()) == sorted(KINDS["audit"].names)
+    assert (folder / "verify.py").read_bytes() == Path(verifier.__file__).read_bytes()
     command = 'python -I verify.py --key "361a e3d7"'
     wait(lambda: desk.session.state.notice is not None and command in desk.session.state.notice.consequence)
     page._change_retention()

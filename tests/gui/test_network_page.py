@@ -381,11 +381,16 @@ def test_a_leak_that_got_out_and_a_control_that_did_not_pass_are_red() -> None:
 
 
 def test_the_report_is_written_with_its_verifier(served: Server, desk: Desk, wait: Wait, tmp_path: Path) -> None:
-    from tests.control.test_report import signed
+    from app import report_verifier
+    from tests.control.test_report import PUBLIC, signed
 
     served.answers["/v0/network/report"] = (200, msgspec.json.encode(signed()))
     desk.window.open_page("network")
     page: Any = desk.window.page()
     wait(lambda: page._words is not None)
     page.export_into(str(tmp_path))
-    wait(lambda: list(tmp_path.glob("gatehouse-network-*/verify.py")))
+    wait(lambda: list(tmp_path.glob("gatehouse-network-[0-9]*/verify.py")) and desk.session.state.notice is not None)
+    (folder,) = (each for each in tmp_path.iterdir() if each.name.startswith("gatehouse-network-"))
+    assert report_verifier.check(folder, PUBLIC)[0] == "intact"
+    assert desk.session.state.notice is not None
+    assert desk.session.state.notice.fact == f"The signed report is in {folder.name}."

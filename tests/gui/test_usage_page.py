@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import stat
-import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +12,6 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from app.control.client import ControlClient
-from app.control.contract import RowFilter
-from app.core.errors import AppError
 from app.core.records import UsageRow
 from app.gui import exporting, spending, stacked
 from app.gui import format as fmt
@@ -24,7 +19,7 @@ from app.gui.pages import usage as page
 from app.gui.sheets.set_price import SetPriceSheet
 from app.gui.spending import DIMENSIONS, MEASURES, RANGES
 from tests.gui.conftest import Wait
-from tests.gui.desk import Desk
+from tests.gui.desk import Desk, exchange
 
 NOW_US = 1_795_432_000_000_000  # 2026-11-23, a little after eleven UTC
 
@@ -106,34 +101,52 @@ def test_the_page_shows_regroups_and_reads_out(desk: Desk, wait: Wait) -> None:
     wait(lambda: shown._stack.currentWidget() is shown._empty)
 
 
-class Pieces:
-    """A gateway that exports these pieces."""
+def test_requests_are_exported_by_the_writer_and_say_how_many(desk: Desk, wait: Wait, tmp_path: Path) -> None:
+    desk.server.rows, desk.server.usage = [exchange(number) for number in range(30)], ROWS
+    desk.window.open_page("usage")
+    shown = cast("page.UsagePage", desk.window.findChild(page.UsagePage))
+    wait(lambda: shown._view is not None)
+    said: list[str] = []
+    shown._export.said.connect(said.append)
+    shown._export.export_to(tmp_path / "usage.csv")
+    assert shown._export.is_writing()
+    wait(lambda: not shown._export.is_writing())
+    assert said[-1] == "30 requests written"
+    assert (tmp_path / "usage.csv").read_bytes().count(b"\r\nreq_") == 30
+    assert stat.S_IMODE((tmp_path / "usage.csv").stat().st_mode) == 0o600
+    shown._export.export_to(tmp_path / "usage.csv")
+    wait(lambda: desk.session.state.wrong is not None)
+    assert desk.session.state.wrong is not None
+    assert desk.session.state.wrong.fact == "usage.csv exists already."
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["usage.csv"]
 
-    def __init__(self, *pieces: bytes, error: AppError | None = None) -> None:
-        self.pieces, self.error = pieces, error
 
-    def export(self, form: str, _only: RowFilter) -> Iterator[bytes]:
-        yield from self.pieces
-        if self.error is not None:
-            raise self.error
+def test_an_export_that_is_cancelled_or_breaks_off_leaves_nothing(desk: Desk, wait: Wait, tmp_path: Path) -> None:
+    desk.server.usage = ROWS
+    desk.window.open_page("usage")
+    shown = cast("page.UsagePage", desk.window.findChild(page.UsagePage))
+    wait(lambda: shown._view is not None)
+    said: list[str] = []
+    shown._export.said.connect(said.append)
+    desk.server.delays_s["/v0/export"] = 0.5
+    shown._export.export_to(tmp_path / "usage.csv")
+    shown._export.click()
+    wait(lambda: not shown._export.is_writing())
+    assert said[-1] == "Cancelled, nothing was kept"
+    desk.server.answer("/v0/export", 503, b'{"code":"store_unavailable","message":"The disk is full.","hint":""}')
+    shown._export.export_to(tmp_path / "usage.csv")
+    wait(lambda: desk.session.state.wrong is not None)
+    assert desk.session.state.wrong is not None
+    assert desk.session.state.wrong.fact == "The disk is full."
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == []
 
 
-def test_a_file_is_whole_and_the_persons_own_or_not_there(tmp_path: Path) -> None:
-    target, written = tmp_path / "usage.csv", [0]
-    pieces = (b"id,client\r\nreq_1,a\r\nre", b"q_2,b\r\n")
-    client = cast("ControlClient", Pieces(*pieces))
-    assert exporting.write(client, target, RowFilter(), threading.Event(), written) == 2
-    assert target.read_bytes() == b"".join(pieces)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    stop = threading.Event()
-    stop.set()
-    assert exporting.write(client, tmp_path / "b.csv", RowFilter(), stop, [0]) == -1
-    broken = cast("ControlClient", Pieces(*pieces, error=AppError("engine_absent", "Gone.")))
-    with pytest.raises(AppError, match="engine_absent"):
-        exporting.write(broken, tmp_path / "c.csv", RowFilter(), threading.Event(), [0])
-    with pytest.raises(AppError, match="data_folder"):
-        exporting.write(client, tmp_path / "none" / "d.csv", RowFilter(), threading.Event(), [0])
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["usage.csv"]
+def test_a_name_without_an_ending_gets_the_one_of_what_is_in_it(tmp_path: Path) -> None:
+    assert [exporting.named(tmp_path / name, form).name for name, form in (("a.jsonl", "csv"), ("a", "csv"), ("a.txt", "jsonl"))] == [
+        "a.jsonl",
+        "a.csv",
+        "a.txt.jsonl",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from app.core.errors import AppError
 from app.core.records import Exchange
 from app.gui import finding, spans
 from app.gui.counting import Counting, Counts
-from app.gui.exporting import ExportButton
+from app.gui.exporting import RequestsButton
 from app.gui.filterbar import FilterBar
 from app.gui.inspector import Inspector
 from app.gui.labels import Label
@@ -85,7 +85,7 @@ class ActivityPage(Page):
         self._pause = Button(tr("Pause"), glyph="pause", parent=self._main)
         self._pause.setToolTip(tr("Space"))
         self._pause.clicked.connect(self.toggle_pause)
-        self._export = ExportButton(self.session, self._exported, "activity", self._main)
+        self._export = RequestsButton(self.session, self._exported, "activity", self._main)
         self._export.said.connect(self._on_export_said)
         self.title_row.addWidget(self._live)
         self.title_row.addSpacing(4)

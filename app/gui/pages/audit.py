@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from app.control.contract import (
     AuditExport,
@@ -18,9 +18,11 @@ from app.control.contract import (
     Promise,
 )
 from app.core.errors import AppError
+from app.core.exports import KINDS
 from app.gui import format as fmt
 from app.gui.audit_log import AuditLog
 from app.gui.entry_detail import EntryDetail
+from app.gui.exporting import LogButton, give_log
 from app.gui.fields import Segmented
 from app.gui.integrity import IntegrityStrip, strip
 from app.gui.labels import Label
@@ -65,6 +67,7 @@ class AuditPage(Page):
         self._status: AuditStatus | None = None
         self._asking = False
         self._read_seq = -1
+        self._exporting_to = ""
         self._sheet: Sheet | None = None
         halves = QHBoxLayout()
         halves.setContentsMargins(0, 0, 0, 0)
@@ -92,8 +95,9 @@ class AuditPage(Page):
         head.setSpacing(12)
         self._part = Segmented((tr("Log"), tr("Data privacy")), tr("Part of the page"), self._main)
         self._part.chosen.connect(self._on_part)
-        self._export = Button(tr("Export and verify"), glyph="file-text", parent=self._main)
-        self._export.clicked.connect(self._choose_folder)
+        self._export = LogButton(self.session, self.export_into, self._main)
+        self._export.said.connect(self._on_export_said)
+        self._export.made.connect(self._on_exported)
         self.title_row.addWidget(self._part)
         self.title_row.addWidget(self._export)
         head.addLayout(self.title_row)
@@ -143,12 +147,13 @@ class AuditPage(Page):
     @Slot()
     def _draw(self) -> None:
         status, snapshot = self._status, self._state.snapshot
-        self.remark.setText(remark(status))
+        if not self._export.is_writing():
+            self.remark.setText(remark(status))
         self._kept.setText(kept(status))
         shut = closed(self._state)
         able = status is not None and shut is None
-        for button in (self._export, self._retention):
-            button.setEnabled(able)
+        self._export.setEnabled(able or self._export.is_writing())
+        self._retention.setEnabled(able)
         self._strip.show_strip(strip(status, self._now[0]), able=able, busy=self._state.is_busy("verify"))
         self._log.draw(shut, status, "keyring" if snapshot is None else snapshot.vault.mode)
 
@@ -234,20 +239,21 @@ class AuditPage(Page):
 
     def export(self) -> None:
         if self._export.isEnabled():
-            self._choose_folder()
-
-    @Slot()
-    def _choose_folder(self) -> None:
-        self.export_into(QFileDialog.getExistingDirectory(self, tr("Where the export goes"), str(Path.home())))
+            self._export.choose()
 
     def export_into(self, folder: str) -> None:
         """A new folder in `folder`, named by the newest entry; "" when the person changed their mind."""
         if folder and self._status is not None:
-            target = Path(folder) / f"gatehouse-audit-{self._status.seq}"
-            self.session.order("export", lambda client: client.export_audit(target), self._on_exported)
+            self._exporting_to = f"{KINDS['audit'].prefix}{self._status.seq}"
+            self._export.put("audit", Path(folder) / self._exporting_to, give_log)
 
+    @Slot(str)
+    def _on_export_said(self, words: str) -> None:
+        self.remark.setText(words or remark(self._status))
+
+    @Slot(object)
     def _on_exported(self, made: AuditExport) -> None:
-        fact = tr("{n} entries exported to {folder}.", n=f"{made.entries:,}", folder=Path(made.folder).name)
+        fact = tr("{n} entries exported to {folder}.", n=f"{made.entries:,}", folder=self._exporting_to)
         command = f'python -I verify.py --key "{made.fingerprint}"'
         check = tr("Check it anywhere: {command}", command=command) if made.signed else tr("It is not signed: see above.")
         self.session.notify(Notice(tone="ok" if made.signed else "wa", fact=fact, consequence=check))

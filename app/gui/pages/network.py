@@ -9,13 +9,14 @@ from typing import ClassVar, Final
 from PySide6.QtCore import QElapsedTimer, QTimer, Slot
 from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.control import report
 from app.control.contract import DestinationView, NetworkReport, NetworkView
 from app.core.errors import AppError
+from app.core.exports import KINDS
 from app.core.records import EgressRecord
 from app.gui import format as fmt
 from app.gui import leaving, theme
 from app.gui.cells import Cell, Column
+from app.gui.exporting import give_report
 from app.gui.fields import Segmented
 from app.gui.labels import Elided, Label
 from app.gui.leaving import PERIODS, Period, Words
@@ -317,15 +318,10 @@ class NetworkPage(Page):
         """A new folder in `folder`; "" when the person changed their mind."""
         if not folder:
             return
-        target = Path(folder) / f"gatehouse-network-{self._now[0] // 1_000_000}"
+        name = f"{KINDS['network'].prefix}{self._now[0] // 1_000_000}"
+        self.session.write("network", Path(folder) / name, give_report, partial(self._on_exported, name), self.session.complain)
 
-        def made(client: object) -> tuple[Path, str]:
-            answer: NetworkReport = client.network_report()  # type: ignore[attr-defined] # the session's client
-            return report.write(target, answer), answer.key
-
-        self.session.order("report", made, self._on_exported)
-
-    def _on_exported(self, made: tuple[Path, str]) -> None:
-        fact = tr("The signed report is in {folder}.", folder=made[0].name)
-        command = f"python -I verify.py --key {made[1]}"
+    def _on_exported(self, name: str, made: NetworkReport) -> None:
+        fact = tr("The signed report is in {folder}.", folder=name)
+        command = f"python -I verify.py --key {made.key}"
         self.session.notify(Notice(tone="ok", fact=fact, consequence=tr("Check it anywhere: {command}", command=command)))

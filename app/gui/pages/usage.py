@@ -16,7 +16,7 @@ from app.gui import choices, spending, theme
 from app.gui import format as fmt
 from app.gui.cells import Cell, Column
 from app.gui.choices import ChoiceButton, Entry
-from app.gui.exporting import ExportButton
+from app.gui.exporting import RequestsButton
 from app.gui.fields import Segmented
 from app.gui.labels import Label, Run
 from app.gui.labels import Line as TextLine
@@ -103,7 +103,7 @@ class UsagePage(Page):
     # -- building
 
     def _build(self) -> None:
-        self._export = ExportButton(self.session, self._exported, "usage", self)
+        self._export = RequestsButton(self.session, self._exported, "usage", self)
         self._export.said.connect(self._on_export_said)
         self.title_row.addWidget(self._export)
         menus = QHBoxLayout()
