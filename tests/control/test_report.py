@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app import report_verifier
+from app.control import report
 from app.control.contract import NetworkReport
 from app.core import chain
 from app.core.errors import AppError
