@@ -44,6 +44,10 @@ class Progress:
 Give = Callable[[ControlClient, Writing, Progress], object]
 
 
+# No "new folder", no rename: this process could not.
+_CHANGES_NOTHING: Final = QFileDialog.Option.ReadOnly
+
+
 class ExportButton(Button):
     """Export; while files are written, Cancel. `said` carries how far it is, and how it ended; `made` what `give` returned."""
 
@@ -130,7 +134,7 @@ class RequestsButton(ExportButton):
     def ask(self) -> None:
         start = str(Path.home() / f"{self._name}.csv")
         kinds, options = tr("CSV (*.csv);;JSON lines (*.jsonl)"), QFileDialog.Option.DontConfirmOverwrite  # nothing is overwritten
-        name, kind = QFileDialog.getSaveFileName(self, tr("Export requests"), start, kinds, options=options)
+        name, kind = QFileDialog.getSaveFileName(self, tr("Export requests"), start, kinds, options=options | _CHANGES_NOTHING)
         if name:
             self.export_to(named(Path(name), "jsonl" if "jsonl" in kind else "csv"))
 
@@ -151,7 +155,13 @@ class LogButton(ExportButton):
         self._into = into
 
     def ask(self) -> None:
-        self._into(QFileDialog.getExistingDirectory(self, tr("Where the export goes"), str(Path.home())))
+        self._into(ask_folder(self, tr("Where the export goes")))
+
+
+def ask_folder(parent: QWidget, title: str) -> str:
+    """One that the person chose, "" for none."""
+    options = QFileDialog.Option.ShowDirsOnly | _CHANGES_NOTHING
+    return QFileDialog.getExistingDirectory(parent, title, str(Path.home()), options)
 
 
 def named(target: Path, form: str) -> Path:

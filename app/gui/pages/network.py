@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from PySide6.QtCore import QElapsedTimer, QTimer, Slot
-from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.control.contract import DestinationView, NetworkReport, NetworkView
 from app.core.errors import AppError
@@ -16,7 +16,7 @@ from app.core.records import EgressRecord
 from app.gui import format as fmt
 from app.gui import leaving, theme
 from app.gui.cells import Cell, Column
-from app.gui.exporting import give_report
+from app.gui.exporting import ask_folder, give_report
 from app.gui.fields import Segmented
 from app.gui.labels import Elided, Label
 from app.gui.leaving import PERIODS, Period, Words
@@ -312,7 +312,7 @@ class NetworkPage(Page):
 
     @Slot()
     def _choose_folder(self) -> None:
-        self.export_into(QFileDialog.getExistingDirectory(self, tr("Where the report goes"), str(Path.home())))
+        self.export_into(ask_folder(self, tr("Where the report goes")))
 
     def export_into(self, folder: str) -> None:
         """A new folder in `folder`; "" when the person changed their mind."""
