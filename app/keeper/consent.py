@@ -21,7 +21,7 @@ from app.keeper.remembered import Remembered
 BEFORE: Final = "as before"
 STEERED: Final = frozenset({"grant", "take_back", "waiting", "confirm", "refuse"})
 _HINT: Final = "Confirm it in the Gatehouse window, or run: gatehouse confirm. Then ask again."
-_MOST_SETTINGS: Final = 5_000
+_MOST_SETTINGS: Final = 50_000
 
 Message = dict[str, Any]
 
@@ -131,10 +131,10 @@ class Consent:
         except AppError:
             self._log(f"{what} has a value that it cannot have, and is {used}")
             return used, None
-        with self._lock:
-            self._since[wish] = since
         self._grants.drop("setting", what, subject, but=held)
-        self._grants.hold("setting", wish, used)
+        if self._grants.hold("setting", wish, used) != "full":
+            with self._lock:
+                self._since[wish] = since
         return used, held
 
     def _adopt(self, found: list[tuple[str, str, int, str, str | None]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.core.errors import AppError
+from app.keeper.grants import NEW_MAX, ROOM
 from tests.keeper.stage import Stage
 from tests.keeper.test_keeper import WINDOW, dial, up
 
@@ -149,3 +150,17 @@ def test_our_own_processes_do_not_speak_for_a_person_where_no_kernel_holds_them(
             assert child.wait(lambda line: "answer" in line)["answer"]["error"]["code"] == "peer_not_allowed"
         assert "one of our own processes wants to speak for a person" in stage.log()
         assert engine.ask("declare", account="work", **PLACE)["held"] is True
+
+
+def test_a_flood_of_settings_grows_nothing_and_a_thousand_clients_are_no_flood(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data") as stage:
+        engine, _ = up(stage)
+        clients = [["client.identifiers", f"tool {number}", number, "pseudonym", None] for number in range(10_000)]
+        assert len(engine.ask("settings", found=clients)["used"]) == 10_000
+        assert stage.steer("waiting")["items"] == []
+        found = [["audit.keep_days", "", 0, str(number), None] for number in range(10_000)]
+        assert {used for used, _ in engine.ask("settings", found=found)["used"]} == {"365"}
+        asked = stage.steer("waiting")
+        assert len(asked["items"]) == ROOM["setting"]
+        assert asked["unlisted"] > 9_000
+        assert len(stage.log().splitlines()) < 2 * NEW_MAX
