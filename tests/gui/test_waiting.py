@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtWidgets import QApplication, QPushButton
 
+from app.control.contract import NewProvider
 from app.core import wishes
+from app.core.errors import AppError
 from app.core.kinds import ADDRESSES
+from app.core.secret import Secret
 from app.gui import waiting
 from app.gui.labels import Label
 from app.gui.notices import banners
+from app.gui.session import Session
 from app.gui.sheets.confirm import ConfirmSheet
 from app.gui.state import Boot, EngineReport, State, Waiting
 from app.gui.waiting import WaitingCard
+from app.system.paths import Paths
+from tests.gateway import gateway
 from tests.gui.conftest import Wait
 from tests.gui.desk import START_US, Desk
+from tests.gui.test_keyring_locks import Wishing
+from tests.upstream import Upstream
 
 HELD = {
     "number": 3, "kind": "held", "what": "destination", "subject": "extra", "value": "https://exfiltration.example:443", "used": "",
@@ -126,3 +135,26 @@ def test_the_keeper_is_told_what_the_person_wants_before_the_engine_is_asked(des
     desk.session.order("policy", lambda client: client.set_audit_policy(AuditPolicy(keep_days=30)), done.append)
     wait(lambda: desk.keeper.told)
     assert desk.keeper.told[0] == ("grant", {"what": "audit.keep_days", "subject": "", "value": "30"})
+
+
+def test_in_a_window_on_a_real_gateway_adding_and_setting_need_no_extra_step(
+    data_dir: Path, up: Upstream, application: QApplication, wait: Wait
+) -> None:
+    from app.control.contract import AuditPolicy
+
+    with gateway(data_dir) as one:
+        paths = Paths(data_dir)
+        session = Session(Boot(data_dir=str(data_dir), control=str(paths.control), port=4141, addresses=("127.0.0.1:4141",)))
+        session.attach(Wishing(paths))
+        added: list[Any] = []
+        failed: list[AppError] = []
+        new = NewProvider(name="work", kind="openai", base_url=f"{up.url}/v1", local=True)
+        session.add_provider(new, Secret(up.key), added.append, failed.append)
+        wait(lambda: added or failed)
+        assert failed == []
+        session.order("policy", lambda client: client.set_audit_policy(AuditPolicy(keep_days=30)), added.append)
+        wait(lambda: len(added) == 2)
+        assert one.cli("confirm").stdout == "Nothing waits for you.\n"
+        assert one.cli("provider", "test", "work").stdout.startswith("work: Works")
+        session.stop()
+        session.deleteLater()
