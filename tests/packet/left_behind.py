@@ -64,7 +64,7 @@ def tell(folder: Path, *, locked: bool) -> dict[str, Any]:
         time.sleep(WATCHED_S)
         logs = one.log("engine") + one.log() + (folder / "serve.log").read_text(errors="replace")
     finally:
-        one.gateway.stop()
+        one.end()
         for capture in captures:
             capture.stop()
     loopback = [packet for packet in captures[1].packets if one.gateway.port not in (packet.source_port, packet.target_port)]

@@ -31,7 +31,7 @@ def changes_treatment(here) -> None:  # type: ignore[no-untyped-def]
         here.attempt(f"input and output {name}", lambda pid=pid: ways.call("ioprio_set", 1, pid, (3 << 13) | 7))
         here.attempt(f"memory {name}", lambda pid=pid: ways.call("process_madvise", os.pidfd_open(pid), None, 0, 20, 0))
         here.attempt(f"nodes {name}", lambda pid=pid: ways.call("migrate_pages", pid, 8, b"\1" + bytes(7), b"\1" + bytes(7)))
-    here.attempt("priority of all", lambda: os.setpriority(os.PRIO_USER, os.getuid(), 19))
+    # Never PRIO_USER: where it is not refused it reaches every process of the person who runs the kit, and only root can take it back.
     here.attempt("priority of the group", lambda: os.setpriority(os.PRIO_PGRP, os.getpgid(here.given["targets"]["bystander"]), 19))
 
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import shutil
+import signal
 import subprocess
 import textwrap
 import time
@@ -135,6 +136,15 @@ class Planted:
 
     def start(self) -> None:
         self.gateway.start()
+
+    def end(self) -> None:
+        """The gateway, and whatever an attack has cut off from it: nothing else on the machine runs from this copy."""
+        self.gateway.stop()
+        mark = str(self.copy.environment.parent) + "/"
+        for entry in Path("/proc").glob("[0-9]*"):
+            if any(word.startswith(mark) for word in observe.words_of(int(entry.name))):
+                with suppress(OSError):
+                    os.kill(int(entry.name), signal.SIGKILL)
 
     @property
     def bus_environment(self) -> dict[str, str]:
@@ -327,7 +337,7 @@ class Taken(Planted):
         return self.bus.environment if self.bus is not None else {}
 
     def close(self) -> None:
-        self.gateway.stop()
+        self.end()
         for one in (self.listener, self.bystander, self.resolver, self.bus):
             if one is not None:
                 one.close()
