@@ -40,7 +40,7 @@ from app.system.channel import problem
 from app.system.children import Child, own_command
 from app.system.folders import unusable
 from app.system.instance import Instance, Running, acquire
-from app.system.logs import CAN_ROTATE_WHILE_WRITTEN, Log, recent, rotate
+from app.system.logs import CAN_ROTATE_WHILE_WRITTEN, Claims, Log, recent, rotate
 from app.system.paths import Paths, temporary_folder
 from app.system.processes import allow_many_descriptors
 
@@ -108,6 +108,7 @@ class Keeper:
             self._log: Final = Log(paths.logs / "keeper.log")
         except OSError as error:
             raise unusable(paths.logs, error) from None
+        self._claims: Final = Claims(self._log.line)
         self._options: Final = options
         self._paths: Final = paths
         self._instance: Final = instance
@@ -153,13 +154,20 @@ class Keeper:
         self._broker: Final = Broker(
             listeners.port,
             self._declared,
-            self._log.line,
+            self._claims.line,
             consent=self._consent,
             on_refused=self._refused,
             on_asked=self._asked,
         )
         self._watch: Final = Watch(
-            self._broker, listeners, found, self._pids, self._tell_engine, self._log.line, self._leaks_of_the_window, self._consent.waiting
+            self._broker,
+            listeners,
+            found,
+            self._pids,
+            self._tell_engine,
+            self._claims.line,
+            self._leaks_of_the_window,
+            self._consent.waiting,
         )
         self._engine: Final = EngineChild(
             self._starter,
@@ -182,7 +190,7 @@ class Keeper:
             self._start_writer_child,
             (paths.data_dir, options.data_dir, paths.runtime),
             os.environ,
-            self._log.line,
+            self._claims.line,
             changed=lambda: post(self._record),
             on_tripped=self._watch.reported,
         )
@@ -193,7 +201,7 @@ class Keeper:
             on_shown=self._window_shown,
             on_gone=self._window_gone,
             on_say=self._say,
-            on_line=self._log.line,
+            on_line=self._claims.line,
             on_start_engine=self._engine.start_again,
             on_quit=self._quit,
             logs=self._logs,
@@ -291,7 +299,8 @@ class Keeper:
     def _declared(self, change: Change, account: str, destination: Destination, by: str) -> None:
         """On the engine's reading thread, or on that of whoever confirmed it: the list of destinations changed. Announced by us."""
         as_before = by == BEFORE and change == "added"
-        self._log.line(f"destination {change}{f' ({by})' if by else ''}: {account} -> {destination}")
+        wished = change == "added" and not as_before  # as often as a person says; the rest as often as the engine likes
+        (self._log if wished else self._claims).line(f"destination {change}{f' ({by})' if by else ''}: {account} -> {destination}")
         self._watch.changed(change, account, str(destination), by=by, as_before=as_before)
         if as_before:
             return
@@ -440,7 +449,7 @@ class Keeper:
         says what a person wants."""
         try:
             if question.get("op") in STEERED and self._is_ours(question.get("peer")):
-                self._log.line(f"refused: one of our own processes wants to speak for a person ({question.get('op')})")
+                self._claims.line(f"refused: one of our own processes wants to speak for a person ({question.get('op')})")
                 raise AppError("peer_not_allowed", "This is for the person's own programs.")
             answer = self._consent.steer("command line", question)
         except AppError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,38 @@ class Log:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+class Claims:
+    """Lines that another process can cause: `burst` of them at once, then one every `every_s`. Those between are counted in the next one.
+
+    Without that, whoever wants a line gone writes others until it has been rotated away.
+    """
+
+    def __init__(
+        self, line: Callable[[str], None], *, burst: int = 500, every_s: float = 10.0, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._line: Final = line
+        self._burst: Final = burst
+        self._every_s: Final = every_s
+        self._clock_s: Final = clock_s
+        self._lock: Final = threading.Lock()
+        self._room = float(burst)
+        self._last_s = clock_s()
+        self._left_out = 0
+
+    def line(self, text: str) -> None:
+        """From any thread."""
+        with self._lock:
+            now = self._clock_s()
+            self._room = min(float(self._burst), self._room + max(0.0, now - self._last_s) / self._every_s)
+            self._last_s = now
+            if self._room < 1:
+                self._left_out += 1
+                return
+            self._room -= 1
+            left_out, self._left_out = self._left_out, 0
+        self._line(f"{text} ({left_out} lines of our processes before this one were left out)" if left_out else text)
 
 
 def open_for_append(path: Path) -> int:
@@ -72,7 +105,8 @@ def printable(text: str) -> str:
 
 
 def rotate(path: Path, at_bytes: int = ROTATE_AT_BYTES) -> bool:
-    """When the file is large: keep its content as `NAME.1` and empty it. Writers with a descriptor in append mode go on undisturbed.
+    """When the file is large: keep the end of it, at most `at_bytes`, as `NAME.1` and empty it. Writers with a descriptor in append mode go
+    on undisturbed.
 
     A line written between the copy and the cut, some microseconds, is lost.
     """
@@ -82,6 +116,7 @@ def rotate(path: Path, at_bytes: int = ROTATE_AT_BYTES) -> bool:
         old = path.with_name(path.name + ".1")
         with os.fdopen(open_own(path, os.O_RDWR), "rb") as source:
             old.unlink(missing_ok=True)
+            source.seek(max(0, os.fstat(source.fileno()).st_size - at_bytes))
             with os.fdopen(open_for_append(old), "wb") as copy:
                 while block := source.read(65536):
                     copy.write(block)
