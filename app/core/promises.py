@@ -86,7 +86,8 @@ PROMISES: Final = (
     Promise(
         id="lock",
         broken='Where the Network page says "Enforced by the kernel": anything in the engine or the window makes an internet socket, aims '
-        "one that it has been given elsewhere, starts a program, looks up a name by itself, or changes a file outside of its own folder.",
+        "one that it has been given elsewhere, starts a program, looks up a name by itself, signals another process, or changes a file "
+        "outside of its own folder; or something that it left behind runs.",
         claim="nothing else leaves, and the engine is locked",
         trial="`gatehouse network selftest`; `grep Seccomp /proc/PID/status` says 2, with the engine's PID from the Network page; or the "
         "whole program in a network of its own: `unshare -Urnm .venv/bin/python -m tests.packet.inside result.json`",
@@ -96,7 +97,37 @@ PROMISES: Final = (
             "system/test_sandbox.py::test_nothing_leaves_a_locked_process_by_any_way_that_was_known_to_leak",
             "system/test_locked_files.py::test_a_locked_process_changes_nothing_but_its_own_folder",
             "system/test_isolated.py::test_nothing_that_lies_beside_our_packages_runs",
+            "system/test_seccomp.py::test_a_bystander_is_left_alone_also_where_landlock_knows_no_signals",
+            "journeys/test_nothing_else_leaves.py::test_what_a_taken_engine_leaves_behind_sends_no_packet_either",
             "journeys/test_network_verbs.py::test_the_self_test_tries_every_way_from_every_process_and_leaves_one_line_in_the_audit_log",
+        ),
+    ),
+    Promise(
+        id="grants",
+        broken="Code in the engine adds a destination, changes an address, has a name looked up that no person wanted, or leaves a weaker "
+        "setting behind that the next start uses.",
+        claim="nothing new without your word",
+        trial="`python3 -m tests.attacks --only I`; or ask at `control.sock` for a provider, as any program of yours can: it waits, and "
+        "`gatehouse confirm` lists it",
+        tests=(
+            "journeys/test_a_taken_engine_asks.py::test_a_host_that_nobody_asked_for_is_held_before_its_first_look_up_and_shown",
+            "journeys/test_a_taken_engine_asks.py::test_nothing_that_the_engine_says_explains_itself",
+            "journeys/test_confirm.py::test_past_the_persons_programs_it_is_refused_and_waits",
+            "journeys/test_confirm.py::test_a_setting_that_nobody_asked_for_is_not_used_until_a_person_confirms_it",
+        ),
+    ),
+    Promise(
+        id="exports",
+        broken="An export is written through a link that somebody else made, replaces a file, or is put into a hidden folder or one of "
+        "Gatehouse's own by the window; or `verify.py` of an export made here is not the program's own.",
+        claim="what you take out is whole, new, and nothing else is written",
+        trial="export twice to one name; export into a hidden folder; `kill -9` the process named `writer` meanwhile",
+        tests=(
+            "system/test_sink.py::test_what_has_the_name_stays_as_it_is",
+            "system/test_targets.py::test_a_place_that_is_not_a_persons_documents_is_refused",
+            "keeper/test_writers.py::test_whatever_ends_it_half_way_nothing_is_kept",
+            "keeper/test_writers.py::test_the_program_that_a_person_will_run_cannot_be_sent",
+            "journeys/test_exports.py::test_every_export_of_the_window_is_whole_and_somebody_elses_work",
         ),
     ),
     Promise(
