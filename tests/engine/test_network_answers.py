@@ -34,7 +34,7 @@ BARE = process("window", open=("TCP over IPv4",), seccomp="not offered", reach=(
         ((KEEPER, ASKING, ENGINE), "desktop", "The window can ask other programs: session bus, X11 screen."),
         ((KEEPER, ASKING), "guarded", "No engine is running."),
         ((KEEPER, ENGINE, SILENT), "guarded", "The window has not said how it is locked."),
-        ((KEEPER, ASKING, BARE, ENGINE), "guarded", "The window is not locked: not offered."),
+        ((KEEPER, ASKING, BARE, ENGINE), "guarded", "The window is not wholly locked: not offered."),
         ((KEEPER, process("engine", open=("a message queue",)), ASKING), "guarded", "did not refuse a message queue"),
         ((KEEPER,), "guarded", "No engine is running."),
     ],
@@ -57,4 +57,4 @@ def test_the_layers_say_which_part_a_desktop_takes_away() -> None:
     assert layer((KEEPER, ENGINE, WINDOW), "Other programs") == ("active", "")
     assert layer((KEEPER, ENGINE, ASKING), "Other programs") == ("partial", "open to the window: session bus, X11 screen")
     for name in ("Kernel filter", "Other programs"):
-        assert layer((KEEPER, ENGINE, BARE), name) == ("missing", "The window is not locked: not offered.")
+        assert layer((KEEPER, ENGINE, BARE), name) == ("missing", "The window: not offered.")

@@ -61,8 +61,8 @@ def serving(folder: Path, most: int) -> Iterator[ControlClient]:
 
 SAID = {
     0: ("guarded", "missing", "The engine: this kernel has no Landlock."),
-    1: ("guarded", "partial", "Version 1 of this kernel did not refuse the engine emptying files outside of its folder."),
-    2: ("guarded", "partial", "Version 2 of this kernel did not refuse the engine emptying files outside of its folder."),
+    1: ("kernel", "partial", "Version 1 of this kernel does not know emptying files, TCP, signals and abstract sockets."),
+    2: ("kernel", "partial", "Version 2 of this kernel does not know emptying files, TCP, signals and abstract sockets."),
     4: ("kernel", "partial", "Version 4 of this kernel does not know signals and abstract sockets."),
     6: ("kernel", "active", ""),
 }

@@ -318,10 +318,11 @@ import ctypes, errno, json, os, sys
 sys.path.insert(0, sys.argv[1])
 from app.system import landlock, sandbox, seccomp
 if "--old" in sys.argv:
-    def absent(**_): raise OSError(errno.ENOSYS, "an older kernel")
+    def absent(*_, **__): raise OSError(errno.ENOSYS, "an older kernel")
     landlock.restrict = absent
 if "--bare" not in sys.argv:
-    locks = sandbox.lock(sys.argv[2])
+    from pathlib import Path
+    locks = sandbox.lock(sys.argv[2], folder=next((Path(word) for word in sys.argv[3:] if os.path.isdir(word)), None))
     assert locks.seccomp == "", locks
     assert "Seccomp:	2" in open("/proc/self/status").read()
 libc = ctypes.CDLL(None, use_errno=True)
@@ -478,7 +479,7 @@ with file.open("r+b") as opened:
     opened.truncate(1); os.fsync(opened); fcntl.flock(opened, fcntl.LOCK_EX); fcntl.lockf(opened, fcntl.LOCK_UN)
     os.set_inheritable(opened.fileno(), True); os.set_inheritable(opened.fileno(), False); opened.isatty()
     os.posix_fallocate(opened.fileno(), 0, 10); os.close(os.dup(opened.fileno()))
-file.rename(folder / "other"); (folder / "made").mkdir(); (folder / "made").rmdir(); os.link(folder / "other", folder / "link")
+file.rename(folder / "other"); os.link(folder / "other", folder / "link")
 os.umask(0o077); list(os.scandir(folder)); os.statvfs(folder); tempfile.mkstemp(dir=folder); os.memfd_create("x")
 for mode in ("WAL", "DELETE"):
     database = sqlite3.connect(folder / f"{mode}.db"); assert database.execute(f"PRAGMA journal_mode={mode}").fetchone()[0] == mode.lower()

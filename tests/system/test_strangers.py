@@ -246,6 +246,7 @@ os._exit(0)
 
 def test_the_one_who_stands_in_for_the_engine_reads_nothing_from_a_stranger(ground: Path) -> None:
     """It speaks for the control channel while no engine runs; who is asked for a passphrase there is told nothing."""
+    from app.keeper import stand_in
     from app.keeper.stand_in import StandIn
     from app.keeper.workers import Workers
 
@@ -254,7 +255,7 @@ def test_the_one_who_stands_in_for_the_engine_reads_nothing_from_a_stranger(grou
         listener.bind(os.fspath(path))
         path.chmod(0o777)
         listener.listen()
-        standing = StandIn([listener], ["control"], Workers())
+        standing = StandIn([listener], ["control"], Workers(), stand_in.FAILED)
         ask = """
 s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])
 try:

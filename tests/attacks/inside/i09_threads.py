@@ -23,7 +23,10 @@ def from_threads(here) -> None:  # type: ignore[no-untyped-def]
     thread = threading.Thread(target=write, args=("thread",))
     thread.start()
     thread.join(5)
-    child = os.fork()
+    try:
+        child = os.fork()
+    except PermissionError:
+        child = None  # then no child writes either
     if child == 0:
         write("child")
         grandchild = os.fork()
@@ -32,7 +35,8 @@ def from_threads(here) -> None:  # type: ignore[no-untyped-def]
             os._exit(0)
         os.waitpid(grandchild, 0)
         os._exit(0)
-    os.waitpid(child, 0)
+    if child is not None:
+        os.waitpid(child, 0)
     for name in os.listdir("/proc/self/task"):
         status = dict(line.split(":", 1) for line in Path(f"/proc/self/task/{name}/status").read_text().splitlines() if ":" in line)
         here.say(f"filter {name}", status["Seccomp"].strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from subprocess import TimeoutExpired
@@ -25,8 +26,7 @@ def replaces(here) -> None:  # type: ignore[no-untyped-def]
         else:
             path.unlink(missing_ok=True)
 
-    for name, (kind, value) in here.given["files"].items():
-        path = here.own / name
+    def put(path: Path, kind: str, value) -> None:  # type: ignore[no-untyped-def]
         away(path)
         if kind == "link":
             path.symlink_to(value)
@@ -39,17 +39,24 @@ def replaces(here) -> None:  # type: ignore[no-untyped-def]
         else:
             with path.open("wb") as file:
                 file.truncate(value)
-        here.say(name, kind)
+
+    for name, (kind, value) in here.given["files"].items():
+        path = here.own / name
+        try:
+            put(path, kind, value)
+            here.say(name, kind)
+        except OSError as error:
+            here.say(name, f"refused: {error.strerror}")
     os.kill(os.getpid(), 9)
 
 
 def judged(stage: Stage, files: dict[str, tuple[str, object]], *, restart: bool = True) -> Seen:
     """Precious files stay as they are, the keeper goes on and says how it is, at the revival and at the next start."""
     one = taken(stage)
-    precious = [one.home / ".bashrc", one.data / "vault.json", one.home / "precious"]
-    for path in (precious[0], precious[2]):
+    precious = [one.home / ".bashrc", one.home / "precious"]
+    for path in precious:
         path.write_text("precious\n")
-    before, held = observe.picture(precious), resident([one.gateway.pid])
+    before, held, vault = observe.picture(precious), resident([one.gateway.pid]), _lasting(one)
     pid = one.pid("engine")
     given = {name: (kind, value.replace("HOME", str(one.home)).replace("DATA", str(one.data)) if isinstance(value, str) else value)
              for name, (kind, value) in files.items()}  # fmt: skip
@@ -68,8 +75,15 @@ def judged(stage: Stage, files: dict[str, tuple[str, object]], *, restart: bool 
         except RuntimeError as error:
             rows.append(("at the next start", "Traceback" not in str(error), str(error)[:200]))
     changed = [one.short(place) for place in observe.changed(before, observe.picture(precious))]
+    changed += ["vault.json"] if _lasting(one) != vault else []
     spoiled(stage)
     return every([*rows, ("precious files", not changed, f"changed: {', '.join(changed)}")], "facts")
+
+
+def _lasting(one: Taken) -> object:
+    """What is in vault.json, but for the values that each start seals anew."""
+    found = json.loads((one.data / "vault.json").read_text())
+    return found | {"sealed": sorted(found.get("sealed", ()))}
 
 
 def _says(one: Taken) -> tuple[bool, str]:
