@@ -72,7 +72,7 @@ def test_a_host_that_nobody_asked_for_is_held_before_its_first_look_up_and_shown
         assert "2 things wait for your confirmation" in one.cli("status").stdout
         assert "exfiltration.example" in one.cli("network", "status", check=None).stdout
         assert [(each.subject, each.value) for each in view.waiting] == [("extra", places[0]), ("near", places[1])]
-        assert [each.account for each in view.refused] == ["near", "extra"], "each once"
+        wait_for(lambda: [each.account for each in control.network().refused] == ["near", "extra"], "each refusal, once")
         assert "a destination is held" in one.keeper_log()
         wait_for(lambda: [e for e in control.audit(group="network").entries if e.kind == "egress.held"], "the entry of the audit log")
 

@@ -90,6 +90,10 @@ class Hanging(Gateway):
         found = [entry for entry in self.cli_json("audit", "list", "--limit", "1000") if entry["kind"] == "engine.stuck"]
         return sorted(found, key=lambda entry: int(entry["seq"]))
 
+    def last_stuck(self) -> dict[str, Any]:
+        """Once there is one: entries are committed in batches."""
+        return wait_for(self.stuck, "the entry of the audit log")[-1]
+
     def intact(self) -> None:
         wait_for(lambda: self.cli("audit", "verify", check=None).returncode == 0, "the log to be verified against the vault", 60)
 
@@ -150,7 +154,7 @@ def test_an_engine_that_stands_still_is_ended_and_comes_back_and_the_request_is_
         assert ask(one, good, "again").status_code == 200
         assert ask(one, bad, "something else").status_code == 200, "the client itself is not punished"
 
-        entry = one.stuck()[-1]
+        entry = one.last_stuck()
         detail = entry["body"]["detail"]
         assert entry["actor"] == "keeper"
         model = "" if how == "hang-early" else "gatehouse/echo"
@@ -182,7 +186,7 @@ def test_the_exchange_it_stood_still_over_says_so_and_no_row_is_lost(tmp_path: P
         wait_for(lambda: len(load.acknowledged) > before + 20, "more replies at the same address", 60)
         rows = every_acknowledged(one, load.stop())
         check_sums(one, rows)
-        request = one.stuck()[-1]["body"]["detail"]["request"]
+        request = one.last_stuck()["body"]["detail"]["request"]
         row = next(row for row in rows if row.id == request)
         assert (row.outcome, row.error, row.model) == ("interrupted", "engine_stuck", "hang-late")
         assert "did not answer for" in row.message
@@ -257,7 +261,7 @@ def test_a_stopped_keeper_finds_an_engine_that_stands_still_only_after_it_looked
         time.sleep(LONG_S)
         os.kill(one.process.pid, signal.SIGCONT)
         one.another(first)
-        assert one.stuck()[-1]["body"]["detail"]["silent_s"] < LONG_S
+        assert one.last_stuck()["body"]["detail"]["silent_s"] < LONG_S
 
 
 def test_a_busy_machine_ends_no_engine_that_serves(tmp_path: Path, up: Upstream) -> None:
@@ -285,7 +289,7 @@ def test_an_engine_that_does_not_hear_the_keeper_any_more_is_ended_while_it_comp
         first = one.engine()
         ask(one, key, "deaf spin-thread")
         one.another(first)
-        detail = one.stuck()[-1]["body"]["detail"]
+        detail = one.last_stuck()["body"]["detail"]
         assert (detail["request"], detail["client"], detail["model"]) == ("", "", "")
         assert "worked and did not say on which request" in one.keepers_log()
 
@@ -343,4 +347,4 @@ def test_with_the_times_of_every_day(tmp_path: Path) -> None:
         begin(one, one.client(), "hang-native")
         one.another(first)
         assert time.monotonic() - began >= 20
-        assert one.stuck()[-1]["body"]["detail"]["silent_s"] >= 20
+        assert one.last_stuck()["body"]["detail"]["silent_s"] >= 20
