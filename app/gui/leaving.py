@@ -117,6 +117,7 @@ def present(view: NetworkView, now_us: int, period: Period = "start") -> Words:
             tr("Providers see the prompts you send them, with whatever names, paths and facts they hold."),
             tr("Your DNS resolver sees the names of these hosts."),
             tr("A local server may itself pass on what it is given."),
+            tr("The engine can read the files that you can read: code that got into it could send them to a host you added."),
             tr("What the desktop's programs send when the window asks them for something, as every desktop app can."),
             tr("Other programs on this machine are out of scope. Connected clients may have telemetry of their own."),
             tr("A modified copy of this app could lie. That is what the commands are for."),
@@ -158,7 +159,10 @@ def _reaches_back(view: NetworkView) -> bool:
 
 def _explanation(view: NetworkView) -> str:
     before = " " + tr("What was before this start is from the records of earlier runs.") if _reaches_back(view) else ""
-    sockets = tr("The window and the engine have no internet sockets. One process, the keeper, opens connections, only to hosts you added.")
+    sockets = tr(
+        "The window and the engine have no internet sockets and change files in their own folders alone. One process, the keeper, opens "
+        "connections, only to hosts you added."
+    )
     why = f"{view.level_reason} " if view.level_reason else ""
     if view.level == "kernel":
         return sockets + before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -141,7 +142,7 @@ def test_a_bystander_that_is_stopped_or_changed_is_seen() -> None:
     try:
         assert one.state() == ""
         before = observe.treatment(one.pid)
-        os.setpriority(os.PRIO_PROCESS, one.pid, 5)
+        resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (50, resource.prlimit(one.pid, resource.RLIMIT_NOFILE)[1]))
         assert not verdicts.unharmed({"bystander": before}, {"bystander": observe.treatment(one.pid)}).held
         os.kill(one.pid, 19)
         for _ in range(100):

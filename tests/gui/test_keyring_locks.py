@@ -48,7 +48,7 @@ class Wishing(Notes):
     """The real keeper hears what the person wants; the rest is noted."""
 
     def __init__(self, paths: Paths) -> None:
-        super().__init__()
+        super().__init__(paths.data_dir)
         self.paths = paths
 
     def call(

@@ -38,7 +38,11 @@ def from_threads(here) -> None:  # type: ignore[no-untyped-def]
     if child is not None:
         os.waitpid(child, 0)
     for name in os.listdir("/proc/self/task"):
-        status = dict(line.split(":", 1) for line in Path(f"/proc/self/task/{name}/status").read_text().splitlines() if ":" in line)
+        try:
+            lines = Path(f"/proc/self/task/{name}/status").read_text().splitlines()
+        except FileNotFoundError:
+            continue  # it has ended meanwhile
+        status = dict(line.split(":", 1) for line in lines if ":" in line)
         here.say(f"filter {name}", status["Seccomp"].strip())
 
 

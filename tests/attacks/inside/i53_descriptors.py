@@ -10,6 +10,7 @@ from tests.attacks.stage import Stage
 
 def sends_descriptors(here) -> None:  # type: ignore[no-untyped-def]
     import array
+    import errno
     import json
     import os
     import socket
@@ -20,8 +21,12 @@ def sends_descriptors(here) -> None:  # type: ignore[no-untyped-def]
     body = json.dumps({"op": "planted", "id": 1}).encode()
     for number in range(300):
         rights = array.array("i", files[: (1, 16, 17, 100, 252)[number % 5]])
-        with channel._sending:
-            channel._socket.sendmsg([len(body).to_bytes(4, "big") + body], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        try:
+            with channel._sending:
+                channel._socket.sendmsg([len(body).to_bytes(4, "big") + body], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:  # the system's own bound for an ordinary user: the keeper has not read so far
+                raise
     for number in files[:100]:
         os.close(number)
     left.close()

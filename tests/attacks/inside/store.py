@@ -6,6 +6,7 @@ import json
 import time
 from contextlib import suppress
 from subprocess import TimeoutExpired
+from typing import Any
 
 from tests.attacks.inside import observe
 from tests.attacks.inside.taken import Taken, spoiled, taken
@@ -56,7 +57,8 @@ def judged(stage: Stage, files: dict[str, tuple[str, object]], *, restart: bool 
     precious = [one.home / ".bashrc", one.home / "precious"]
     for path in precious:
         path.write_text("precious\n")
-    before, held, vault = observe.picture(precious), resident([one.gateway.pid]), _lasting(one)
+    before, held = observe.picture(precious), resident([one.gateway.pid])
+    vault = json.loads((one.data / "vault.json").read_text())
     pid = one.pid("engine")
     given = {name: (kind, value.replace("HOME", str(one.home)).replace("DATA", str(one.data)) if isinstance(value, str) else value)
              for name, (kind, value) in files.items()}  # fmt: skip
@@ -75,15 +77,15 @@ def judged(stage: Stage, files: dict[str, tuple[str, object]], *, restart: bool 
         except RuntimeError as error:
             rows.append(("at the next start", "Traceback" not in str(error), str(error)[:200]))
     changed = [one.short(place) for place in observe.changed(before, observe.picture(precious))]
-    changed += ["vault.json"] if _lasting(one) != vault else []
+    changed += ["vault.json"] if not _lasting(one, vault) else []
     spoiled(stage)
     return every([*rows, ("precious files", not changed, f"changed: {', '.join(changed)}")], "facts")
 
 
-def _lasting(one: Taken) -> object:
-    """What is in vault.json, but for the values that each start seals anew."""
+def _lasting(one: Taken, before: dict[str, Any]) -> bool:
+    """Whether vault.json still says the same and has every sealed item; what is in those, each start seals anew."""
     found = json.loads((one.data / "vault.json").read_text())
-    return found | {"sealed": sorted(found.get("sealed", ()))}
+    return set(before.pop("sealed", ())) <= set(found.pop("sealed", ())) and found == before
 
 
 def _says(one: Taken) -> tuple[bool, str]:
