@@ -32,8 +32,10 @@ class Starter:
     events: Events
 
     def environment(self, verb: environment.Child, display: Mapping[str, str] | None = None) -> dict[str, str]:
-        """As `environment.constructed`, with the one folder in which a child of this kind may change files."""
-        folders = {"engine": self.paths.engine, "gui": self.paths.window, "vault": self.paths.data_dir}
+        """As `environment.constructed`, with the one folder in which a child of this kind may change files: where it really is, because
+        a child that locks itself opens nothing through a link, and the data folder may be one of the person's own."""
+        place = self.paths.data_dir.resolve()
+        folders = {"engine": place / self.paths.engine.name, "gui": place / self.paths.window.name, "vault": place}
         return environment.constructed(verb, os.environ, display, folder=folders.get(verb))
 
     def start(self, verb: str, environment: dict[str, str], on_message: OnMessage, on_end: OnEnd, inherited: Sequence[int] = ()) -> Running:

@@ -14,7 +14,7 @@ import pytest
 
 from app.control.client import ControlClient
 from app.control.granter import OwnSocket
-from tests.gateway import ROOT, Gateway
+from tests.gateway import ROOT, Gateway, wait_for
 from tests.keeper.stage import Puppeteer, Stage
 from tests.system.keyring_daemon import KeyringDaemon
 from tests.upstream import Upstream
@@ -187,3 +187,15 @@ def test_ready_as_json_names_the_keys(tmp_path: Path) -> None:
         assert said["keys"] == "ready"
         child.terminate()
         assert child.wait(20) == 0
+
+
+def test_a_data_folder_that_is_a_link_of_ones_own_is_used_as_any_other(tmp_path: Path) -> None:
+    """Every process writes where it must: keys into the vault's file, too."""
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    folder = tmp_path / "data"
+    folder.symlink_to(tmp_path / "elsewhere")
+    with Gateway(folder) as gateway, gateway.control() as control:
+        wait_for(lambda: control.snapshot().state == "running", "the gateway to run")
+        gateway.cli("provider", "add", "near", "--kind", "ollama", "--no-key")
+        assert "keys=ready" in gateway.line
+    assert {"vault.json", "declared.json", "engine", "window"} <= {entry.name for entry in (tmp_path / "elsewhere").iterdir()}
