@@ -77,11 +77,8 @@ def retention_show(options: Namespace, client: ControlClient) -> int:
 
 
 def retention_set(options: Namespace, client: ControlClient) -> int:
-    now = client.retention()
-    chosen = RetentionPolicy(
-        keep_days=now.keep_days if options.days is None else options.days,
-        keep_bytes=now.keep_bytes if options.size is None else _size(options.size),
-    )
+    """What the person did not say stays, and is not asked for: what the engine says that it is would be granted with the rest."""
+    chosen = RetentionPolicy(keep_days=options.days, keep_bytes=None if options.size is None else _size(options.size))
     return _retention(options, client.set_retention(chosen))
 
 

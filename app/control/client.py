@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -237,7 +237,7 @@ class ControlClient:
         return self._ask("GET", "/v0/retention", RetentionView)
 
     def set_retention(self, policy: RetentionPolicy) -> RetentionView:
-        with self._wanting("ledger.keep_days", value=policy.keep_days), self._wanting("ledger.keep_bytes", value=policy.keep_bytes):
+        with self._wanting_each({"ledger.keep_days": policy.keep_days, "ledger.keep_bytes": policy.keep_bytes}):
             return self._ask("PUT", "/v0/retention", RetentionView, policy)
 
     def run_retention(self) -> Trimmed:
@@ -300,10 +300,7 @@ class ControlClient:
             return self._ask("POST", "/v0/audit/prune", Done, AuditPrune(upto=upto), timeout_s=_PERSON_S)
 
     def set_audit_policy(self, policy: AuditPolicy) -> AuditStatus:
-        with contextlib.ExitStack() as wanted:
-            for what, value in (("audit.keep_days", policy.keep_days), ("audit.on_failure", policy.on_failure)):
-                if value is not None:
-                    wanted.enter_context(self._wanting(what, value=value))
+        with self._wanting_each({"audit.keep_days": policy.keep_days, "audit.on_failure": policy.on_failure}):
             return self._ask("PUT", "/v0/audit/policy", AuditStatus, policy)
 
     def accept_audit(self, finding: str) -> Done:
@@ -386,6 +383,15 @@ class ControlClient:
         finally:
             if granter is not None and number is not None:
                 granter.take_back(number)
+
+    @contextlib.contextmanager
+    def _wanting_each(self, wanted: Mapping[str, str | int | None]) -> Iterator[None]:
+        """What is None was not said by the person, and what the engine says that it is now is no wish."""
+        with contextlib.ExitStack() as deposited:
+            for what, value in wanted.items():
+                if value is not None:
+                    deposited.enter_context(self._wanting(what, value=value))
+            yield
 
     # -- the wire
 

@@ -320,10 +320,10 @@ class Repriced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """0: no limit."""
+    """What is None stays. 0: no limit."""
 
-    keep_days: Number
-    keep_bytes: Number
+    keep_days: Number | None = None
+    keep_bytes: Number | None = None
 
 
 class RetentionView(msgspec.Struct, frozen=True, kw_only=True):

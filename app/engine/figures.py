@@ -15,7 +15,6 @@ from app.engine.numbers import number
 from app.engine.status import Opened, Status
 from app.engine.web import Incoming, Stream
 from app.store import ledger, minutes, refusals, rows_out, search, usage
-from app.store.retention import Policy
 from app.store.search import Filter
 
 Read = Callable[[type[Any]], Awaitable[Any]]
@@ -62,7 +61,7 @@ async def answer(status: Status, method: str, parts: list[str], arguments: dict[
             return await _retention(opened)
         case "PUT", ["retention"]:
             chosen: contract.RetentionPolicy = await read(contract.RetentionPolicy)
-            await opened.upkeep.choose(Policy(keep_days=chosen.keep_days, keep_bytes=chosen.keep_bytes), who(), opened.marks)
+            await opened.upkeep.choose(chosen.keep_days, chosen.keep_bytes, who(), opened.marks)
             return await _retention(opened)
         case "POST", ["retention", "run"]:
             trimmed = await opened.upkeep.trim(who())

@@ -110,11 +110,15 @@ class Upkeep:
     async def policy(self) -> tuple[Policy, retention.Held]:
         return await self._threads.read(lambda: self._read(lambda c: (retention.policy(c), retention.held(c))))
 
-    async def choose(self, chosen: Policy, who: Who, marks: Marks) -> None:
-        """AppError body_invalid, confirmation_needed."""
+    async def choose(self, days: int | None, size_bytes: int | None, who: Who, marks: Marks) -> None:
+        """None: as it is. AppError body_invalid, confirmation_needed."""
+        before, _ = await self.policy()
+        chosen = Policy(
+            keep_days=before.keep_days if days is None else days,
+            keep_bytes=before.keep_bytes if size_bytes is None else size_bytes,
+        )
         if not 0 <= chosen.keep_days <= MOST_DAYS or not (chosen.keep_bytes == 0 or 10_000_000 <= chosen.keep_bytes <= 1 << 50):
             raise AppError("body_invalid", "Days go from 0 (no limit) to 36500, bytes from ten million, or 0 for no limit.")
-        before, _ = await self.policy()
         for name in ("keep_days", "keep_bytes"):
             if getattr(chosen, name) != getattr(before, name):
                 await marks.want(f"ledger.{name}", getattr(chosen, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,30 @@ def test_verify_now_export_and_retention_ask_the_engine(page: AuditPage, desk: D
     wait(lambda: "would go now" in sheet.what.text())
     sheet.save.click()
     wait(lambda: ("PUT", "/v0/audit/policy") in [asked[:2] for asked in desk.server.asked])
+
+
+@pytest.mark.parametrize(
+    ("days", "failing", "wanted"),
+    [(0, None, {"keep_days": 30, "on_failure": None}), (None, 0, {"keep_days": None, "on_failure": "stop"}),
+     (None, None, {"keep_days": None, "on_failure": None}), (4, 0, {"keep_days": 0, "on_failure": "stop"})],
+)  # fmt: skip
+def test_only_what_the_person_changed_is_wanted_whatever_the_engine_says_that_it_is(
+    page: AuditPage, desk: Desk, wait: Wait, days: int | None, failing: int | None, wanted: dict[str, object]
+) -> None:
+    desk.server.audit_status = status(on_failure="continue", keep_days=1095)
+    page._ask_status()
+    wait(lambda: page._status is not None and page._status.on_failure == "continue")
+    page._change_retention()
+    sheet = page._sheet
+    assert isinstance(sheet, RetentionSheet)
+    if days is not None:
+        sheet.choice.choose(days)
+    if failing is not None:
+        sheet.failing.choose(failing)
+    sheet.save.click()
+    wait(lambda: ("PUT", "/v0/audit/policy") in [asked[:2] for asked in desk.server.asked])
+    body = next(json.loads(asked[2]) for asked in desk.server.asked if asked[:2] == ("PUT", "/v0/audit/policy"))
+    assert {name: body.get(name) for name in wanted} == wanted
 
 
 def test_the_filter_is_asked_of_the_engine(page: AuditPage, desk: Desk, wait: Wait) -> None:

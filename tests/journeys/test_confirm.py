@@ -131,6 +131,25 @@ def test_a_grant_that_was_not_used_is_taken_back(running: Gateway) -> None:
     assert "taken back by the command line, unused: other" in (Paths(running.folder).logs / "keeper.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "granted"),
+    [
+        (("retention", "set", "--days", "77"), {"ledger.keep_days": "77"}),
+        (("retention", "set", "--size", "77M"), {"ledger.keep_bytes": "77000000"}),
+        (("audit", "policy", "--keep-days", "77"), {"audit.keep_days": "77"}),
+        (("audit", "policy", "--on-failure", "stop"), {"audit.on_failure": "stop"}),
+    ],
+)
+def test_a_verb_wants_what_the_person_said_and_nothing_that_the_engine_says(
+    running: Gateway, words: tuple[str, ...], granted: dict[str, str]
+) -> None:
+    log = Paths(running.folder).logs / "keeper.log"
+    before = len(log.read_text())
+    running.cli(*words)
+    said = [line.partition("granted by the command line: ")[2] for line in log.read_text()[before:].splitlines() if " granted by" in line]
+    assert said == [str(wishes.Wish(what, "", value)) for what, value in granted.items()]
+
+
 def test_json_and_wrong_words(running: Gateway) -> None:
     assert running.cli("confirm", "999999", check=1).stderr.startswith("gatehouse: Nothing waits under that number")
     for words in (["0"], ["-1"], ["x"], ["1", "--unknown"], ["1" * 40]):

@@ -69,6 +69,7 @@ class RetentionSheet(Sheet):
         self.add_cancel()
         self.save = self.add_button(tr("Save"), "primary")
         self.save.clicked.connect(self._on_save)
+        self._shown = (self.choice.index() if status.keep_days in DAYS else -1, self.failing.index())
         self._on_chosen(self.choice.index())
 
     @Slot(int)
@@ -93,6 +94,11 @@ class RetentionSheet(Sheet):
 
     @Slot()
     def _on_save(self) -> None:
-        policy = AuditPolicy(keep_days=DAYS[self.choice.index()], on_failure="continue" if self.failing.index() else "stop")
+        """What the person left as it was shown is not asked for: what the engine says of itself is no person's wish."""
+        days, failing = self.choice.index(), self.failing.index()
+        policy = AuditPolicy(
+            keep_days=None if days == self._shown[0] else DAYS[days],
+            on_failure=None if failing == self._shown[1] else "continue" if failing else "stop",
+        )
         self.close_now()
         self._session.order("audit-policy", lambda client: client.set_audit_policy(policy), self._saved)
