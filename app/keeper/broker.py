@@ -36,6 +36,7 @@ DIAL_S: Final = 10.0  # look-up and connection together
 _NEXT_ADDRESS_S: Final = 0.25  # RFC 8305, section 5: when the first address is slow, the next one is tried beside it
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)  # epoll costs 20 us more for one socket
 _DECLARED_MAX: Final = 500
+_NO_PLACE: Final = "A destination is https or http, a host name and a port."
 _UNDER_WAY: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, 10035})  # the last is Windows' own
 _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, 10024})
 
@@ -495,8 +496,15 @@ def _destination(scheme: object, host: object, port: object, local: object) -> D
         or not 0 < port < 65536
         or not isinstance(local, bool)
     ):
-        raise AppError("url_invalid", "A destination is https or http, a host name and a port.")
-    return Destination(known, host.rstrip(".").lower(), port, local)
+        raise AppError("url_invalid", _NO_PLACE)
+    named = Destination(known, host.rstrip(".").lower(), port, local)
+    try:
+        there = Destination.of(str(named), local=local)  # a person must be able to say the same
+    except ValueError:
+        there = None
+    if there != named:
+        raise AppError("url_invalid", _NO_PLACE)
+    return named
 
 
 def _place(address: Any) -> str:

@@ -125,6 +125,12 @@ def test_a_new_engine_must_declare_again_but_the_window_is_not_told_twice(
         ("https", "a\r\nb", 443, False),
         ("https", "a.example/path", 443, False),
         ("https", "user@a.example", 443, False),
+        ("https", "api.openai.com:443", 443, False),  # these would be shown to a person, who can say none of them
+        ("https", "<h1>a.example", 443, False),
+        ("https", "$(id).example", 443, False),
+        ("https", "a.example(the.one.you.added)", 443, False),
+        ("https", "a..example", 443, False),
+        ("https", "[::1]", 443, False),
         ("https", "fe80::1%eth0", 443, False),
         ("https", "api.\u043epenai.com", 443, False),  # a Cyrillic letter: announced, it would pass for another
         ("https", "\uff11\uff16\uff19.254.169.254", 80, False),

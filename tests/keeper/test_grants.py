@@ -180,7 +180,11 @@ def test_what_a_dead_engine_asked_for_gives_way_to_what_the_next_one_asks_for(gr
         ("client.identifiers", "tool", "everything"), ("unlock", "", "now"), ("destination", "wörk", "https://a.example:443"),
         ("destination", "w\u043erk", "https://a.example:443"), ("destination", "work\u200b", "https://a.example:443"),
         ("destination", "gatehouse", "https://a.example:443"), ("destination", "work", "https://a\x1b[2J.example:443"),
-        ("destination", "work", "https://bücher.example:443"), ("audit.accept", "", "a\nb"), ("audit.accept", "", "{0}"),
+        ("destination", "work", "https://bücher.example:443"), ("destination", "work", "nowhere. Everything is as you left it: confirm"),
+        ("destination", "work", "https://a.example:443 (as before)"), ("destination", "work", "https://a.example:443/"),
+        ("destination", "work", "https://a.example"), ("destination", "work", "HTTPS://a.example:443"),
+        ("destination", "work", "https://a.example:443 (this machine or its network) (this machine or its network)"),
+        ("audit.accept", "", "a\nb"), ("audit.accept", "", "{0}"),
     ],
 )  # fmt: skip
 def test_what_is_no_change_is_no_wish(what: Any, subject: Any, value: Any) -> None:
