@@ -26,8 +26,9 @@ GRANT_S: Final = 120.0
 REFUSED_S: Final = 600.0
 _GRANTS_MAX: Final = 50
 ROOM: Final[dict[Kind, int]] = {"held": 50, "setting": 50, "refused": 20}
-# One life of an engine adds no more than that to the lists and to the log.
+# One life of an engine adds no more than that at once to the lists and to the log, and then one a minute.
 NEW_MAX: Final = 500
+NEW_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Grants:
         self._grants: dict[int, tuple[Wish, str, float]] = {}
         self._waiting: dict[int, Waiting] = {}
         self._granted = self._last = 0
-        self._new = 0
+        self._new = 0.0
+        self._new_s = clock()
         self.unlisted = 0
 
     # what a person asked for
@@ -112,7 +114,7 @@ class Grants:
             if known is not None:
                 self._waiting[known.number] = replace(known, used=used, asked=True, until_s=until_s)
                 listed: Listed = "known" if known.asked and known.used == used else "new"
-            elif self._new < NEW_MAX and self._make_room(kind):
+            elif self._has_measure() and self._make_room(kind):
                 self._new += 1
                 self._last += 1
                 self._waiting[self._last] = Waiting(self._last, kind, wish, time.time_ns() // 1000, used, until_s=until_s)
@@ -142,7 +144,7 @@ class Grants:
     def engine_ended(self) -> None:
         """What it declared is not asked for any more, and the next one has its own measure."""
         with self._lock:
-            self._new = 0
+            self._new = 0.0
             before = dict(self._waiting)
             for each in before.values():
                 if each.kind == "held":
@@ -174,6 +176,13 @@ class Grants:
                 del self._waiting[number]
         if numbers:
             self._on_change()
+
+    def _has_measure(self) -> bool:
+        """It comes back with time: who asks now and then in an engine that runs for months floods nothing."""
+        now = self._clock()
+        self._new = max(0.0, self._new - (now - self._new_s) / NEW_EVERY_S)
+        self._new_s = now
+        return self._new <= NEW_MAX - 1
 
     def _make_room(self, kind: Kind) -> bool:
         """What nobody asks for any more goes first, then nothing does."""

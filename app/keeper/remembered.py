@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from app.core.errors import AppError
 from app.core.records import Destination
+from app.core.wishes import WISHES
 from app.system.files import read_own
 from app.system.paths import write_private
 
@@ -82,19 +83,24 @@ class Remembered:
         with self._lock:
             if not self._ready():
                 raise AppError("vault_locked", "What was wished for cannot be remembered while the keys are locked.", "Unlock them first.")
-            before = dict(self._settings)
+            before, adopting = dict(self._settings), self._adopting
             for what, subject, since, value in chosen:
                 mark = self._mark("setting", what, subject, since)
                 self._settings.pop(mark, None)  # the newest last, so that the oldest goes when there are too many
                 self._settings[mark] = value
-            while len(self._settings) > _SETTINGS_MAX:
-                del self._settings[next(iter(self._settings))]
+            self._let_go()
             self._adopting = False
             try:
                 self._write()
             except AppError:
-                self._settings = before
+                self._settings, self._adopting = before, adopting
                 raise
+
+    def _let_go(self) -> None:
+        """Of too many the oldest ones of clients: what counts for all must not be forgotten for them."""
+        of_all = {self._mark("setting", what, "", 0) for what, row in WISHES.items() if row.about == "nothing"}
+        for mark in [mark for mark in self._settings if mark not in of_all][: max(0, len(self._settings) - _SETTINGS_MAX)]:
+            del self._settings[mark]
 
     def _ready(self) -> bool:
         if self._key is None:

@@ -158,6 +158,14 @@ def test_a_flood_that_asks_for_no_more_of_it_makes_no_more_lines_than_one_life_m
     assert len(ground.numbers()) == ROOM["held"]
 
 
+def test_who_asks_now_and_then_for_months_is_listed_each_time(ground: Ground) -> None:
+    for _ in range(3 * NEW_MAX):
+        assert ground.grants.hold("refused", KEEP) == "new"
+        ground.now += REFUSED_S + 1
+    assert ground.grants.hold("held", WORK) == "new"
+    assert ground.grants.unlisted == 0
+
+
 def test_what_a_dead_engine_asked_for_gives_way_to_what_the_next_one_asks_for(ground: Ground) -> None:
     for number in range(10_000):
         ground.grants.hold("held", held(number))

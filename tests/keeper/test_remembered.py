@@ -10,6 +10,7 @@ import pytest
 
 from app.core.errors import AppError
 from app.core.records import Destination
+from app.core.wishes import WISHES
 from app.keeper.remembered import Remembered
 
 HERE = Destination("https", "api.example.com", 443)
@@ -142,6 +143,34 @@ def test_a_setting_that_cannot_be_written_is_not_wished_for(file: Path, monkeypa
         with pytest.raises(AppError, match="data_folder"):
             one.choose("audit.keep_days", "", 0, "30")
     assert one.setting("audit.keep_days", "", 0) is None
+
+
+def test_a_taking_over_that_cannot_be_written_is_still_to_be_done(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("[]")  # as version 1 wrote it
+    one = remembered(file)
+
+    def full(path: Path, content: bytes) -> None:
+        raise AppError("data_folder", "The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.keeper.remembered.write_private", full)
+        with pytest.raises(AppError, match="data_folder"):
+            one.choose_all([("ledger.keep_bytes", "", 0, "0")])
+    assert one.adopting, "or the next answer of the engine would be held against nothing"
+    one.choose_all([("ledger.keep_bytes", "", 0, "0")])
+    assert not one.adopting
+    assert one.setting("ledger.keep_bytes", "", 0) == "0"
+
+
+def test_what_clients_were_given_pushes_nothing_out_that_is_of_all(file: Path) -> None:
+    one = remembered(file)
+    of_all = [what for what, row in WISHES.items() if row.default is not None and row.about == "nothing"]
+    one.choose_all([(what, "", 0, "7") for what in of_all])
+    one.choose_all([("client.content", f"tool {number}", number, "on") for number in range(2_500)])
+    one.choose("client.content", "tool", 1, "on")
+    after = remembered(file)
+    assert {what: after.setting(what, "", 0) for what in of_all} == dict.fromkeys(of_all, "7")
+    assert len(json.loads(file.read_text())["settings"]) == 2_000
 
 
 def test_it_does_not_grow_for_ever(file: Path) -> None:
