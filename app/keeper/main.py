@@ -451,7 +451,9 @@ class Keeper:
             if question.get("op") in STEERED and self._is_ours(question.get("peer")):
                 self._claims.line(f"refused: one of our own processes wants to speak for a person ({question.get('op')})")
                 raise AppError("peer_not_allowed", "This is for the person's own programs.")
-            answer = self._consent.steer("command line", question)
+            # A child of the window that outlived it asks here, too: the log must not say that the person typed it.
+            by = "command line" if not sandbox.more_locked(question.get("peer")) else "command line, from a locked process"
+            answer = self._consent.steer(by, question)
         except AppError as error:
             return {"error": problem(error)}
         if answer is not None:

@@ -129,6 +129,20 @@ def seen_from_outside(locks: Locks) -> Locks:
     return replace(locks, seccomp="the system shows no filter on it")
 
 
+def more_locked(pid: object) -> bool:
+    """Whether that process has more filters on it than this one: one that we started, or what such a one started and left behind. Linux
+    from 5.9; elsewhere False. A person's own program has more only where it runs in a box of its own (Flatpak, Snap)."""
+    return isinstance(pid, int) and pid > 0 and _filters(pid) > _filters(os.getpid())
+
+
+def _filters(pid: int) -> int:
+    if _LINUX:
+        with contextlib.suppress(OSError, ValueError, StopIteration):
+            lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("Seccomp_filters:"))
+    return 0
+
+
 def own() -> Locks | None:
     """What `lock` found for this process; None when it was never locked (a test, a tool)."""
     return _OWN[0] if _OWN else None

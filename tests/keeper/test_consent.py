@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,31 @@ def test_our_own_processes_do_not_speak_for_a_person_where_no_kernel_holds_them(
             assert child.wait(lambda line: "answer" in line)["answer"]["error"]["code"] == "peer_not_allowed"
         assert "one of our own processes wants to speak for a person" in stage.log()
         assert engine.ask("declare", account="work", **PLACE)["held"] is True
+
+
+LOCKED = """
+import sys
+from pathlib import Path
+from app.system import instance, sandbox
+from app.system.paths import Paths
+paths = Paths(Path(sys.argv[1]))
+assert not sandbox.lock("window").seccomp
+print(instance.ask(paths, {"op": "confirm", "number": int(sys.argv[2])})["subject"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's filters are Linux's")
+def test_what_a_locked_process_says_without_its_parent_is_not_put_down_to_the_person(tmp_path: Path) -> None:
+    """A window may start processes: one that outlived it has no parent of ours any more."""
+    with Stage(tmp_path / "data") as stage:
+        engine, _ = up(stage)
+        assert engine.ask("declare", account="work", **PLACE)["held"] is True
+        (item,) = stage.steer("waiting")["items"]
+        asked = [sys.executable, "-c", LOCKED, str(stage.paths.data_dir), str(item["number"])]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout == "work\n"
+        assert "confirmed by the command line, from a locked process: work may be sent to" in stage.log()
+        assert "destination added (command line, from a locked process): work" in stage.log()
 
 
 def test_a_flood_of_settings_grows_nothing_and_a_thousand_clients_are_no_flood(tmp_path: Path) -> None:
