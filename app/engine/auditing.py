@@ -453,6 +453,8 @@ class Auditor:
         now = time.monotonic()
         if self._signer is None or self._held is not None or (self._pruned_s and now - self._pruned_s < PRUNE_EVERY_S):
             return
+        if "audit.keep_days" in self._marks.undecided():
+            return
         self._pruned_s = now
         pruned = await self._read(lambda c: audit.last(c, (AuditPruned.KIND,)))
         if pruned is not None and 0 <= self._now_us() - pruned.at_us < _DAY_US:

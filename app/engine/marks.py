@@ -22,6 +22,7 @@ from app.store import settings
 
 Connection = Any  # the store's; SQL is its alone
 _HELD: Final = "held/"
+_KEEPING: Final = frozenset({"audit.keep_days", "ledger.keep_days", "ledger.keep_bytes"})  # 0: without end
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,12 @@ class Marks:
     def __init__(self, lifeline: Lifeline, now_us: Callable[[], int]) -> None:
         self._lifeline: Final = lifeline
         self._now_us: Final = now_us
+        self._undecided: frozenset[str] = frozenset()
+
+    def undecided(self) -> frozenset[str]:
+        """Of the settings that say how long something is kept: those for which nobody's wish is known, while a person is asked whether a
+        longer time counts. What would go by the default stays meanwhile: it could not be brought back."""
+        return self._undecided
 
     async def want(self, what: str, value: str | int, client: Client | None = None) -> None:
         """A person wants that: now it may be done. AppError confirmation_needed, and nothing is to be done then."""
@@ -59,6 +66,12 @@ class Marks:
         clients = {client.name: client for client in known}
         rows = list(_all(found, clients.values()))
         answer, _ = await self._lifeline.ask("settings", {"found": [row.row() for row in rows]})
+        wished = answer.get("wished") or [True] * len(rows)
+        self._undecided = frozenset(
+            row.what
+            for row, (used, held), known in zip(rows, answer["used"], wished, strict=True)
+            if row.what in _KEEPING and not known and held is not None and _longer(str(held), str(used))
+        )
         changes = [
             (row, str(used), None if held is None else str(held))
             for row, (used, held) in zip(rows, answer["used"], strict=True)
@@ -78,6 +91,10 @@ class Marks:
             if row.subject:
                 clients[row.subject] = _with(clients[row.subject], row.what, used)
         return {row.subject: clients[row.subject] for row, _, _ in changes if row.subject}
+
+
+def _longer(value: str, than: str) -> bool:
+    return int(than) > 0 and (int(value) == 0 or int(value) > int(than))
 
 
 def _all(found: dict[str, str], clients: Iterable[Client]) -> Iterable[_Found]:

@@ -65,7 +65,15 @@ class Repriced:
 
 
 class Upkeep:
-    def __init__(self, threads: StoreThreads, accounts: Accounts, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        threads: StoreThreads,
+        accounts: Accounts,
+        now_us: Callable[[], int],
+        undecided: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
+        """undecided: see `Marks.undecided`."""
+        self._undecided: Final = undecided
         self._threads: Final = threads
         self._accounts: Final = accounts
         self._now_us: Final = now_us
@@ -137,7 +145,8 @@ class Upkeep:
             wanted, there = await self.policy()
             before = there.file_bytes
             now = self._now_us()
-            plan = await self._threads.read(lambda: self._read(lambda c: retention.plan(c, wanted, now)))
+            lets_go = retention.while_undecided(wanted, self._undecided())
+            plan = await self._threads.read(lambda: self._read(lambda c: retention.plan(c, lets_go, now)))
             rows = 0
             if plan is not None:
                 going = plan

@@ -103,7 +103,8 @@ class Consent:
         """What the engine found in its database is held against what was wished for.
 
         found: [what, subject, since, value, held] each; held: what was found there before and waits, or null. The answer's `used` has
-        [value, held] for each: what counts, and what waits for a person or null.
+        [value, held] for each: what counts, and what waits for a person or null. `wished`: whether it counts because somebody wished for
+        it, and not as the default.
         """
         found = message.get("found")
         if not isinstance(found, list) or len(found) > _MOST_SETTINGS:
@@ -111,7 +112,8 @@ class Consent:
         each = [_found(one) for one in found]
         if self._remembered.adopting:
             self._adopt(each)
-        return {"used": [list(self._judge(*one)) for one in each]}
+        wished = [self._remembered.setting(what, subject, since) is not None for what, subject, since, _, _ in each]
+        return {"used": [list(self._judge(*one)) for one in each], "wished": wished}
 
     def _judge(self, what: str, subject: str, since: int, value: str, held: str | None) -> tuple[str, str | None]:
         used = self._now(what, subject, since)

@@ -8,6 +8,7 @@ the next: a power cut brings some rows back, and the log says that they are goin
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
@@ -64,6 +65,14 @@ def policy(connection: Connection) -> Policy:
     return Policy(
         keep_days=int(settings.get(connection, _DAYS, str(known.keep_days))),
         keep_bytes=int(settings.get(connection, _BYTES, str(known.keep_bytes))),
+    )
+
+
+def while_undecided(wanted: Policy, undecided: Collection[str]) -> Policy:
+    """What goes while a person is asked about these settings: by them nothing."""
+    return Policy(
+        keep_days=0 if _DAYS in undecided else wanted.keep_days,
+        keep_bytes=0 if _BYTES in undecided else wanted.keep_bytes,
     )
 
 

@@ -63,7 +63,8 @@ class World:
         self.store = Store.open(self.paths.database, KEY)
         self.threads = StoreThreads(self.store)
         self.journal, _ = Journal.open(self.paths.journal, KEY)
-        self.upkeep = Upkeep(self.threads, None, lambda: self.now_us)  # type: ignore[arg-type]  # no prices here
+        self.undecided: frozenset[str] = frozenset()
+        self.upkeep = Upkeep(self.threads, None, lambda: self.now_us, lambda: self.undecided)  # type: ignore[arg-type]  # no prices here
         with self.store.write() as connection:
             audit.append(connection, GatewayStarted(version="0", port=PORT, replayed=0), "gateway", NOW_US)
 
@@ -285,6 +286,10 @@ def test_rows_that_are_too_old_break_the_promise(play: Play) -> None:
         world.change(lambda c: retention.choose(c, Policy(keep_days=30)))
         found = (await world.promised())["retention"]
         assert (found.kept, "has not been applied yet" in found.state) == (None, True)
+        world.undecided = frozenset({"ledger.keep_days", "audit.keep_days"})
+        assert (await world.upkeep.trim("gateway")).rows == 0, "a person is being asked whether a longer time counts"
+        assert (await world.promised())["retention"].kept is False, "and it is not said to be otherwise"
+        world.undecided = frozenset({"ledger.keep_bytes"})
         await world.upkeep.trim("gateway")
         assert (await world.promised())["retention"].kept is True, "what was too old has gone"
         late = NOW_US + 40 * DAY_US

@@ -104,6 +104,7 @@ def test_a_setting_is_changed_by_a_wish_and_known_afterwards(tmp_path: Path) -> 
         assert engine.ask("settings", found=found)["used"] == [
             ["pass", None], ["pass", "pseudonym"], ["pass", "remove"], ["pseudonym", "pass"], ["pseudonym", None], ["pseudonym", "remove"],
         ]  # fmt: skip
+        assert engine.ask("settings", found=found)["wished"] == [True] * 3 + [False] * 3
         stage.want("client.identifiers", "other", "pass")
         assert engine.ask("change", **change | {"since": 6})["error"]["code"] == "confirmation_needed"
 
