@@ -148,7 +148,10 @@ class ControlClient:
         return self._ask("PUT", f"/v0/providers/{_segment(name)}/key", ProviderView, NewKey(key=key.reveal()))
 
     def remove_provider(self, name: str) -> Done:
-        return self._ask("DELETE", f"/v0/providers/{_segment(name)}", Done)
+        done = self._ask("DELETE", f"/v0/providers/{_segment(name)}", Done)
+        if self._granter is not None:
+            self._granter.let_go(name)
+        return done
 
     # -- clients
 

@@ -17,10 +17,12 @@ Wanted = Mapping[str, object]
 
 
 class Granter(Protocol):
-    """`deposit`: the number of the grant, None where nobody takes it. `take_back`: it was not used."""
+    """`deposit`: the number of the grant, None where nobody takes it. `take_back`: it was not used. `let_go`: this account is removed, so
+    nothing goes where it went, whatever the engine makes of that."""
 
     def deposit(self, wanted: Wanted) -> int | None: ...
     def take_back(self, number: int) -> None: ...
+    def let_go(self, account: str) -> None: ...
 
 
 class OwnSocket:
@@ -42,3 +44,9 @@ class OwnSocket:
             instance.ask(self._paths, {"op": "take_back", "number": number})
         except AppError:
             return  # it ends by itself
+
+    def let_go(self, account: str) -> None:
+        try:
+            instance.ask(self._paths, {"op": "let_go", "account": account})
+        except AppError:
+            return  # there is no keeper, and so nobody who would dial

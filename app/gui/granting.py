@@ -31,3 +31,7 @@ class ByChannel:
     def take_back(self, number: int) -> None:
         if self.keeper is not None:
             self.keeper.send("take_back", {"number": number})
+
+    def let_go(self, account: str) -> None:
+        if self.keeper is not None:
+            self.keeper.send("let_go", {"account": account})

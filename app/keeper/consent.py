@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from app.core import wishes
 from app.core.errors import AppError
+from app.core.names import check_account_name
 from app.core.records import Destination
 from app.core.wishes import DESTINATION, UNLOCK, Wish
 from app.keeper.grants import Grants, Waiting
 from app.keeper.remembered import Remembered
 
 BEFORE: Final = "as before"
-STEERED: Final = frozenset({"grant", "take_back", "waiting", "confirm", "refuse"})
+STEERED: Final = frozenset({"grant", "take_back", "let_go", "waiting", "confirm", "refuse"})
 _HINT: Final = "Confirm it in the Gatehouse window, or run: gatehouse confirm. Then ask again."
 _MOST_SETTINGS: Final = 50_000
 
@@ -27,19 +28,22 @@ Message = dict[str, Any]
 
 
 class Consent:
-    """activate(account, place): the broker's; whether it held exactly that. tell: a push to the engine. Safe from any thread."""
+    """activate(account, place): the broker's; whether it held exactly that. withdraw(account): the broker's. tell: a push to the engine.
+    Safe from any thread."""
 
     def __init__(
         self,
         grants: Grants,
         remembered: Remembered,
         activate: Callable[[str, str, str], bool],
+        withdraw: Callable[[str], None],
         tell: Callable[[str, dict[str, object]], None],
         log: Callable[[str], None],
     ) -> None:
         self._grants: Final = grants
         self._remembered: Final = remembered
         self._activate: Final = activate
+        self._withdraw: Final = withdraw
         self._tell: Final = tell
         self._log: Final = log
         self._lock: Final = threading.Lock()
@@ -160,13 +164,16 @@ class Consent:
     # what a person does, in the window or on the command line
 
     def steer(self, by: str, message: Message) -> dict[str, object] | None:
-        """`grant` -> number, `take_back` {number}, `waiting`, `confirm` {number}, `refuse` {number}; None for anything else. AppError."""
+        """`grant` -> number, `take_back` {number}, `let_go` {account}, `waiting`, `confirm` {number}, `refuse` {number}; None for
+        anything else. AppError."""
         match message.get("op"):
             case "grant":
                 return {"number": self._grants.deposit(wishes.wish_of(message), by)}
             case "take_back":
                 self._grants.take_back(message.get("number"), by)
                 return {}
+            case "let_go":
+                return self._let_go(message.get("account"), by)
             case "waiting":
                 return self.waiting()
             case "confirm":
@@ -178,6 +185,14 @@ class Consent:
     def waiting(self) -> dict[str, object]:
         """items: the oldest first. unlisted: how many more there were than can be listed."""
         return {"items": [each.fields() for each in self._grants.waiting()], "unlisted": self._grants.unlisted}
+
+    def _let_go(self, account: object, by: str) -> dict[str, object]:
+        """A person removed that account. The engine says so, too, and may have said it already; one that does not dials nothing more."""
+        if isinstance(account, str):
+            check_account_name(account)
+            self._grants.claim(f"removed by the {by}: {account}")
+            self._withdraw(account)
+        return {}
 
     def _confirm(self, one: Waiting, by: str) -> Waiting:
         self._log(f"confirmed by the {by}: {one.wish}")

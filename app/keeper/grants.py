@@ -52,10 +52,18 @@ class Waiting:
 
 
 class Grants:
-    """Safe from any thread. on_change: what waits is different; called without the lock. by: who, in words."""
+    """Safe from any thread. on_change: what waits is different; called without the lock. by: who, in words. claim: the log for what a
+    window can cause as often as it likes; default the log itself."""
 
-    def __init__(self, log: Callable[[str], None], on_change: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        log: Callable[[str], None],
+        on_change: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        claim: Callable[[str], None] | None = None,
+    ) -> None:
         self._log: Final = log
+        self.claim: Final = log if claim is None else claim
         self._on_change: Final = on_change
         self._clock: Final = clock
         self._lock: Final = threading.Lock()
@@ -77,14 +85,14 @@ class Grants:
             self._granted += 1
             number = self._granted
             self._grants[number] = (wish, by, self._clock() + GRANT_S)
-        self._log(f"granted by the {by}: {wish}")
+        self.claim(f"granted by the {by}: {wish}")
         return number
 
     def take_back(self, number: object, by: str) -> None:
         with self._lock:
             taken = self._grants.pop(number, None) if isinstance(number, int) else None
         if taken is not None:
-            self._log(f"taken back by the {by}, unused: {taken[0]}")
+            self.claim(f"taken back by the {by}, unused: {taken[0]}")
 
     def has(self, wish: Wish) -> bool:
         with self._lock:
@@ -98,7 +106,7 @@ class Grants:
             number = next((number for number, (granted, _, _) in self._grants.items() if granted == wish), None)
             by = "" if number is None else self._grants.pop(number)[1]
         if by:
-            self._log(f"used, as the {by} granted: {wish}")
+            self.claim(f"used, as the {by} granted: {wish}")
             self._forget(lambda each: each.wish == wish)
         return by
 

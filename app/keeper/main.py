@@ -145,9 +145,10 @@ class Keeper:
             None if session else paths.data_dir / "declared.json", self._vault.remembering_key, self._log.line
         )
         self._consent: Final = Consent(
-            Grants(self._log.line, self._waiting_changed),
+            Grants(self._log.line, self._waiting_changed, claim=self._claims.line),
             self._remembered,
             self._activate,
+            self._withdraw,
             self._tell_soon,
             self._log.line,
         )
@@ -316,6 +317,10 @@ class Keeper:
     def _activate(self, account: str, where: str, by: str) -> bool:
         """From any thread: a person confirmed it."""
         return self._broker.confirm(account, where, by)
+
+    def _withdraw(self, account: str) -> None:
+        """From any thread: a person removed it."""
+        self._broker.withdraw(account)
 
     def _tell_soon(self, op: str, fields: dict[str, object]) -> None:
         """From any thread: the engine hears it, this one or the next."""

@@ -71,6 +71,8 @@ class Noted:
 
     def take_back(self, number: int) -> None: ...
 
+    def let_go(self, account: str) -> None: ...
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:

@@ -143,7 +143,7 @@ def test_the_keepers_own_socket_answers_on_after_nonsense(tmp_path: Path) -> Non
         assert stage.steer("waiting") | {"nonce": ""} == stage.steer("waiting") | {"nonce": ""}
 
 
-@pytest.mark.parametrize("op", ["grant", "take_back", "waiting", "confirm", "refuse"])
+@pytest.mark.parametrize("op", ["grant", "take_back", "let_go", "waiting", "confirm", "refuse"])
 def test_our_own_processes_do_not_speak_for_a_person_where_no_kernel_holds_them(tmp_path: Path, op: str) -> None:
     """The puppet is not locked, as an engine is not on a system without such locks."""
     with Stage(tmp_path / "data", vault="session", **WINDOW) as stage:
@@ -153,6 +153,42 @@ def test_our_own_processes_do_not_speak_for_a_person_where_no_kernel_holds_them(
             assert child.wait(lambda line: "answer" in line)["answer"]["error"]["code"] == "peer_not_allowed"
         assert "one of our own processes wants to speak for a person" in stage.log()
         assert engine.ask("declare", account="work", **PLACE)["held"] is True
+
+
+@pytest.mark.parametrize("way", ["window", "command line"])
+def test_what_a_person_removed_is_gone_also_where_the_engine_does_not_say_so(tmp_path: Path, way: str) -> None:
+    with Stage(tmp_path / "data", **WINDOW) as stage, socket.create_server(("127.0.0.1", 0)) as upstream:
+        engine, _ = up(stage)
+        window = stage.child("gui")
+        here: dict[str, Any] = {"scheme": "http", "host": "127.0.0.1", "port": upstream.getsockname()[1], "local": True}
+        stage.declare(engine, account="near", **here)
+        assert "error" not in dial(engine, "near")
+        if way == "window":
+            assert "error" not in window.ask("let_go", account="near")
+        else:
+            assert stage.steer("let_go", account="near").get("error") is None
+        assert dial(engine, "near")["error"]["code"] == "destination_refused"
+        assert engine.ask("declare", account="near", **here)["held"] is True, "it was added once, and removed since"
+        assert dial(engine, "near")["error"]["code"] == "destination_held"
+        assert f"removed by the {way}: near" in stage.log()
+        assert "error" in window.ask("let_go", account="ne\nar")
+        engine.order(kill=signal.SIGKILL)
+        engine, _ = up(stage)
+        assert engine.ask("declare", account="near", **here)["held"] is True
+        assert "error" not in window.ask("let_go", account="near")
+        assert all(not item["asked"] for item in stage.steer("waiting")["items"])
+
+
+def test_a_flood_of_grants_pushes_no_line_out_of_the_log(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data", vault="session", **WINDOW) as stage:
+        up(stage)
+        window = stage.child("gui")
+        before = len(stage.log())
+        for _ in range(400):
+            window.ask("take_back", number=window.ask("grant", **WISH)["number"])
+            window.ask("let_go", account="work")
+        assert len(stage.log()[before:].splitlines()) < 600
+        assert "granted by the window: work may be sent to" in stage.log()
 
 
 LOCKED = """
