@@ -1,4 +1,5 @@
-"""What a person asked for and may be done once, and what waits for a person. Only numbers leave here that mean one thing for ever.
+"""What a person asked for and may be done once, and what waits for a person, under numbers that mean one thing for as long as this
+keeper runs. Another keeper begins at 1 again.
 
 A grant is a wish (`core.wishes`), good for one use within two minutes on the monotonic clock. It comes from the window over the keeper's
 own channel, or from the command line over the keeper's own socket; never by way of the engine.

@@ -38,6 +38,7 @@ _PING_TIMEOUT_S: Final = 2.0
 _ASK_TIMEOUT_S: Final = 10.0
 _READS: Final = 5
 _CHILDREN_TIMEOUT_S: Final = 6.0
+_QUESTION_S: Final = 5.0  # all of it: who sends a letter now and then would keep everybody else waiting
 _LINE_MAX: Final = 16 * 1024
 _ANSWER_MAX: Final = 1 << 20
 _LOCK_BYTE: Final = 1 << 30  # Windows locks bytes against reading too: one far behind the text
@@ -128,7 +129,7 @@ class Instance:
                     asker.settimeout(_PING_TIMEOUT_S)
                     if sys.platform != "win32" and not same_user(asker):
                         continue
-                    question = _read_line(asker)
+                    question = _read_line(asker, until=time.monotonic() + _QUESTION_S)
                     if sys.platform == "win32" and not hmac.compare_digest(str(question.get("token")), self._token):
                         continue
                     question["peer"] = process_of(asker)
@@ -266,13 +267,13 @@ def _ping(holder: dict[str, Any], question: dict[str, object], timeout_s: float 
     return Running(answer["pid"], answer)
 
 
-def _read_line(sock: socket.socket, most: int = _LINE_MAX) -> dict[str, Any]:
-    """One line of JSON. ValueError when it is no object, too long, or never ends."""
+def _read_line(sock: socket.socket, most: int = _LINE_MAX, until: float | None = None) -> dict[str, Any]:
+    """One line of JSON. until: on the monotonic clock. ValueError when it is no object, too long, too late, or never ends."""
     received = b""
     while not received.endswith(b"\n"):
         block = sock.recv(_LINE_MAX)
         received += block
-        if not block or len(received) > most:
+        if not block or len(received) > most or (until is not None and time.monotonic() > until):
             raise ValueError("not a line")
     try:
         value = json.loads(received)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +143,26 @@ def test_the_keepers_own_socket_answers_on_after_nonsense(tmp_path: Path) -> Non
             raw.connect(str(stage.paths.instance))
             raw.sendall(b"\xff\xfe nonsense\n")
         assert stage.steer("waiting") | {"nonce": ""} == stage.steer("waiting") | {"nonce": ""}
+
+
+def test_who_sends_a_letter_now_and_then_keeps_nobody_from_the_keepers_own_socket(tmp_path: Path) -> None:
+    with Stage(tmp_path / "data") as stage, socket.socket(socket.AF_UNIX) as slow:
+        up(stage)
+        slow.connect(str(stage.paths.instance))
+        over = threading.Event()
+
+        def drip() -> None:
+            with contextlib.suppress(OSError):
+                while not over.wait(0.3):
+                    slow.send(b" ")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            assert stage.steer("waiting")["items"] == []
+        finally:
+            over.set()
+            dripping.join()
 
 
 @pytest.mark.parametrize("op", ["grant", "take_back", "let_go", "waiting", "confirm", "refuse"])
