@@ -224,6 +224,22 @@ print(instance.ask(paths, {"op": "confirm", "number": int(sys.argv[2])})["subjec
 """
 
 
+SHOWS = LOCKED.partition("print")[0] + 'instance.ask(paths, {"op": "show", "display": {"DISPLAY": "192.0.2.1:0"}})'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's filters are Linux's")
+def test_a_locked_process_does_not_choose_the_screen_on_which_the_next_window_has_no_lock(tmp_path: Path) -> None:
+    """A screen that is reached over the network needs the network: a window that was taken asks for one and ends."""
+    with Stage(tmp_path / "data", vault="session", **WINDOW) as stage:
+        up(stage)
+        window = stage.child("gui")
+        window.order(exit=0)
+        window.gone()
+        asked = [sys.executable, "-c", SHOWS, str(stage.paths.data_dir)]
+        subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
+        assert stage.child("gui").environment["DISPLAY"] == ":77"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's filters are Linux's")
 def test_what_a_locked_process_says_without_its_parent_is_not_put_down_to_the_person(tmp_path: Path) -> None:
     """A window may start processes: one that outlived it has no parent of ours any more."""
