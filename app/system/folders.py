@@ -22,6 +22,7 @@ from app.system.files import PROBE, open_own
 FOLDERS: Final = ("logs", "run", "engine", "window", "journal")
 FILES: Final = ("vault.json", "declared.json", "lock", "control.json", PROBE, "gatehouse.db", "window.json")
 _INNER: Final = ("engine/journal",)
+_CHILDRENS: Final = ("engine", "window")
 _WINDOWS: bool = sys.platform == "win32"
 _ELSEWHERE: Final = "Use a folder of your own with --data-dir"
 _LOOK: Final = "Look at who put it there and take it away, or name another folder with --data-dir."
@@ -161,10 +162,12 @@ def _own_folder(folder: Path, name: str) -> None:
         if f"{name}/{inner.name}" in _INNER:
             _own_folder(inner, f"{name}/{inner.name}")
         else:
-            _own_file(inner, f"{name}/{inner.name}")
+            _own_file(inner, f"{name}/{inner.name}", sheltered=name.startswith(_CHILDRENS) and not owners.open_to_others(facts))
 
 
-def _own_file(path: Path, name: str) -> None:
+def _own_file(path: Path, name: str, *, sheltered: bool = False) -> None:
+    """sheltered: in a closed folder whose process makes files as it likes. Others never came to it, so that one of its is open is closed,
+    and is no reason to refuse the next start."""
     facts = path.lstat()
     if stat.S_ISLNK(facts.st_mode):
         raise AppError("data_folder", f"“{name}” in the data folder is a link, and Gatehouse writes through none.", _LOOK)
@@ -172,7 +175,7 @@ def _own_file(path: Path, name: str) -> None:
         raise AppError("data_folder", f"“{name}” in the data folder is not a file.", _LOOK)
     if facts.st_uid != owners.own_uid():
         raise AppError("data_folder", f"“{name}” in the data folder belongs to another user.", _LOOK)
-    if owners.others_may_write(facts):
+    if owners.others_may_write(facts) and not sheltered:
         raise _wide(name, facts)
     if owners.open_to_others(facts):
         descriptor = open_own(path, os.O_RDONLY)

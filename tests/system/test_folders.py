@@ -369,3 +369,21 @@ def test_each_name_that_is_written_is_one_that_is_looked_at() -> None:
     for path in (paths.vault, paths.database, paths.journal, paths.logs, paths.lock, paths.control_file):
         assert folders.is_ours(path.name)
     assert not folders.is_ours("letter.txt")
+
+
+@pytest.mark.parametrize("name", ["engine/gatehouse.db", "engine/planted", "engine/journal/1.journal", "window/window.json"])
+def test_an_open_file_that_a_locked_process_left_in_its_closed_folder_is_closed(tmp_path: Path, name: str) -> None:
+    """It may make files with any mode; the next start must not be refused for it."""
+    data = used(tmp_path / "data")
+    (data / name).touch()
+    (data / name).chmod(0o666)
+    Paths(data).prepare()
+    assert mode(data / name) == 0o600
+
+
+def test_an_open_file_in_a_folder_that_was_open_too_is_refused(tmp_path: Path) -> None:
+    data = used(tmp_path / "data")
+    (data / "engine" / "gatehouse.db").chmod(0o666)
+    (data / "engine").chmod(0o755)
+    data.chmod(0o755)
+    assert "engine/gatehouse.db" in refusal(data).message
