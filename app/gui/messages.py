@@ -74,7 +74,7 @@ class BannerArea(QWidget):
         if banner.code:
             text.addWidget(_code(banner.code, frame))
         if banner.below:
-            text.addWidget(Label(banner.below, "small", "tx2", frame).wrapped())
+            text.addWidget(Line((Run(banner.below, "tx2"),), "small", frame))
         row.addLayout(text, 1)
         if banner.more:
             more = Label(tr("and {n} more", n=banner.more), "small", "tx2", frame)

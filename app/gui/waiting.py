@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.gui import format as fmt
 from app.gui import theme
-from app.gui.labels import Label
+from app.gui.labels import Label, Line, Run
 from app.gui.state import Waiting
 from app.gui.widgets import Button, Card, CardHead, Glyph, clear_layout, hairline
 from app.gui.words import plural, tr
@@ -116,11 +116,12 @@ class WaitingCard(Card):
         row.addWidget(Glyph("warning-fill", 15, "wai", made), 0, Qt.AlignmentFlag.AlignTop)
         texts = QVBoxLayout()
         texts.setSpacing(2)
-        texts.addWidget(Label(title(one), "mono" if one.what == "destination" else "smallstrong", "tx", made).wrapped())
+        # Lines, which break anywhere: a host is shown to its end, and pushes no button off the page.
+        texts.addWidget(Line((Run(title(one)),), "mono" if one.what == "destination" else "smallstrong", made))
         since = tr("Since {time}.", time=fmt.clock(one.at_us))
-        texts.addWidget(Label(f"{state(one)} {since}", "small", "tx2", made).wrapped())
+        texts.addWidget(Line((Run(f"{state(one)} {since}", "tx2"),), "small", made))
         row.addLayout(texts, 1)
-        for words, yes in ((tr("Confirm…"), True), (tr("Refuse"), False)):
+        for words, yes in ((tr("Refuse"), False), (tr("Confirm…"), True)):
             button = Button(words, small=True, parent=made)
             button.setAccessibleDescription(title(one))
             button.clicked.connect(partial(self.answered.emit, one.number, yes))

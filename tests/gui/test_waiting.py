@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from app.core import wishes
 from app.core.errors import AppError
 from app.core.kinds import ADDRESSES
 from app.core.secret import Secret
-from app.gui import waiting
-from app.gui.labels import Label
+from app.core.stuck import Stuck
+from app.gui import theme, waiting
+from app.gui.labels import Label, Line
 from app.gui.notices import banners
 from app.gui.session import Session
 from app.gui.sheets.confirm import ConfirmSheet
@@ -83,7 +85,7 @@ def test_the_banner_asks_before_it_confirms_and_cancel_is_what_enter_does(desk: 
     button(desk.window.banner, "Confirm…").click()
     sheet = desk.window.sheet()
     assert isinstance(sheet, ConfirmSheet)
-    assert "extra to https://exfiltration.example:443" in [label.text() for label in sheet.findChildren(Label)]
+    assert "extra to https://exfiltration.example:443" in [label.text() for label in sheet.findChildren(Line)]
     assert sheet.first() is not sheet.yes
     assert answers(desk) == []
     sheet.yes.click()
@@ -102,7 +104,7 @@ def test_a_click_means_what_was_shown_when_the_button_was_made(desk: Desk, wait:
 def test_the_network_page_lists_them_without_the_engine_and_by_keyboard(desk: Desk, wait: Wait) -> None:
     card = shown(desk, wait, HELD, SETTING, unlisted=2)
     wait(card.isVisible)
-    texts = " ".join(label.text() for label in card.findChildren(Label))
+    texts = " ".join(line.text() for kind in (Label, Line) for line in card.findChildren(kind))
     assert "extra to https://exfiltration.example:443" in texts
     assert "Meanwhile it is: 365." in texts
     assert "2 more were refused" in texts
@@ -113,6 +115,59 @@ def test_the_network_page_lists_them_without_the_engine_and_by_keyboard(desk: De
     wait(lambda: answers(desk) == [("refuse", 4)])
     desk.hear(op="waiting", items=[], unlisted=0)
     wait(lambda: not card.isVisible())
+
+
+# As long as a host can be, without a hyphen at which a line would break; its end says whose it is.
+LONG = f"https://api.openai.com.{'.'.join(letter * 63 for letter in 'abc')}.evil.example:65535"
+
+
+def _whole(line: Line) -> bool:
+    """Whether all of its lines are where they can be seen."""
+    window = line.window()
+    at = line.mapTo(window, line.rect().bottomRight())
+    seen = line.visibleRegion().boundingRect()
+    return line.height() >= line.heightForWidth(line.width()) and seen == line.rect() and at.x() < window.width()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (960, 640)])
+@pytest.mark.parametrize("scale", [1.0, 1.3])
+def test_the_longest_host_is_read_to_its_end_before_it_is_confirmed_and_pushes_nothing_off(
+    desk: Desk, wait: Wait, width: int, height: int, scale: float
+) -> None:
+    theme.current().set_scale(scale)
+    try:
+        desk.window.resize(width, height)
+        card = shown(desk, wait, HELD | {"value": LONG})
+        wait(lambda: card.isVisible() and desk.window.banner.isVisible())
+        desk.window.grab()
+        page = desk.window.page()
+        for each in page.findChildren(QPushButton):
+            if each.isVisible():
+                assert each.mapTo(desk.window, each.rect().topRight()).x() < desk.window.width(), each.text()
+        (title,) = (line for line in card.findChildren(Line) if LONG in line.text())
+        wait(lambda: title.height() >= title.heightForWidth(title.width()))
+        assert title.mapTo(desk.window, title.rect().topRight()).x() < desk.window.width()
+        button(desk.window.banner, "Confirm…").click()
+        sheet = desk.window.sheet()
+        assert isinstance(sheet, ConfirmSheet)
+        wait(lambda: all(_whole(line) for line in sheet.findChildren(Line)))
+        assert f"extra to {LONG}" in [line.text() for line in sheet.findChildren(Line)]
+    finally:
+        theme.current().set_scale(1.0)
+
+
+@pytest.mark.parametrize("width", [1240, 960])
+def test_what_an_engine_that_stood_still_says_is_read_to_its_end(desk: Desk, wait: Wait, width: int) -> None:
+    stuck = Stuck(at_us=time.time_ns() // 1000, silent_s=25, cpu_s=24, client="c" * 64, endpoint="chat/completions", model="m" * 150)
+    desk.window.resize(width, 700)
+    for state in ("up", "crashed"):
+        desk.hear(
+            op="engine", state=state, restarts=2, next_s=None, exit=None, log=[], at_us=START_US, unanswering=state == "crashed",
+            stuck=[stuck.fields(), stuck.fields()],
+        )  # fmt: skip
+        wait(lambda: desk.window.banner.isVisible() and "2 times it was" in desk.window.banner.accessibleName())
+        wait(lambda: all(_whole(line) for line in desk.window.banner.findChildren(Line)))
+        assert any("Block “ccc" in line.text() for line in desk.window.banner.findChildren(Line))
 
 
 def test_while_nothing_waits_nothing_is_shown(desk: Desk, wait: Wait) -> None:

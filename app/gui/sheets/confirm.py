@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QWidget
 
-from app.gui.labels import Label
+from app.gui.labels import Line, Run
 from app.gui.sheet import Sheet
 
 
@@ -18,7 +18,7 @@ class ConfirmSheet(Sheet):
         super().__init__(title, width=480, parent=parent)
         self._run = run
         for sentence in sentences:
-            self.body.addWidget(Label(sentence, "body", "tx2", self.frame).wrapped())
+            self.body.addWidget(Line((Run(sentence, "tx2"),), parent=self.frame))  # whole, however long a name in it is
         self.body.setSpacing(8)
         cancel = self.add_cancel()
         self.yes = self.add_button(verb, "dangerous")
