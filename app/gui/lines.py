@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.gui import checks, theme
 from app.gui.checks import PLATFORMS, Command, Platform
 from app.gui.fields import Segmented
-from app.gui.labels import Elided, Label
+from app.gui.labels import Elided, Label, Run
+from app.gui.labels import Line as Text
 from app.gui.leaving import Line
 from app.gui.widgets import Button, Card, CardHead, Glyph, Status, clear_layout, hairline
 from app.gui.words import tr
@@ -77,9 +78,9 @@ class _Refusal(QWidget):
         head.addWidget(Elided(line.name, "mono", "tx", self), 1)
         head.addWidget(Label(line.state, "small", "tx3", self))
         texts.addLayout(head)
-        texts.addWidget(Label(line.words, "small", "tx2", self).wrapped())
+        texts.addWidget(Text((Run(line.words, "tx2"),), "small", self))  # has names from outside in it
         if line.below:
-            texts.addWidget(Label(line.below, "small", "tx3", self).wrapped())
+            texts.addWidget(Text((Run(line.below, "tx3"),), "small", self))
         row.addLayout(texts, 1)
 
 

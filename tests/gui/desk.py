@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from PySide6.QtCore import QCoreApplication
 
 from app.control import contract as c
 from app.core.ids import call_id
@@ -90,6 +91,13 @@ def snapshot(**changes: Any) -> c.Snapshot:
         "audit_seq": 3,
     }
     return c.Snapshot(**(fields | changes))
+
+
+def settle() -> None:
+    """What was shown has its place: each event of a layout can cause one of the layout around it."""
+    for _ in range(10):
+        QCoreApplication.sendPostedEvents()
+        QCoreApplication.processEvents()
 
 
 class Server(ControlServer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from app.gui import leaving
 from app.gui.labels import Elided, Label
 from app.gui.sheets.leaks import LeakSheet
 from tests.gui.conftest import Wait
-from tests.gui.desk import START_US, Desk, Server
+from tests.gui.desk import START_US, Desk, Server, settle
 
 NOW_US = START_US + 3_600_000_000
 
@@ -337,6 +338,30 @@ def test_nothing_is_cut_off_at_either_width(served: Server, desk: Desk, wait: Wa
     cards = (page._refused, page._layers, page._books)
     assert {card.x() for card in cards[:2]} == ({page._layers.x()} if width == 960 else {cards[0].x(), cards[1].x()})
     assert (page._refused.y() < page._layers.y()) == (width == 960)
+
+
+@pytest.mark.parametrize("width", [1240, 960])
+def test_a_name_from_outside_pushes_nothing_off_the_page(served: Server, desk: Desk, wait: Wait, width: int) -> None:
+    long = f"{'.'.join(letter * 63 for letter in 'abc')}.example"
+    attempt = c.RefusedAttempt(
+        at_us=NOW_US,
+        process="engine",
+        what="look-up",
+        target=long,
+        rule="tripwire",
+        stack=("x" * 200,),
+        sentence=f"{long} is not declared.",
+    )
+    dialled = replace(attempt, process="keeper", what="dial", rule="undeclared")
+    answer(served, view(refused=(attempt, dialled), unexplained=(f"A socket to {long}.",)))
+    desk.window.resize(width, 700)
+    desk.window.open_page("network")
+    page: Any = desk.window.page()
+    wait(lambda: page._words is not None and page._words.red)
+    settle()
+    for each in page.findChildren(QPushButton):
+        if each.isVisible():
+            assert each.mapTo(desk.window, each.rect().topRight()).x() < desk.window.width(), each.text()
 
 
 def test_hostile_text_from_outside_stays_text(served: Server, desk: Desk, wait: Wait) -> None:

@@ -16,6 +16,7 @@ from app.control import contract as c
 from app.gui import accounts, clipboard
 from app.gui.clipboard import Clipboard
 from app.gui.fields import Field
+from app.gui.labels import Line
 from app.gui.sheets.add_client import AddClientSheet
 from app.gui.sheets.add_provider import AddProviderSheet, Draft, check, free_name
 from app.gui.sheets.confirm import ConfirmSheet
@@ -217,7 +218,7 @@ def test_removing_says_what_follows_and_enter_alone_does_not_do_it(server: Serve
     desk.window.do("remove-provider:openai")
     sheet = desk.window.sheet()
     assert isinstance(sheet, ConfirmSheet)
-    words = " ".join(label.text() for label in sheet.findChildren(type(sheet.title)))
+    words = " ".join(line.text() for line in sheet.findChildren(Line))
     assert "Its key is deleted from GNOME Keyring." in words
     assert "model is unknown" in words
     QTest.keyClick(sheet.focusWidget() or sheet, Qt.Key.Key_Return)

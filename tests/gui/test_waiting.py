@@ -28,7 +28,7 @@ from app.gui.waiting import WaitingCard
 from app.system.paths import Paths
 from tests.gateway import gateway
 from tests.gui.conftest import Wait
-from tests.gui.desk import START_US, Desk
+from tests.gui.desk import START_US, Desk, settle
 from tests.gui.test_keyring_locks import Wishing
 from tests.upstream import Upstream
 
@@ -139,7 +139,7 @@ def test_the_longest_host_is_read_to_its_end_before_it_is_confirmed_and_pushes_n
         desk.window.resize(width, height)
         card = shown(desk, wait, HELD | {"value": LONG})
         wait(lambda: card.isVisible() and desk.window.banner.isVisible())
-        desk.window.grab()
+        settle()
         page = desk.window.page()
         for each in page.findChildren(QPushButton):
             if each.isVisible():

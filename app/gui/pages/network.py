@@ -18,7 +18,7 @@ from app.gui import leaving, theme
 from app.gui.cells import Cell, Column
 from app.gui.exporting import ask_folder, give_report
 from app.gui.fields import Segmented
-from app.gui.labels import Elided, Label
+from app.gui.labels import Elided, Label, Line, Run
 from app.gui.leaving import PERIODS, Period, Words
 from app.gui.lines import Commands, Lines, Point
 from app.gui.page import Page
@@ -227,7 +227,7 @@ class NetworkPage(Page):
         if before is None or before.red != words.red:
             clear_layout(self._red)
             for sentence in words.red:
-                self._red.addWidget(Label(sentence, "body", "er", self._verdict).wrapped())
+                self._red.addWidget(Line((Run(sentence, "er"),), parent=self._verdict))
         self._rows.show(words.destinations)
         self._table.setVisible(bool(words.destinations))
         self._nothing.setVisible(not words.destinations)
