@@ -35,7 +35,7 @@ from app.keeper.watchdog import Patience
 from app.keeper.window_child import WindowChild
 from app.keeper.workers import Workers
 from app.keeper.writers import Writers
-from app.system import environment, sandbox, socket_table
+from app.system import bytecode, environment, sandbox, socket_table
 from app.system.channel import problem
 from app.system.children import Child, own_command
 from app.system.folders import unusable
@@ -78,6 +78,7 @@ def run(options: Options) -> int:
     """
     found = environment.scrub()
     allow_many_descriptors()
+    bytecode.renew(Path(__file__).parents[1])  # before there is a channel or a key
     sandbox.lock("keeper")
     tripwire.arm("keeper")
     # 1. the folder; a session has its data in one that ends with it
