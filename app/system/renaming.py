@@ -41,10 +41,26 @@ def claim(old: str, new: str, folder: int) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder))
-        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+        _claim_file(old, new, folder)
     else:
         os.unlink(old, dir_fd=folder)
+
+
+def _claim_file(old: str, new: str, folder: int) -> None:
+    """What is empty under the name is ours only until something else is there: a failure takes it away, and nothing of anybody else."""
+    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder)
+    try:
+        facts = os.fstat(number)
+    finally:
+        os.close(number)
+    try:
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            there = os.stat(new, dir_fd=folder, follow_symlinks=False)
+            if (there.st_dev, there.st_ino, there.st_size) == (facts.st_dev, facts.st_ino, 0):
+                os.unlink(new, dir_fd=folder)
+        raise
 
 
 def _claim_folder(old: str, new: str, folder: int) -> None:

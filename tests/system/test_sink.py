@@ -155,6 +155,32 @@ def test_a_disk_that_knows_no_such_call_does_the_same(
         (place / "b").rmdir() if (place / "b").is_dir() and not (place / "b").is_symlink() else (place / "b").unlink()
 
 
+@pytest.mark.parametrize("kind", [FILE, FOLDER])
+@pytest.mark.parametrize("meanwhile", ["", "mine"])
+def test_a_disk_that_fails_when_the_name_is_held_leaves_nothing_under_it(
+    place: Path, kind: Kind, meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was put into the place that was held is somebody's."""
+
+    def fails(number: int) -> Callable[..., None]:
+        def call(*_: object, **__: object) -> None:
+            if number == errno.ENOSPC and meanwhile:
+                held = place / "a" / meanwhile if kind is FOLDER else place / "a"
+                held.write_text(meanwhile)
+            raise OSError(number, os.strerror(number))
+
+        return call
+
+    with filled(place / "a", kind) as made:
+        made.finish()
+        monkeypatch.setattr(renaming, "_rename", fails(errno.EINVAL))
+        monkeypatch.setattr(os, "link", fails(errno.EPERM))
+        monkeypatch.setattr(os, "rename", fails(errno.ENOSPC))
+        with pytest.raises(AppError, match="The disk is full"):
+            made.keep()
+    assert [entry.name for entry in place.iterdir()] == (["a"] if meanwhile else [])
+
+
 def test_a_folder_that_is_filled_while_its_name_is_taken_is_not_lost(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the two calls of a disk that knows no better, somebody puts something into the folder that holds the name."""
 
