@@ -17,6 +17,7 @@ from app.control.contract import AuditPolicy, AuditStatus, AuditVerdict
 from app.core.errors import AppError
 from app.core.exports import KINDS, VERIFIER_FILE
 from app.system import sink
+from app.system.commands import word
 
 # As the offline verifier: 0 intact, 1 tampered, 2 incomplete. Its 3, bad input, is here that no gateway could be asked.
 _CODES = {"intact": 0, "tampered": 1, "incomplete": 2}
@@ -109,7 +110,7 @@ def export(options: Namespace, client: ControlClient) -> int:
         files.keep()
     words = (
         f"{text.many(made.entries, 'entry', 'entries')} up to {made.upto} are in {folder} ({text.size(made.size_bytes)}).\n"
-        f'Check them anywhere with: python -I {folder / VERIFIER_FILE} --key "{made.fingerprint}"'
+        f'Check them anywhere with: python -I {word(str(folder / VERIFIER_FILE))} --key "{made.fingerprint}"'
     )
     facts = {"folder": str(folder)} | msgspec.structs.asdict(made)
     show(options, facts, words if made.signed else f"{words}\nThe export is not signed: see gatehouse audit status.")

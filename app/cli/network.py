@@ -13,6 +13,7 @@ from app.control.client import ControlClient
 from app.control.contract import LeakAttempt, NetworkView
 from app.core.exports import KINDS, VERIFIER_FILE
 from app.system import sink
+from app.system.commands import word
 
 WORDS: Final = {
     "kernel": "stopped by the kernel",
@@ -131,5 +132,5 @@ def _report(options: Namespace, client: ControlClient) -> int:
         files.finish()
         files.keep()
     facts = {"folder": str(folder), "key": made.key}
-    show(options, facts, f"Signed: {folder}\nCheck it anywhere with: python -I {folder / VERIFIER_FILE} --key {made.key}")
+    show(options, facts, f"Signed: {folder}\nCheck it anywhere with: python -I {word(str(folder / VERIFIER_FILE))} --key {made.key}")
     return OK
