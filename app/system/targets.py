@@ -51,6 +51,10 @@ def _named(kind: Kind, path: object) -> Path:
         raise AppError("name_invalid", "An export needs the path of something new.", "Choose where it goes.")
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
         raise AppError("name_invalid", "A path with control characters is not written to.", "Choose another place.")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise AppError("name_invalid", "That is no path of this system.", "Choose another place.") from None
     target = Path(path)
     if not target.is_absolute() or ".." in target.parts:
         raise AppError("name_invalid", "The path of an export begins at the root and goes down only.", "Choose where it goes.")
@@ -76,7 +80,9 @@ def _judge(folder: Folder, ours: Iterable[Path], environment: Mapping[str, str])
         raise _refused(place, "is one that this system reads by itself")
     if reason := owners.movable(place) if not _WINDOWS else "":
         raise AppError(
-            "data_folder", f"Nothing is exported into “{place.name or place}”: {reason}.", "Choose a folder that only you can write to."
+            "data_folder",
+            f"Nothing is exported into “{place.name or place}”: {reason}.",
+            "Choose a folder that only you can write to, or export with the command line.",
         )
 
 

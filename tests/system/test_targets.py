@@ -55,6 +55,7 @@ NO_NAMES: list[object] = [
     None, "", 7, ["a.csv"], {"path": "a"}, "a.csv", "./a.csv", "../a.csv", "~/a.csv", "/", "/..", "/tmp", "/tmp/", "/tmp/.",
     "{home}/Documents/.a.csv", "{home}/Documents/..csv", "{home}/Documents/a\0.csv", "{home}/Documents/a\n.csv", "{home}/Docu\nments/a.csv",
     "{home}/Documents/a\x1b[2J.csv", "{home}/Documents/a\u202evsc.csv", "{home}/Documents/\u200b.csv", "{home}/Documents/a\udcff.csv",
+    "{home}/Docu\ud800ments/a.csv",
     "{home}/Documents/../.ssh/a.csv", "{home}/Documents/a", "{home}/Documents/a.py", "{home}/Documents/a.desktop",
     "{home}/x" * 2_000 + ".csv",
     "{home}/Documents/gatehouse-audit-7/a.pth", "{home}/Documents/bin",
