@@ -74,6 +74,7 @@ class WaitingCard(Card):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(pad=0, spacing=0, parent=parent)
         self._shown: tuple[tuple[Waiting, ...], int] | None = None
+        self._buttons: dict[tuple[int, bool], Button] = {}  # by number and answer, in the order in which they stand
         self.column.setContentsMargins(1, 0, 1, 6)
         self.column.addWidget(CardHead(tr("Waiting for you"), tr("Nothing of it is done before you say so."), self))
         self._rows = QVBoxLayout()
@@ -92,6 +93,9 @@ class WaitingCard(Card):
         if self._shown is None:
             return
         waiting, unlisted = self._shown
+        at = next((each for each, button in self._buttons.items() if button.hasFocus()), None)
+        before = list(self._buttons)
+        self._buttons = {}
         clear_layout(self._rows)
         for one in waiting:
             self._rows.addWidget(hairline(self))
@@ -106,6 +110,30 @@ class WaitingCard(Card):
             label = Label(words, "small", "er", self).wrapped()
             label.setContentsMargins(16, 8, 16, 6)
             self._rows.addWidget(label)
+        self._put_in_order()
+        if at is not None:
+            self._give_keyboard_back(at, before.index(at))
+
+    def _put_in_order(self) -> None:
+        """Rows come and go; with Tab they are reached where they are read, which is after what Tab reaches before the card."""
+        last = self.previousInFocusChain()
+        while last is not None and last is not self and not last.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            last = last.previousInFocusChain()
+        for button in self._buttons.values():
+            if last is not None:
+                QWidget.setTabOrder(last, button)
+            last = button
+
+    def _give_keyboard_back(self, at: tuple[int, bool], place: int) -> None:
+        """To the same button of the same row; where that is gone, to refusing what stands in its place now."""
+        button = self._buttons.get(at)
+        if button is None and self._buttons:
+            buttons = list(self._buttons.values())
+            button = buttons[min(place - place % 2, len(buttons) - 2)]
+        if button is not None:
+            if (row := button.parentWidget()) is not None:
+                row.show()  # a layout does it later, and what is hidden is given no keyboard
+            button.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _row(self, one: Waiting) -> QWidget:
         made = QWidget(self)
@@ -126,4 +154,5 @@ class WaitingCard(Card):
             button.setAccessibleDescription(title(one))
             button.clicked.connect(partial(self.answered.emit, one.number, yes))
             row.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+            self._buttons[one.number, yes] = button
         return made

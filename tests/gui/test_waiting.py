@@ -117,6 +117,38 @@ def test_the_network_page_lists_them_without_the_engine_and_by_keyboard(desk: De
     wait(lambda: not card.isVisible())
 
 
+def test_with_the_keyboard_they_come_where_they_are_read_and_one_answer_after_the_other_is_given(desk: Desk, wait: Wait) -> None:
+    third = HELD | {"number": 7, "subject": "third"}
+    shown(desk, wait, HELD)
+    settle()
+    card = shown(desk, wait, HELD, SETTING, third)
+    wait(card.isVisible)
+    settle()
+    page: Any = desk.window.page()
+    page._try.setEnabled(True)
+    page._export.setEnabled(True)
+    page._export.setFocus(Qt.FocusReason.TabFocusReason)
+    order = []
+    for _ in range(7):
+        QTest.keyClick(desk.window.focusWidget() or page, Qt.Key.Key_Tab)
+        order.append(desk.window.focusWidget())
+    buttons = [each for each in card.findChildren(QPushButton) if each.isVisible()]
+    assert [order.index(each) for each in sorted(buttons, key=lambda each: (each.mapTo(card, each.pos()).y(), each.x()))] == list(range(6))
+    button(card, "Refuse", 1).setFocus(Qt.FocusReason.TabFocusReason)
+    QTest.keyClick(desk.window.focusWidget() or page, Qt.Key.Key_Space)
+    wait(lambda: answers(desk) == [("refuse", 4)])
+    desk.hear(op="waiting", items=[HELD, third], unlisted=0)
+    wait(lambda: len(desk.session.state.waiting) == 2)
+    settle()
+    assert desk.window.focusWidget() is button(card, "Refuse", 1)
+    desk.hear(op="waiting", items=[third], unlisted=0)  # what has the keyboard stays where it is
+    wait(lambda: len(desk.session.state.waiting) == 1)
+    settle()
+    assert desk.window.focusWidget() is button(card, "Refuse", 0)
+    QTest.keyClick(desk.window.focusWidget() or page, Qt.Key.Key_Space)
+    wait(lambda: answers(desk) == [("refuse", 4), ("refuse", 7)])
+
+
 # As long as a host can be, without a hyphen at which a line would break; its end says whose it is.
 LONG = f"https://api.openai.com.{'.'.join(letter * 63 for letter in 'abc')}.evil.example:65535"
 
