@@ -72,8 +72,6 @@ def run(arguments: list[str]) -> int:
         missing = needs.missing_libraries() if windowed else []
         needs.provide([*missing, *needs.missing_certificates(), *environment.missing(ROOT)], "Gatehouse needs")
     python = environment.ready(ROOT, "run")
-    if windowed or "serve" in arguments:
-        environment.compiled(python, os.path.join(ROOT, "app"))
     return hand_over([python, "-I", "-m", "app", *arguments], environment.of_children())
 
 

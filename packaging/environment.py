@@ -77,13 +77,8 @@ def install(root: str, python: str, lock: str) -> None:
     packages = site_packages(python)
     link(root, python, packages)
     print("Compiling ...", flush=True)
-    compiled(python, packages, os.path.join(root, "app"))
-
-
-def compiled(python: str, *folders: str) -> None:
-    """Byte code for what changed in them. A locked process of ours cannot write it, and would compile the same at each start."""
     quiet = ["-I", "-W", "ignore", "-m", "compileall", "-q", "-j", "0"]
-    subprocess.call([python, *quiet, *folders], env=of_children(), stdout=subprocess.DEVNULL)
+    subprocess.call([python, *quiet, packages, os.path.join(root, "app")], env=of_children(), stdout=subprocess.DEVNULL)
 
 
 def link(root: str, python: str, packages: str) -> None:

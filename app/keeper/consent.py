@@ -209,6 +209,7 @@ class Consent:
             self._grants.deposit(wish, by)  # for whoever asks again
         elif not self._activate(wish.subject, wish.value, by):
             self._remembered.add(wish.subject, wishes.there(wish.value))  # no engine declares it just now
+        self._grants.settled(wish)
         self._answered(one, by, "confirmed")
         return one
 
@@ -217,6 +218,7 @@ class Consent:
         if one.kind == "setting":
             with self._lock:
                 self._refused.add((one.wish.what, one.wish.subject, self._since.get(one.wish, 0), one.wish.value))
+            self._grants.settled(one.wish)
         self._answered(one, by, "refused")
         return one
 

@@ -108,8 +108,12 @@ class Grants:
             by = "" if number is None else self._grants.pop(number)[1]
         if by:
             self.claim(f"used, as the {by} granted: {wish}")
-            self._forget(lambda each: each.wish == wish)
+            self.settled(wish)
         return by
+
+    def settled(self, wish: Wish) -> None:
+        """It waits no more, also where the engine asked again while the person answered."""
+        self._forget(lambda each: each.wish == wish)
 
     # what waits for one
 

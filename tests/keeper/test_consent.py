@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from app.core import wishes
 from app.core.errors import AppError
-from app.keeper.grants import NEW_MAX, ROOM
+from app.keeper.consent import Consent
+from app.keeper.grants import NEW_MAX, ROOM, Grants
+from app.keeper.remembered import Remembered
 from tests.keeper.stage import Stage
 from tests.keeper.test_keeper import WINDOW, dial, up
 
@@ -266,3 +269,27 @@ def test_a_flood_of_settings_grows_nothing_and_a_thousand_clients_are_no_flood(t
         assert len(asked["items"]) == ROOM["setting"]
         assert asked["unlisted"] > 9_000
         assert len(stage.log().splitlines()) < 2 * NEW_MAX
+
+
+@pytest.mark.parametrize("answer", ["confirm", "refuse"])
+def test_what_the_engine_asks_while_a_person_answers_is_not_listed_again(tmp_path: Path, answer: str) -> None:
+    found = ["audit.keep_days", "", 0, wishes.default("audit.keep_days"), "1"]
+    told: list[str] = []
+
+    class AskingMeanwhile(Remembered):
+        def choose(self, what: str, subject: str, since: int, value: str) -> None:
+            consent.settings({"found": [found]})
+            super().choose(what, subject, since, value)
+
+    def log(line: str) -> None:
+        told.append(line)
+        if "refused by" in line:
+            consent.settings({"found": [found]})
+
+    remembered = AskingMeanwhile(tmp_path / "declared.json", lambda: bytes(32), told.append)
+    consent = Consent(Grants(told.append, lambda: None), remembered, lambda *_: False, lambda *_: False, lambda *_: None, log)
+    remembered.choose_all([])  # nothing is taken over from an earlier version
+    consent.settings({"found": [found]})
+    (item,) = consent.waiting()["items"]  # type: ignore[misc]
+    consent.steer("window", {"op": answer, "number": item["number"]})
+    assert consent.waiting()["items"] == []
