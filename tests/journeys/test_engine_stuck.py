@@ -133,11 +133,11 @@ def begin(one: Gateway, key: str, says: str, model: str = "gatehouse/echo") -> t
 @pytest.mark.parametrize(
     ("how", "size"),
     [
-        pytest.param("hang-python", 0, id="Python on the loop"),
+        pytest.param("hang-python", 0, id="Python on the loop", marks=pytest.mark.slow),
         pytest.param("hang-native", 0, id="native code on the loop"),
         pytest.param("hang-pattern", 0, id="a pattern on the loop"),
         pytest.param("hang-native", 2_000_000, id="native code on a thread"),
-        pytest.param("hang-early", 0, id="before the model is known"),
+        pytest.param("hang-early", 0, id="before the model is known", marks=pytest.mark.slow),
     ],
 )
 def test_an_engine_that_stands_still_is_ended_and_comes_back_and_the_request_is_named(tmp_path: Path, how: str, size: int) -> None:
@@ -218,7 +218,7 @@ def test_an_engine_that_only_waits_or_answers_is_not_ended(tmp_path: Path, how: 
         assert "did not answer" not in one.keepers_log()
 
 
-@pytest.mark.parametrize("who", ["engine", "keeper", "both"])
+@pytest.mark.parametrize("who", ["engine", pytest.param("keeper", marks=pytest.mark.slow), "both"])
 def test_what_was_stopped_for_long_goes_on(tmp_path: Path, who: str) -> None:
     """A debugger, a job that was suspended, a machine that slept. The engine computes before and after it, so that it is asked."""
     stop_for(tmp_path, who, QUICK, LONG_S)
@@ -264,6 +264,7 @@ def test_a_stopped_keeper_finds_an_engine_that_stands_still_only_after_it_looked
         assert one.last_stuck()["body"]["detail"]["silent_s"] < LONG_S
 
 
+@pytest.mark.slow
 def test_a_busy_machine_ends_no_engine_that_serves(tmp_path: Path, up: Upstream) -> None:
     spinners = [subprocess.Popen(["nice", "-n", "5", sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
     try:

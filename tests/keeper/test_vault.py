@@ -121,8 +121,8 @@ def test_a_keyring_that_opens_later_is_noticed_without_a_click(tmp_path: Path, d
     with stage(tmp_path, daemon) as second:
         engine, _ = up(second)
         assert engine.message("vault")["state"] == "locked"
-        daemon.start()
-        assert engine.message("vault", timeout_s=30)["state"] == "ready"
+        daemon.start()  # another daemon takes its place: for a moment there may be none
+        engine.message("vault", state="ready", timeout_s=30)
 
 
 def test_a_keyring_that_locks_later_does_not_stop_a_running_engine_or_the_next_one(tmp_path: Path, daemon: KeyringDaemon) -> None:
