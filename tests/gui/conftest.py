@@ -54,12 +54,12 @@ def no_slot_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def wait(application: QApplication) -> Wait:
-    """Runs the event loop until something is true; fails after 10 s."""
+    """Runs the event loop until something is true; fails after 30 s."""
 
     def until(true: Callable[[], object]) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while not true():
-            assert time.monotonic() < end, "it did not happen within 10 s"
+            assert time.monotonic() < end, "it did not happen within 30 s"
             application.processEvents()
             time.sleep(0.005)
 

@@ -136,7 +136,7 @@ def begin(one: Gateway, key: str, says: str, model: str = "gatehouse/echo") -> t
         pytest.param("hang-python", 0, id="Python on the loop", marks=pytest.mark.slow),
         pytest.param("hang-native", 0, id="native code on the loop"),
         pytest.param("hang-pattern", 0, id="a pattern on the loop"),
-        pytest.param("hang-native", 2_000_000, id="native code on a thread"),
+        pytest.param("hang-native", 2_000_000, id="native code on a thread", marks=pytest.mark.slow),
         pytest.param("hang-early", 0, id="before the model is known", marks=pytest.mark.slow),
     ],
 )
@@ -218,7 +218,7 @@ def test_an_engine_that_only_waits_or_answers_is_not_ended(tmp_path: Path, how: 
         assert "did not answer" not in one.keepers_log()
 
 
-@pytest.mark.parametrize("who", ["engine", pytest.param("keeper", marks=pytest.mark.slow), "both"])
+@pytest.mark.parametrize("who", [*(pytest.param(who, marks=pytest.mark.slow) for who in ("engine", "keeper")), "both"])
 def test_what_was_stopped_for_long_goes_on(tmp_path: Path, who: str) -> None:
     """A debugger, a job that was suspended, a machine that slept. The engine computes before and after it, so that it is asked."""
     stop_for(tmp_path, who, QUICK, LONG_S)
@@ -250,6 +250,7 @@ def stop_for(folder: Path, who: str, patience: Patience, seconds: float) -> None
         assert "did not answer" not in one.keepers_log()
 
 
+@pytest.mark.slow
 def test_a_stopped_keeper_finds_an_engine_that_stands_still_only_after_it_looked_for_long_enough(tmp_path: Path) -> None:
     """The time in which it did not look does not count; afterwards it does."""
     with hanging(tmp_path / "data") as one:
@@ -295,6 +296,7 @@ def test_an_engine_that_does_not_hear_the_keeper_any_more_is_ended_while_it_comp
         assert "worked and did not say on which request" in one.keepers_log()
 
 
+@pytest.mark.slow
 def test_a_request_that_is_repeated_ends_in_pauses_and_not_in_giving_up(tmp_path: Path) -> None:
     patience = dataclasses.replace(QUICK, pauses_s=(0, 0, 8))
     with hanging(tmp_path / "data", patience) as one:

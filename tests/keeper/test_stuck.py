@@ -99,6 +99,7 @@ def test_whatever_is_on_the_page_is_shown_as_text_and_stops_nobody(tmp_path: Pat
         assert len(told["stuck"]) == len(pages)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_ready_late_is_not_ended_before(tmp_path: Path) -> None:
     """It may compute for as long as it needs until it says that it is ready: nothing asks it."""
     with Stage(tmp_path / "data", vault="session", patience=PATIENCE) as stage:
@@ -111,6 +112,7 @@ def test_an_engine_that_is_ready_late_is_not_ended_before(tmp_path: Path) -> Non
         engine.message("ping", 30)
 
 
+@pytest.mark.slow
 def test_one_that_stands_still_at_the_end_is_ended_with_the_rest(tmp_path: Path) -> None:
     with Stage(tmp_path / "data", vault="session", patience=PATIENCE | {"silent_s": 60.0}) as stage:
         engine = stage.child("engine")

@@ -38,6 +38,7 @@ def nests_deeply(here) -> None:  # type: ignore[no-untyped-def]
     "engine claims a message of 4 GB; window sends half a message, then 4 million brackets",
     promise=KEEPS,
     expected="the line ends, the keeper goes on",
+    short=False,
 )
 def broken_frames(stage: Stage) -> Seen:
     """Read into memory before anybody looks at it, or waited for with everything else held up."""

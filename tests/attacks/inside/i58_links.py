@@ -12,6 +12,7 @@ from tests.attacks.stage import Stage
     "engine makes database, write-ahead log and journal links to precious files, and dies",
     promise=NEXT,
     expected="not followed, said",
+    short=False,
 )
 def links(stage: Stage) -> Seen:
     """Whoever opens them next, with more rights than the engine has, would write there."""
