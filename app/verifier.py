@@ -19,6 +19,8 @@ What is checked:
                    prune       what was taken away at the beginning: its last number and hash, and the tree's edge there
                    restore     a person went on from a log that did not fit what was known of it: a new key and a new beginning, and a
                                digest of all entries before it, as they were found
+                   claim       something else that is believed only signed, by name (`what`): what retention takes from the ledger, or
+                               the digest of what stood in the database
     manifest     the export's files with their sizes and digests, signed by the newest key; what else lies there is named, and not checked
 
 Hostile input must end in a verdict, never in a crash, and never in "intact".
@@ -60,7 +62,7 @@ GENESIS: Final = b"\0" * 32
 ENTRIES_FILE: Final = "entries.jsonl"
 RECORDS_FILE: Final = "checkpoints.jsonl"
 MANIFEST_FILE: Final = "manifest.json"
-LASTING: Final = frozenset({"genesis", "turn", "prune", "restore"})
+LASTING: Final = frozenset({"genesis", "turn", "prune", "restore", "claim"})
 
 State = Literal["intact", "tampered", "incomplete", "bad input"]
 EXIT_CODES: Final[dict[State, int]] = {"intact": 0, "tampered": 1, "incomplete": 2, "bad input": 3}
@@ -109,6 +111,11 @@ ADVICE: Final[dict[str, str]] = {
     "unconfirmed": "A restore is in the log that this machine's vault knows nothing of. Confirm it only if it was yours.",
     "evidence": f"Somebody with the database's key changed what an earlier finding was about. {_COMPARE}",
     "ledger": "Somebody with the database's key changed rows of the ledger. Compare them with an older export or a backup.",
+    "appended": f"No run of this gateway wrote them: somebody with the database's key did. Nothing was signed over them. {_COMPARE}",
+    "schema": "Somebody with the database's key changed how the database is built. Copy it away as it is, then put a backup back.",
+    "state": "Somebody with the database's key changed what is in force, and no entry says so. Look at it, and set it as you want it.",
+    "sums": "Somebody with the database's key changed sums that the Usage page shows. Compare them with an older export or a backup.",
+    "connections": "Somebody with the database's key changed what is recorded of connections. Compare it with an older report or a backup.",
     "damaged": "A failing disk does that, or somebody without the database's key. Copy the file away as it is, then put a backup back.",
     "no key": (
         "The vault does not hold the key that signs this log. Put the vault back that you had; if it is the one you had, somebody without "
@@ -233,6 +240,8 @@ class Record:
     edge: tuple[bytes, ...] = ()
     found: tuple[str, ...] = ()
     aside: bytes = b""
+    what: str = ""
+    claim: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> bytes:
@@ -246,6 +255,7 @@ class Record:
             kind = _text(said, "kind", 16)
             key = base_head = aside = b""
             base, edge, found = 0, tuple[bytes, ...](), tuple[str, ...]()
+            what, claim = "", dict[str, Any]()
             if kind in ("genesis", "turn", "restore"):
                 key = _hash(said, "key")
             if kind in ("prune", "restore"):
@@ -255,6 +265,10 @@ class Record:
             if kind == "restore":
                 found = tuple(str(text)[:500] for text in _list(said, "found", 100))
                 aside = _hash(said, "aside")
+            if kind == "claim":
+                what = _text(said, "what", 32)
+            if kind == "claim" or "claim" in said:
+                claim = _claim(said)
             if kind not in LASTING and kind != "checkpoint":
                 raise BadInputError(f"there are no records of the kind {kind!r}")
             return Record(
@@ -275,6 +289,8 @@ class Record:
                 edge=edge,
                 found=found,
                 aside=aside,
+                what=what,
+                claim=claim,
             )
         except (ValueError, TypeError) as error:
             raise BadInputError("a record that is none") from error
@@ -856,6 +872,14 @@ def _hash(said: Mapping[str, Any], name: str) -> bytes:
     value = bytes.fromhex(_text(said, name, 64))
     if len(value) != 32:
         raise ValueError(name)
+    return value
+
+
+def _claim(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record claims: a flat object of texts, whole numbers and truths."""
+    value = said.get("claim")
+    if not isinstance(value, dict) or len(value) > 64 or not all(isinstance(item, str | int) for item in value.values()):
+        raise ValueError("claim")
     return value
 
 

@@ -162,7 +162,7 @@ def last(connection: Statements, kinds: Sequence[str]) -> AuditEntry | None:
 def verify(connection: Connection) -> chain.Verdict:
     """Read the whole log and check that every entry follows from the one before. Stops at the first finding.
 
-    The chain alone, of a log that was never pruned; `checkpoints.verify` holds it against what was signed, too.
+    The chain alone, of a log that was never pruned; `judging.verify` holds it against what was signed, too.
     """
     return chain.verify(links(connection))
 

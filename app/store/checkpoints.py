@@ -1,16 +1,12 @@
-"""The signed records over the audit log (`app.verifier` says what they hold): kept, found, and held against the log.
-
-`sealing` makes them.
-"""
+"""The signed records over the audit log (`app.verifier` says what they hold): kept, and found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from app import verifier
-from app.store import audit, ledger
-from app.verifier import Anchor, Point, Record, Tree, Verdict
+from app.verifier import Record, Tree
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -74,6 +70,11 @@ def lasting(connection: Connection, upto: int = _MOST) -> Iterator[Record]:
         yield Record.of(body, signature)
 
 
+def newest_claim(connection: Connection, what: str) -> Record | None:
+    """The newest claim of that name (`sealing.claim`)."""
+    return next((record for record in lasting(connection) if record.what == what), None)
+
+
 def newest_lasting(connection: Connection) -> Record | None:
     return newest_of(connection, *verifier.LASTING)
 
@@ -100,36 +101,6 @@ def edge(connection: Connection) -> Tree | None:
         return None
     start = beginning(connection)[0]
     return tree if tree.size == record.seq - start and tree.root() == record.root else None
-
-
-def verify(
-    connection: Connection,
-    anchor: Anchor | None,
-    key: bytes = b"",
-    progress: Callable[[int, int], None] | None = None,
-    after: Point | None = None,
-) -> tuple[Verdict, ledger.Verdict]:
-    """Read the whole log and ledger and hold them against every signature, what the vault remembers, and the key it signs with (`key`).
-
-    The ledger is held against the log, so of a log that was tampered with nothing is said about it. progress: called with how many
-    entries and rows were read. after: only what came after that point is read (`verified.point`).
-    """
-    told = progress or (lambda entries, rows: None)
-    number, seq = (None, None) if after is None else (after.number, after.seq)
-    verdict = verifier.judge(
-        rows(connection, number),
-        audit.links(connection, seq),
-        anchor=anchor,
-        key=key,
-        after=after,
-        progress=lambda entries: told(entries, 0),
-    )
-    if verdict.state == "tampered":
-        return verdict, ledger.Verdict(0, 0)
-    rows_of_ledger = ledger.verify(connection, lambda rows: told(verdict.entries, rows), seq or 0)
-    if rows_of_ledger.finding:
-        verdict.find("ledger", verdict.seq, rows_of_ledger.finding)
-    return verdict, rows_of_ledger
 
 
 def _record(connection: Connection, statement: str, *values: object) -> Record | None:

@@ -125,7 +125,7 @@ def count(connection: Connection, after: int = 0) -> int:
 
 
 def verify(connection: Connection, progress: Callable[[int], None] | None = None, after: int = 0) -> Verdict:
-    """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `checkpoints.verify`).
+    """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `judging.verify`).
 
     Rows whose batches' entries were pruned are held against the digest that the prune, or a later retention, wrote down. Rows that
     retention is just taking away are not held against anything; ones that it has taken must be gone.

@@ -7,6 +7,7 @@ when the first key is used.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,6 +85,11 @@ def turn(connection: Connection, signer: Signer, following: Signer, at_us: int) 
     return _sign(connection, signer, "turn", _tree(connection), at_us, key=following.public.hex())
 
 
+def claim(connection: Connection, signer: Signer, what: str, said: Mapping[str, str | int], at_us: int) -> Record:
+    """A lasting record of what is believed only signed, over every entry so far. HeldError."""
+    return _sign(connection, signer, "claim", _tree(connection), at_us, what=what, claim=dict(said))
+
+
 def prunable(connection: Connection, before_us: int) -> Prunable:
     """The whole segments (up to a signed checkpoint) whose entries are all older than `before_us`."""
     start = checkpoints.beginning(connection)[1]
@@ -121,7 +127,7 @@ def prune(connection: Connection, signer: Signer, upto: int, rows: tuple[int, st
     """Take away the entries up to `upto`, which is the place of a checkpoint, and say so, signed.
 
     rows: `ledger.digest_upto` of that entry, taken before, because it reads every such row; meanwhile no retention may have run.
-    The caller has verified the log in the same state (`checkpoints.verify`): evidence is never pruned. HeldError.
+    The caller has verified the log in the same state (`judging.verify`): evidence is never pruned. HeldError.
     """
     start, base, head, edge = checkpoints.beginning(connection)
     if not base < upto <= audit.newest(connection):

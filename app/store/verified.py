@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from app.store import audit, checkpoints, ledger
+from app.store import audit, checkpoints, judging, ledger
 from app.verifier import LASTING, Anchor, BadInputError, Point, Record, Verdict
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def look(connection: Connection, anchor: Anchor | None, key: bytes, verified: Ve
     def progress(entries: int, rows: int) -> None:
         told(replace(so_far, entries=min(entries, so_far.all_entries), rows=min(rows, so_far.all_rows)))
 
-    verdict, rows = checkpoints.verify(connection, anchor, key, progress, after)
+    verdict, rows = judging.verify(connection, anchor, key, progress, after)
     try:
         record = checkpoints.one(connection, verdict.number)
     except BadInputError:

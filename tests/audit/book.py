@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from app import verifier
 from app.core.events import ClientAdded, ClientBlocked
-from app.store import audit, checkpoints, ledger, sealing
+from app.store import audit, judging, ledger, sealing
 from app.store.database import Store
 from app.store.sealing import Signer
 from app.verifier import Anchor, Verdict
@@ -82,7 +82,7 @@ class Book:
 
     def verify(self) -> Verdict:
         with self.store.read() as connection:
-            verdict, _ = checkpoints.verify(connection, self.anchor, self.signer.public)
+            verdict, _ = judging.verify(connection, self.anchor, self.signer.public)
         return verdict
 
     def edit(self, act: Callable[[Connection], object]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store import audit, checkpoints, sealing, verified
+from app.store import audit, judging, sealing, verified
 from app.store.database import Store
 from app.store.verified import Verified
 from tests.audit.appender import FileVault, start
@@ -49,7 +49,7 @@ def check(folder: Path, acknowledged: int, known: Verified | None) -> Verified |
     store = Store.open(folder / "g.db", KEY)
     try:
         with store.read() as connection:
-            verdict, _ = checkpoints.verify(connection, FileVault(folder).anchor())
+            verdict, _ = judging.verify(connection, FileVault(folder).anchor())
             assert audit.newest(connection) >= acknowledged
             assert sealing.first_look(connection, FileVault(folder).anchor()) is None
             looked = verified.look(connection, FileVault(folder).anchor(), b"", known, lambda so_far: None)
@@ -104,7 +104,7 @@ def test_killed_in_the_middle_of_a_turn_the_next_start_knows_which_key_counts(da
             sealing.turn(connection, signer, following, 1)
         assert start(store, vault).epoch == 3
         with store.read() as connection:
-            verdict, _ = checkpoints.verify(connection, vault.anchor())
+            verdict, _ = judging.verify(connection, vault.anchor())
         assert verdict.findings == []
     finally:
         store.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.core import chain
 from app.core.events import KeyRefused
-from app.store import audit, checkpoints, sealing
+from app.store import audit, judging, sealing
 from app.store.database import Store
 from app.store.sealing import Signer
 from tests.bench.figures import Figure, Scale
@@ -57,7 +57,7 @@ def _log(store: Store, scale: Scale, entries: int) -> Iterator[Figure]:
             told: list[int] = []
             add = told.append
             began = time.perf_counter()
-            verdict, _ = checkpoints.verify(connection, anchor, progress=lambda entries, _, add=add: add(entries))
+            verdict, _ = judging.verify(connection, anchor, progress=lambda entries, _, add=add: add(entries))
             whole.append(time.perf_counter() - began)
             assert (verdict.state, verdict.entries, len(told) >= entries // 2_000) == ("intact", entries, True)
     yield _figure("verify the chain (300,000/s)", "us/entry", chained, 1 / 0.3)
