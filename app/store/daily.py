@@ -13,7 +13,6 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING, Final
 
 from app.store import days
-from app.store.statements import Statements
 from app.store.tables import ROLLUP_KEY, ROLLUP_SUMS, insert_into
 
 if TYPE_CHECKING:
@@ -73,14 +72,9 @@ def fits(connection: Connection, zone: tzinfo | None) -> bool:
 def mend(connection: Connection, zone: tzinfo | None = None) -> None:
     """Count everything anew by the days of `zone`. Needs a writing transaction; about a second for a million rollups."""
     connection.info.pop("day_spans", None)
-    count(connection, zone)
-
-
-def count(connection: Statements, zone: tzinfo | None = None) -> None:
-    """`mend` for a plain connection that remembers nothing."""
     for statement in ("DELETE FROM daily", "DELETE FROM day_spans"):
         connection.exec_driver_sql(statement)
-    ((first, last),) = connection.exec_driver_sql(days.BOUNDS)
+    first, last = connection.exec_driver_sql(days.BOUNDS).one()
     for span in [] if first is None else spans_of(zone, first, last):
         connection.exec_driver_sql(_COUNT, span)
         connection.exec_driver_sql("INSERT INTO day_spans VALUES (?, ?, ?)", span)

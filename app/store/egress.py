@@ -17,52 +17,6 @@ from app.store.statements import Statements
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-CONNECTIONS: Final = """
-CREATE TABLE egress (
-    connection INTEGER PRIMARY KEY,
-    opened_us INTEGER NOT NULL,
-    closed_us INTEGER,         -- NULL: open, or ended by a crash
-    purpose TEXT NOT NULL,
-    account TEXT NOT NULL,
-    host TEXT NOT NULL,
-    port INTEGER NOT NULL,
-    local INTEGER NOT NULL,
-    address TEXT NOT NULL,     -- what was dialled, after the look-up
-    tls TEXT NOT NULL,
-    issuer TEXT NOT NULL,
-    spki TEXT NOT NULL,        -- SHA-256 of the certificate's public key
-    resolve_us INTEGER NOT NULL,
-    connect_us INTEGER NOT NULL,
-    used INTEGER NOT NULL,     -- exchanges sent on it
-    other_out INTEGER NOT NULL,
-    bytes_out INTEGER NOT NULL,
-    bytes_in INTEGER NOT NULL,
-    counted INTEGER NOT NULL   -- whether the operating system counted the bytes
-) STRICT"""
-CONNECTIONS_BY_TIME: Final = "CREATE INDEX egress_times ON egress (opened_us)"
-REFUSALS: Final = """
-CREATE TABLE refusals (
-    id INTEGER PRIMARY KEY,
-    at_us INTEGER NOT NULL,
-    process TEXT NOT NULL,
-    what TEXT NOT NULL,
-    target TEXT NOT NULL,
-    account TEXT NOT NULL,
-    address TEXT NOT NULL,
-    rule TEXT NOT NULL,
-    sentence TEXT NOT NULL,
-    stack TEXT NOT NULL,       -- JSON list of module.function
-    count INTEGER NOT NULL
-) STRICT"""
-NAMES: Final = """
-CREATE TABLE names (
-    quarter INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    times INTEGER NOT NULL,
-    found INTEGER NOT NULL,
-    last_us INTEGER NOT NULL,
-    PRIMARY KEY (quarter, name)
-) STRICT, WITHOUT ROWID"""
 
 _FIELDS: Final = (
     "connection", "opened_us", "closed_us", "purpose", "account", "host", "port", "local", "address", "tls", "issuer", "spki", "resolve_us",

@@ -1,15 +1,11 @@
 """The ledger: one row per exchange, whatever became of it.
 
 `record` writes a batch in one transaction: the rows, their sums (`rollups`), and an audit entry `ledger.batch` with a digest of what
-the rows say, so that a row edited, added or taken away later is found by `verify`.
-
-The digest, form 1: SHA-256 over one line per row, in the order of ids, each a JSON array of the fields in the order of
-`exchanges.FIELDS` (no blanks, UTF-8) and a line feed.
+the rows say (`forms`), so that a row edited, added or taken away later is found by `verify`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
@@ -22,7 +18,8 @@ from app.core.events import AuditPruned, LedgerBatch, LedgerTrimmed, LedgerTrimm
 from app.core.ids import call_id_bytes, call_id_of
 from app.core.records import Exchange, UsageRow
 from app.core.unreadable import UNREADABLE
-from app.store import audit, exchanges, families, rollups, words
+from app.store import audit, exchanges, families, forms, rollups, words
+from app.store.forms import UnknownFormError
 from app.store.rollups import today, today_by_account
 from app.store.statements import Insert
 from app.store.tables import select_from
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
 
 D = TypeVar("D")
 ACTOR: Final = "gateway"
-_FORM: Final = "1:"
 _NEWEST: Final = (1 << 63) - 1  # above every batch
 _OLDEST: Final = -(1 << 63)  # below every batch
 _STEP: Final = 500
@@ -64,7 +60,7 @@ def record(connection: Connection, rows: Sequence[Exchange], at_us: int | None =
         return 0
     ordered = [exchanges.bounded(fresh[identifier]) for identifier in sorted(fresh)]
     values = [exchanges.flat(row) for row in ordered]
-    batch = LedgerBatch(count=len(ordered), first=ordered[0].id, last=ordered[-1].id, digest=_digest(values))
+    batch = LedgerBatch(count=len(ordered), first=ordered[0].id, last=ordered[-1].id, digest=forms.digest(values))
     if at_us is None:
         at_us = max(row.closed_us or row.opened_us for row in ordered)
     seq = audit.append(connection, batch, ACTOR, at_us)
@@ -134,8 +130,11 @@ def verify(connection: Connection, progress: Callable[[int], None] | None = None
     """
     known = _known_gone(connection)
     low = _first_after(connection, after) if after else b""
-    upto, old, old_rows = known.pruned, hashlib.sha256(), 0
-    waiting: dict[int, tuple[int, LedgerBatch, Any]] = {}  # by batch: rows still to come, what the log says, the hash so far
+    try:
+        upto, old, old_rows = known.pruned, forms.Hash(forms.NEWEST if after or known.old is None else forms.form_of(known.old[1])), 0
+    except UnknownFormError as error:
+        return Verdict(0, 0, f"The digest of the rows up to audit entry {known.pruned} {error}")
+    waiting: dict[int, tuple[int, LedgerBatch, forms.Hash]] = {}  # by batch: rows still to come, what the log says, the hash so far
     rows = batches = 0
     for batch, values in _everything(connection, low=low, after=after) if low is not None else ():
         rows += 1
@@ -143,7 +142,7 @@ def verify(connection: Connection, progress: Callable[[int], None] | None = None
             progress(rows)
         if 0 < batch <= upto:
             old_rows += 1
-            old.update(_line(values) + b"\n")
+            old.add(values)
             continue
         if 0 < batch <= known.gone:
             return Verdict(rows - 1, batches, f"Row {values[0]} went with the retention of old rows and is there again.")
@@ -153,22 +152,25 @@ def verify(connection: Connection, progress: Callable[[int], None] | None = None
             said = _said(connection, batch)
             if said is None:
                 return Verdict(rows - 1, batches, f"Row {values[0]} belongs to no batch of the audit log: it was added or moved.")
-            waiting[batch] = (said.count, said, hashlib.sha256())
+            try:
+                waiting[batch] = (said.count, said, forms.Hash(forms.form_of(said.digest)))
+            except UnknownFormError as error:
+                return Verdict(rows - 1, batches, f"The digest of the rows of audit entry {batch} {error}")
         left, said, digest = waiting[batch]
-        digest.update(_line(values) + b"\n")
+        digest.add(values)
         if left > 1:
             waiting[batch] = (left - 1, said, digest)
             continue
         del waiting[batch]
         batches += 1
-        if _FORM + digest.hexdigest() != said.digest:
+        if digest.text() != said.digest:
             return Verdict(rows, batches, f"The rows of audit entry {batch} ({said.first} to {said.last}) do not match their digest.")
     if waiting:
         batch, (left, said, _) = min(waiting.items())
         return Verdict(rows, batches, f"{left} of the {said.count} rows of audit entry {batch} ({said.first} to {said.last}) are missing.")
     if progress is not None:
         progress(rows)
-    if not after and known.old is not None and (old_rows, _FORM + old.hexdigest()) != known.old:
+    if not after and known.old is not None and (old_rows, old.text()) != known.old:
         return Verdict(rows, batches, f"The rows of the batches up to audit entry {upto} are not those that were there when it was pruned.")
     first = max(upto, known.going, known.gone, after)
     logged = connection.exec_driver_sql("SELECT count(*) FROM audit WHERE kind = ? AND seq > ?", (LedgerBatch.KIND, first)).scalar_one()
@@ -223,11 +225,11 @@ def _known_gone(connection: Connection) -> _Gone:
 
 def digest_upto(connection: Connection, upto: int) -> tuple[int, str]:
     """How many rows belong to batches up to audit entry `upto`, and the digest of what they say, in the order of their ids."""
-    digest, rows = hashlib.sha256(), 0
+    digest, rows = forms.Hash(), 0
     for _, values in _everything(connection, upto):
-        digest.update(_line(values) + b"\n")
+        digest.add(values)
         rows += 1
-    return rows, _FORM + digest.hexdigest()
+    return rows, digest.text()
 
 
 def _detail(connection: Connection, kind: str, shape: type[D]) -> tuple[int, D] | None:
@@ -246,12 +248,6 @@ def _fresh(connection: Connection, rows: Iterable[Exchange]) -> dict[bytes, Exch
     for (identifier,) in connection.exec_driver_sql(_KNOWN, (_line([identifier.hex() for identifier in fresh]).decode(),)).all():
         del fresh[identifier]
     return fresh
-
-
-def _digest(rows: Iterable[tuple[Any, ...]]) -> str:
-    lines = [_line(row) for row in rows]
-    lines.append(b"")
-    return _FORM + hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
 def _flat(connection: Connection, found: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:

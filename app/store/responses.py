@@ -17,16 +17,6 @@ KEPT_DAYS: Final = 30
 _DAY_US: Final = 86_400_000_000
 _STEP: Final = 200
 
-TABLE: Final = """
-CREATE TABLE responses (
-    id TEXT NOT NULL PRIMARY KEY,
-    client TEXT NOT NULL,
-    created_us INTEGER NOT NULL,
-    account TEXT NOT NULL,      -- that made it, and keeps it when input and body are empty
-    input BLOB NOT NULL,        -- JSON array of items
-    body BLOB NOT NULL          -- the response object as JSON
-) STRICT"""
-INDEX: Final = "CREATE INDEX responses_by_age ON responses (created_us)"
 
 _PUT: Final = "INSERT OR REPLACE INTO responses (id, client, created_us, account, input, body) VALUES (?, ?, ?, ?, ?, ?)"
 _GET: Final = "SELECT id, client, created_us, account, input, body FROM responses WHERE id = ? AND client = ?"

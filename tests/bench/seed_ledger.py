@@ -19,7 +19,7 @@ from typing import Any, Final
 from app.core.events import LedgerBatch
 from app.core.ids import call_id_of
 from app.core.records import Exchange
-from app.store import audit, daily, exchanges, families, ledger, words
+from app.store import audit, daily, exchanges, families, forms, ledger, words
 from app.store.database import Store
 from app.store.tables import ROLLUP_KEY, ROLLUP_SUMS, insert_into
 
@@ -116,7 +116,7 @@ def seed(path: Path, count: int, days: int = 365, key: bytes = KEY) -> Store:
             left -= size
             some = [next(rows) for _ in range(size)]
             some.sort()
-            batch = LedgerBatch(count=size, first=some[0][1][0], last=some[-1][1][0], digest=ledger._digest(tuple(v) for _, v in some))
+            batch = LedgerBatch(count=size, first=some[0][1][0], last=some[-1][1][0], digest=forms.digest(v for _, v in some))
             seq = audit.append(connection, batch, ledger.ACTOR, max(v[16] or v[15] for _, v in some))
             numbers = words.numbers(connection, {text for _, v in some for text in v[ledger._NAMES]})
             ledger._INSERT.run(
