@@ -6,6 +6,7 @@ paged by id alone.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 
@@ -20,6 +21,11 @@ def call_id(time_us: int, random_80: int) -> str:
     value = (time_us // 1000) << 80 | random_80
     pairs = _PAIRS
     return "req_" + "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def own_id(kind: str, time_us: int) -> str:
+    """The id of a client (kind `cli`) or an account (`acc`), which a new name does not change."""
+    return kind + call_id(time_us, int.from_bytes(os.urandom(10)))[3:]
 
 
 def call_id_time_us(identifier: str) -> int:

@@ -64,6 +64,7 @@ class Account:
 
     kind: a catalogue id (`openai`, `anthropic`, `ollama`, ...). keyed: a key was stored for it (in the vault, never here).
     key_hint: the masked key (`sk-proj…m2Ka`) or "". models: what the provider listed at the last test, newest list only.
+    id: stays when the name does not; of an account from before there were ids it is the name it had then.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Account:
     test_ok: bool | None = None
     test_message: str = ""
     test_ms: int | None = None
+    id: str = ""
 
 
 Identifiers = Literal["pseudonym", "remove", "pass"]
@@ -89,6 +91,8 @@ class Client:
 
     keeps_content: the person allowed that answers of the Responses API are kept for it, so that it can continue from them.
     identifiers: what becomes of those in its requests: pseudonym (replaced), remove or pass.
+    id: stays when the name does not, and so does the pseudonym made of it; of a client from before there were ids it is the name it
+    had then.
     """
 
     name: str
@@ -99,6 +103,7 @@ class Client:
     last_seen_us: int | None = None
     keeps_content: bool = False
     identifiers: Identifiers = "pseudonym"
+    id: str = ""
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)  # as good as frozen, whose constructor costs three times as much
@@ -132,7 +137,8 @@ class Exchange:
     asked: the model name as the client sent it. model: the name the provider was asked for. status: HTTP status the client got
     (499 when it left first). price: date of the price file applied, "local", "own" and the day such a price was set, or "" when unpriced;
     `cost_microusd` is None then.
-    client is "" when no known key came with the request.
+    client is "" when no known key came with the request. client_id, account_id: those of `Client` and `Account`, "" in rows from before
+    there were ids.
     """
 
     id: str
@@ -162,6 +168,8 @@ class Exchange:
     bytes_in: int = 0
     removed_headers: int = 0
     dropped: str = ""
+    client_id: str = ""
+    account_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from typing import Final, Literal
 from app.control.contract import Kind, ProviderTraffic, ProviderView, VaultView
 from app.core.errors import AppError
 from app.core.events import ProviderAdded, ProviderKeyChanged, ProviderRemoved, ProviderTested, Who
+from app.core.ids import own_id
 from app.core.names import check_account_name
 from app.core.records import Account, Destination, Exchange, OwnPrice, Tokens
 from app.core.secret import Secret
@@ -66,7 +67,7 @@ class Accounts:
         self._now_us: Final = now_us
         self._changed: Final = changed
         self._tls: Final = tls
-        built_in = Account(name=echo.ACCOUNT, kind=echo.ACCOUNT, base_url="", local=True, keyed=False, models=echo.OFFERED)
+        built_in = Account(name=echo.ACCOUNT, kind=echo.ACCOUNT, base_url="", local=True, keyed=False, models=echo.OFFERED, id=echo.ACCOUNT)
         self._entries: Final[dict[str, Entry]] = {echo.ACCOUNT: Entry(built_in, None, None, frozenset(echo.OFFERED))}
         self._offers: Mapping[str, frozenset[str]] = {}
         self._busy: Final[set[str]] = set()
@@ -182,6 +183,7 @@ class Accounts:
                 )
             if key is not None:
                 _check_key(key)
+            now_us = self._now_us()
             account = Account(
                 name=name,
                 kind=kind,
@@ -189,7 +191,8 @@ class Accounts:
                 local=is_local,
                 keyed=key is not None,
                 key_hint=key.masked() if key is not None else "",
-                created_us=self._now_us(),
+                created_us=now_us,
+                id=own_id("acc", now_us),
             )
             entry = self._entry(account)
             entry.secret = key

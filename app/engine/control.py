@@ -27,6 +27,7 @@ from app.core.events import (
     QuitAsked,
     Who,
 )
+from app.core.ids import own_id
 from app.core.names import check_client_name
 from app.core.records import Client, Identifiers
 from app.core.secret import Secret
@@ -247,7 +248,8 @@ class Control:
             raise AppError("name_taken", f"There is already a client named {name}.", "Choose another name.")
         key = fresh_key()
         digest = opened.clients.digest(key)
-        client = Client(name=name, prefix=PREFIX, last4=key[-4:], created_us=self._status.now_us())
+        now_us = self._status.now_us()
+        client = Client(name=name, prefix=PREFIX, last4=key[-4:], created_us=now_us, id=own_id("cli", now_us))
         event = ClientAdded(name=name, key_hint=f"{PREFIX}…{key[-4:]}")
 
         def write() -> None:

@@ -35,7 +35,7 @@ class Draft:
     client itself may have put in."""
 
     __slots__ = (
-        "_began", "_entry", "_went", "asked", "client", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us",
+        "_began", "_entry", "_went", "asked", "client", "client_id", "closed", "dialect", "dropped", "endpoint", "error", "first_byte_us",
         "hidden", "id", "journaled", "keeping", "last", "message", "model", "opened_us", "others", "redactor", "removed", "reply", "spoken",
         "stream", "usage", "work",
     )  # fmt: skip
@@ -45,7 +45,7 @@ class Draft:
         self.opened_us = now_us
         self.endpoint = endpoint
         self.dialect = dialect
-        self.client = self.asked = self.model = self.error = self.message = ""
+        self.client = self.client_id = self.asked = self.model = self.error = self.message = ""
         self.stream = self.journaled = self.closed = False
         self.first_byte_us: int | None = None
         self.usage: Usage | None = None
@@ -117,6 +117,8 @@ class Draft:
             model=self._name(self.model),
             stream=self.stream,
             host=entry.host,
+            client_id=self.client_id,
+            account_id=entry.account.id,
         )
 
     def closing(self, status: int, outcome: Outcome, now_us: int) -> Exchange:
@@ -148,6 +150,8 @@ class Draft:
             cost_microusd=cost.microusd if cost is not None else None,
             price=cost.price if cost is not None else "",
             host=entry.host if entry is not None else "",
+            client_id=self.client_id,
+            account_id=entry.account.id if entry is not None else "",
             connection=reply.connection if reply is not None else self._went[0],
             bytes_out=reply.bytes_out if reply is not None else self._went[1],
             bytes_in=reply.bytes_in if reply is not None else 0,

@@ -88,7 +88,7 @@ class Gateway:
             safety.check(request, self._hosts)
             opened = await self._opened()
             client = opened.clients.identify(request, draft.opened_us)
-            draft.client = client.name
+            draft.client, draft.client_id = client.name, client.id
             draft.others = opened.accounts.redactors()
             draft.say()
             request.belongs_to(client.name)
@@ -133,7 +133,9 @@ class Gateway:
             body, call = draft.keeping.body, draft.keeping.call
         # What identifies the person or the machine stays here, as chosen for this client.
         choice = client.identifiers if client is not None else "pseudonym"
-        draft.hidden, body, call = await apart(size, lambda: _hidden(body, call, choice, opened.clients.pseudonyms, draft.client, spot))
+        draft.hidden, body, call = await apart(
+            size, lambda: _hidden(body, call, choice, opened.clients.pseudonyms, draft.client_id or draft.client, spot)
+        )
         # 5 The key for there, bound to that account's host.
         key = await opened.accounts.secret(entry)
         draft.redactor = entry.redactor(key)
@@ -337,7 +339,7 @@ class Gateway:
         """An error before or instead of an exchange, with its row where a row is due."""
         opened = self._status.opened
         if isinstance(error, KeyBlockedError):
-            draft.client = error.client.name
+            draft.client, draft.client_id = error.client.name, error.client.id
         if opened is not None:
             if error.code.startswith("key_"):
                 opened.recorder.refused(error.code, draft.client)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FIELDS: Final = (
     "name", "kind", "base_url", "local", "keyed", "key_hint", "created_us", "models", "tested_us", "test_ok", "test_message", "test_ms",
+    "id",
 )  # fmt: skip
 _ALL: Final = select_from("accounts", _FIELDS) + " ORDER BY created_us, name"
 _REMOVE: Final = "DELETE FROM accounts WHERE name = ?"
@@ -39,9 +40,10 @@ def all(connection: Statements) -> list[Account]:  # noqa: A001  (read as `accou
             test_ok=None if test_ok is None else bool(test_ok),
             test_message=test_message,
             test_ms=test_ms,
+            id=identifier,
         )
         for (
-            name, kind, base_url, local, keyed, key_hint, created_us, models, tested_us, test_ok, test_message, test_ms,
+            name, kind, base_url, local, keyed, key_hint, created_us, models, tested_us, test_ok, test_message, test_ms, identifier,
         ) in connection.exec_driver_sql(_ALL)
     ]  # fmt: skip
 
@@ -69,6 +71,7 @@ def put(connection: Connection, account: Account) -> None:
         account.test_ok,
         account.test_message,
         account.test_ms,
+        account.id,
     )
     connection.exec_driver_sql(_REMOVE, (account.name,))
     connection.exec_driver_sql(insert_into("accounts", _FIELDS), values)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _ALL: Final = """
-SELECT name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content, identifiers
+SELECT name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content, identifiers, id
 FROM clients ORDER BY created_us, name"""
 _ADD: Final = """
-INSERT INTO clients (name, digest, prefix, last4, created_us, blocked, last_seen_us) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO clients (name, digest, prefix, last4, created_us, blocked, last_seen_us, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING"""
 
 
@@ -34,16 +34,28 @@ def all(connection: Statements) -> list[tuple[Client, bytes]]:  # noqa: A001  (r
                 last_seen_us=last_seen_us,
                 keeps_content=bool(keeps_content),
                 identifiers=identifiers,
+                id=identifier,
             ),
             digest,
         )
-        for name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content, identifiers in connection.exec_driver_sql(_ALL)
-    ]
+        for (
+            name, digest, prefix, last4, created_us, blocked, last_seen_us, keeps_content, identifiers, identifier,
+        ) in connection.exec_driver_sql(_ALL)
+    ]  # fmt: skip
 
 
 def add(connection: Connection, client: Client, digest: bytes) -> None:
     """Write a new client. AppError name_taken."""
-    values = (client.name, digest, client.prefix, client.last4, client.created_us, client.blocked, client.last_seen_us)
+    values = (
+        client.name,
+        digest,
+        client.prefix,
+        client.last4,
+        client.created_us,
+        client.blocked,
+        client.last_seen_us,
+        client.id,
+    )
     if not connection.exec_driver_sql(_ADD, values).rowcount:
         raise AppError("name_taken", f"There is a client called {client.name} already.", "Choose another name.")
 

@@ -13,7 +13,9 @@ from typing import Any, Final
 from app.core.records import Exchange, Tokens
 
 # Texts that repeat from row to row, and texts that do not.
-NAMES: Final = ("client", "endpoint", "dialect", "asked", "account", "kind", "model", "outcome", "error", "price", "host")
+NAMES: Final = (
+    "client", "endpoint", "dialect", "asked", "account", "kind", "model", "outcome", "error", "price", "host", "client_id", "account_id",
+)  # fmt: skip
 _TEXTS: Final = ("message", "dropped")
 _TIMES: Final = ("opened_us", "closed_us")
 _NUMBERS: Final = (

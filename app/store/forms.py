@@ -24,9 +24,15 @@ FORMS: Final[Mapping[str, tuple[str, ...]]] = {
         "connection", "bytes_out", "bytes_in", "removed_headers", "tokens.input", "tokens.cached", "tokens.cache_write",
         "tokens.output", "tokens.reasoning", "tokens.estimated",
     ),
+    "2": (
+        "id", "client", "endpoint", "dialect", "asked", "account", "kind", "model", "outcome", "error", "price", "host", "client_id",
+        "account_id", "message", "dropped", "stream", "opened_us", "closed_us", "duration_us", "first_byte_us", "status", "attempts",
+        "cost_microusd", "connection", "bytes_out", "bytes_in", "removed_headers", "tokens.input", "tokens.cached",
+        "tokens.cache_write", "tokens.output", "tokens.reasoning", "tokens.estimated",
+    ),
 }  # fmt: skip
-NEWEST: Final = "1"
-ABSENT: Final[Mapping[str, object]] = {}
+NEWEST: Final = "2"
+ABSENT: Final[Mapping[str, object]] = {"client_id": "", "account_id": ""}
 
 Line = Callable[[Sequence[Any]], bytes]
 _encode: Final = msgspec.json.Encoder().encode

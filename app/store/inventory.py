@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _KNOWN: Final = """
-accounts: name kind base_url local keyed key_hint created_us models tested_us test_ok test_message test_ms
+accounts: name kind base_url local keyed key_hint created_us models tested_us test_ok test_message test_ms id
 audit: seq body hash kind
 checkpoints: number seq lasting body signature
-clients: name digest prefix last4 created_us blocked last_seen_us keeps_content identifiers
+clients: name digest prefix last4 created_us blocked last_seen_us keeps_content identifiers id
 daily: ahead day client account kind model requests failed local input cached cache_write output reasoning cost_microusd unpriced estimated
 day_spans: first until ahead
 egress: connection opened_us closed_us purpose account host port local address tls issuer spki resolve_us connect_us used other_out
 egress: bytes_out bytes_in counted
 exchanges: id batch client endpoint dialect asked account kind model outcome error price host message dropped stream opened_us closed_us
 exchanges: duration_us first_byte_us status attempts cost_microusd connection bytes_out bytes_in removed_headers input cached cache_write
-exchanges: output reasoning estimated
+exchanges: output reasoning estimated client_id account_id
 families: id client account model status outcome error
 family_rows: family exchange
 hosts: quarter host local connections bytes_out bytes_in last_us

@@ -95,4 +95,5 @@ ALL: Final[tuple[Migration, ...]] = (
     Migration("families of rows and whole days", steps.ways_to_ask),
     Migration("own prices and later costs", steps.prices),
     Migration("what rides along", steps.rides_along),
+    Migration("forms and ids", steps.ids),
 )

@@ -26,6 +26,7 @@ FORMS: Final[tuple[Form, ...]] = ("csv", "jsonl")
 ROWS: Final = 10_000
 _FORMULAS: Final = tuple("=+-@\t\r\n")
 _TEXTS: Final = ("message", "dropped")
+_NUMBERS_AT: Final = 1 + len(exchanges.NAMES) + len(_TEXTS)
 _FLAGS: Final = ("stream", "estimated")
 _NUMBERS: Final = (
     "stream", "opened_us", "closed_us", "duration_us", "first_byte_us", "status", "attempts", "cost_microusd", "connection", "bytes_out",
@@ -60,11 +61,11 @@ def part(connection: Connection, form: Form, wanted: Filter, after: str | None) 
         found = cursor.fetchall()
     finally:
         cursor.close()
-    keys = {row[1:14] for row in found}
+    keys = {row[1:_NUMBERS_AT] for row in found}
     texts = words.texts(connection, {number for key in keys for number in key[: len(exchanges.NAMES)]})
     write = _csv if form == "csv" else _json
     middles = {key: write(key, texts) for key in keys}
-    lines = [f"{call_id_of(row[0])}{middles[row[1:14]]}{row[14]}" for row in found]
+    lines = [f"{call_id_of(row[0])}{middles[row[1:_NUMBERS_AT]]}{row[_NUMBERS_AT]}" for row in found]
     between, end, start = ("\r\n", "\r\n", "") if form == "csv" else ('\n{"id":"', "\n", '{"id":"')
     body = (start + between.join(lines) + end).encode() if lines else b""
     return body, len(lines), call_id_of(found[-1][0]) if len(found) == ROWS else None

@@ -362,3 +362,20 @@ def prices(connection: sqlcipher3.Connection) -> None:
 
 def rides_along(connection: sqlcipher3.Connection) -> None:
     connection.execute("ALTER TABLE clients ADD COLUMN identifiers TEXT NOT NULL DEFAULT 'pseudonym'")
+
+
+# Ids that a new name does not change. What is there already has its name as id, so that pseudonyms stay what they were; rows of the
+# ledger from before have none (0 is no word).
+_IDS: Final = (
+    "ALTER TABLE clients ADD COLUMN id TEXT NOT NULL DEFAULT ''",
+    "UPDATE clients SET id = name",
+    "ALTER TABLE accounts ADD COLUMN id TEXT NOT NULL DEFAULT ''",
+    "UPDATE accounts SET id = name",
+    "ALTER TABLE exchanges ADD COLUMN client_id INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE exchanges ADD COLUMN account_id INTEGER NOT NULL DEFAULT 0",
+)
+
+
+def ids(connection: sqlcipher3.Connection) -> None:
+    for statement in _IDS:
+        connection.execute(statement)

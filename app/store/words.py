@@ -36,8 +36,10 @@ def numbers(connection: Connection, texts: Iterable[str]) -> dict[str, int]:
 
 
 def texts(connection: Connection, wanted: Iterable[int]) -> dict[int, str]:
-    """The text of each number. Holds at least the asked ones; a number without a word (a damaged table) reads "?"."""
+    """The text of each number. Holds at least the asked ones; a number without a word (a damaged table) reads "?",
+    and 0, which no word has, "": it stands in columns that came later."""
     known: dict[int, str] = connection.info.setdefault("word_texts", {})
+    known[0] = ""
     missing = [number for number in set(wanted) if number not in known]
     if not missing:
         return known

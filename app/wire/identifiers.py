@@ -54,6 +54,7 @@ class Pseudonyms:
         self._key: Final = key
 
     def of_client(self, client: str) -> str:
+        """client: its id (see `Client.id`), so that a new name keeps the pseudonym."""
         return self._made(b"client", client, "")
 
     def of_value(self, client: str, value: str) -> str:

@@ -107,6 +107,7 @@ def seed(path: Path, count: int, days: int = 365, key: bytes = KEY) -> Store:
     """Make the ledger, or fill one that has no rows yet; the store stays open."""
     store = Store.open(path, key)
     columns = [exchanges.FIELDS.index(name) for name in families.COLUMNS]
+    closed = exchanges.FIELDS.index("closed_us")
     rows = flat_rows(count, days)
     left = count
     with store.write() as connection:
@@ -117,7 +118,7 @@ def seed(path: Path, count: int, days: int = 365, key: bytes = KEY) -> Store:
             some = [next(rows) for _ in range(size)]
             some.sort()
             batch = LedgerBatch(count=size, first=some[0][1][0], last=some[-1][1][0], digest=forms.digest(v for _, v in some))
-            seq = audit.append(connection, batch, ledger.ACTOR, max(v[16] or v[15] for _, v in some))
+            seq = audit.append(connection, batch, ledger.ACTOR, max(v[closed] or v[closed - 1] for _, v in some))
             numbers = words.numbers(connection, {text for _, v in some for text in v[ledger._NAMES]})
             ledger._INSERT.run(
                 connection, [(identifier, seq, *[numbers[text] for text in v[ledger._NAMES]], *v[ledger._REST]) for identifier, v in some]

@@ -172,3 +172,28 @@ def test_a_further_form_leaves_the_older_ones_as_they_are(old: Old, tmp_path: Pa
     fine, edited = done.stdout.splitlines()
     assert fine == "fine later red"
     assert "not those that were there when it was pruned" in edited
+
+
+def test_what_was_there_keeps_its_pseudonym_and_its_rows_have_no_ids(old: Old) -> None:
+    """Pseudonyms are made of the client's id; of a client from before there were ids that is its name, as pseudonyms were made then."""
+    with opened(old.path) as store:
+        with store.read() as connection:
+            assert {one.name: one.id for one, _ in clients.all(connection)} == {name: name for name in ("Cursor", "Zed", "größe ☃")}
+            assert {one.name: one.id for one in accounts.all(connection)} == {"work": "work", "home": "home"}
+            assert {(one.client_id, one.account_id) for one in ledger.page(connection, 1000)} == {("", "")}
+        new = row(800, client_id="cli_1", account_id="acc_1")
+        old.record(store, [new])
+        with store.read() as connection:
+            assert ledger.one(connection, new.id) == new
+        assert old.verdict(store) == ("intact", [])
+
+
+@pytest.mark.parametrize(("column", "batch"), [("client_id", "min"), ("account_id", "max")])
+def test_an_id_that_somebody_puts_into_a_row_is_found(old: Old, column: str, batch: str) -> None:
+    with opened(old.path) as store:
+        with store.write() as connection:
+            ledger.record(connection, [row(800, client_id="cli_1", account_id="acc_1")])
+            (number,) = connection.exec_driver_sql(f"SELECT {batch}(batch) FROM exchanges").one()
+            (word,) = connection.exec_driver_sql("SELECT id FROM words WHERE text = 'Zed'").one()
+            connection.exec_driver_sql(f"UPDATE exchanges SET {column} = ? WHERE batch = ?", (word, number))
+        assert old.verdict(store)[0] == "tampered"

@@ -25,9 +25,11 @@ RELEASED = {
     "families of rows and whole days": ("a5bbf6d70dab4e61", "668d636994f86559"),
     "own prices and later costs": ("3eea5b747e956763", "dca1e83ef6149f4d"),
     "what rides along": ("9d8b1eda1da0792c", "cfd3d6dd43f2b3d9"),
+    "forms and ids": ("882a690b22d64528", "9243adafe42ffdda"),
 }
 FORMS = {
     "1": "178e01bec98c450b",
+    "2": "7d1a9a2ecd2c0250",
 }
 
 
