@@ -14,9 +14,11 @@ import httpx2
 import pytest
 
 from app.control.contract import Snapshot
+from app.core.records import Exchange
 from app.store import cipher, ledger, migrations
 from app.store.database import Store
 from app.store.journal import Journal
+from app.store.tables import insert_into, select_from
 from app.system.paths import Paths
 from tests.disks import fill, unchangeable
 from tests.gateway import ROOT, Gateway, gateway, wait_for
@@ -316,6 +318,23 @@ def test_a_newer_schema_is_refused_and_the_file_is_not_touched(tmp_path: Path) -
     assert not [file.name for file in path.parent.iterdir() if file.name.startswith("gatehouse.db.before")]
 
 
+def older_ledger(path: Path, key: bytes, steps: int, made: list[Exchange]) -> None:
+    """A database after so many steps of the schema, with these rows as far as it has columns for them."""
+    whole = path.with_name("whole.db")
+    with closing(Store.open(whole, key)) as store, store.write() as connection:
+        ledger.record(connection, made)
+    Store.open(path, key, migrations.ALL[:steps]).close()
+    with closing(cipher.connect(whole, key)) as source, closing(cipher.connect(path, key)) as target:
+        target.execute("BEGIN")
+        for table in ("audit", "words", "exchanges"):
+            columns = [row[0] for row in target.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+            found = source.execute(select_from(table, columns)).fetchall()
+            target.executemany(insert_into(table, columns), found)
+        target.execute("COMMIT")
+    for file in path.parent.glob("whole.db*"):
+        file.unlink()
+
+
 def test_an_older_ledger_is_copied_checked_and_brought_up_to_date(tmp_path: Path) -> None:
     with gateway(tmp_path / "data") as one:
         key = one.keys()["db"]
@@ -323,8 +342,7 @@ def test_an_older_ledger_is_copied_checked_and_brought_up_to_date(tmp_path: Path
     made = rows(30)
     for file in path.parent.glob("gatehouse.db*"):
         file.unlink()
-    with closing(Store.open(path, key, migrations.ALL[:older])) as store, store.write() as connection:
-        ledger.record(connection, made)
+    older_ledger(path, key, older, made)
     with one:
         one.wait_open()
         with one.control() as control:
@@ -342,8 +360,7 @@ def test_no_room_for_the_copy_before_a_migration_is_said_and_gone_on_with(small_
     path, older = Paths(one.folder).database, len(migrations.ALL) - 1
     for file in path.parent.glob("gatehouse.db*"):
         file.unlink()
-    with closing(Store.open(path, key, migrations.ALL[:older])) as store, store.write() as connection:
-        ledger.record(connection, rows(30))
+    older_ledger(path, key, older, rows(30))
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 100_000))
     content = path.read_bytes()
