@@ -21,6 +21,8 @@ What is checked:
                                digest of all entries before it, as they were found
                    claim       something else that is believed only signed, by name (`what`): what retention takes from the ledger, or
                                the digest of what stood in the database
+    what went    an entry `audit.pruned`, `ledger.trimming` or `ledger.trimmed` tells that entries or rows went; the record that was signed
+                 with it must say the same, and no such record is without its entry
     manifest     the export's files with their sizes and digests, signed by the newest key; what else lies there is named, and not checked
 
 Hostile input must end in a verdict, never in a crash, and never in "intact".
@@ -385,6 +387,9 @@ class _Section:
     start: the entry before the tree's first leaf. aside: the digest of the entries up to it, b"" when there are none. base, base_head,
     edge: where the entries begin now. wanted: (number of an entry, its hash, the root there, the record's number), in order. rooted: the
     whole tree is known; after a `Point` it is not, and the hashes of the chain, which are signed too, say the same.
+
+    excuses: the records that say that something went, by the entry that tells the same. excused_after: every entry after this one that
+    tells that rows went has its record; -1 in a log of a version that signed none.
     """
 
     start: int
@@ -394,6 +399,8 @@ class _Section:
     edge: tuple[bytes, ...] = ()
     wanted: list[tuple[int, bytes, bytes, int]] = field(default_factory=list)
     rooted: bool = True
+    excuses: dict[int, "Record"] = field(default_factory=dict)
+    excused_after: int = -1
 
 
 def judge(
@@ -502,6 +509,7 @@ def _follow(at: Point, records: list[Record], section: _Section, verdict: Verdic
                 key, epoch = record.key, epoch + 1
             if record.kind in LASTING:
                 last = record.digest
+            _note_excuse(section, record)
             section.wanted.append((record.seq, record.head, record.root if section.rooted else b"", record.number))
             verdict.sealed, verdict.number = record.seq, record.number
             continue
@@ -510,6 +518,57 @@ def _follow(at: Point, records: list[Record], section: _Section, verdict: Verdic
     if missing and not verdict.findings:
         sentence = f"Checkpoints before record {missing + 1} are missing, and no signed record says that they were pruned."
         verdict.find("missing checkpoints", seq, sentence)
+
+
+# The entries that tell that something went, and the record that must have been signed with each.
+_EXCUSES: Final = {"audit.pruned": "prune", "ledger.trimming": "trimming", "ledger.trimmed": "trimmed"}
+_TOLD: Final = (b'"audit.pruned"', b'"ledger.trimm')
+
+
+def _note_excuse(section: _Section, record: Record) -> None:
+    if record.kind == "prune" or record.what in ("trimming", "trimmed"):
+        section.excuses[record.seq] = record
+    if section.excused_after < 0 and record.what in ("trimming", "trimmed"):
+        section.excused_after = record.seq - 1
+    elif section.excused_after < 0 and (record.what == "ledger" or (record.claim and record.kind in ("prune", "restore"))):
+        section.excused_after = record.seq
+
+
+def _excused(batch: list[tuple[Any, Any, Any]], verdict: Verdict, section: _Section) -> None:
+    """An entry that tells that something went is believed only with its record, which was signed with it; and the other way round."""
+    told = b"\n".join([body for _, body, _ in batch])  # one search in all of them takes a fifth of the time
+    if not any(kind in told for kind in _TOLD):
+        return
+    for seq, body, _ in batch:
+        if not any(kind in body for kind in _TOLD):
+            continue
+        try:
+            said = json.loads(body)
+            wanted, detail = _EXCUSES.get(said["kind"]), said["detail"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue  # it tells nothing that anybody reads
+        if wanted is None or (wanted != "prune" and not 0 <= section.excused_after < seq):
+            continue
+        record = section.excuses.pop(seq, None)
+        if record is None or wanted not in (record.kind, record.what) or not isinstance(detail, dict) or not _says(record, detail):
+            what = "entries" if wanted == "prune" else "rows of the ledger"
+            sentence = f"Entry {seq} tells that {what} went, and no record that was signed with it says so."
+            verdict.find("unsigned prune" if wanted == "prune" else "ledger", seq, sentence)
+            return
+
+
+def _says(record: Record, detail: Mapping[str, Any]) -> bool:
+    """Whether the record says nothing else than the entry does."""
+    said = dict(record.claim) | ({"upto": record.base, "head": record.base_head.hex()} if record.kind == "prune" else {})
+    return all(detail[name] == value for name, value in said.items() if name in detail)
+
+
+def _unexcused(verdict: Verdict, section: _Section) -> None:
+    """Records of what went whose entry tells something else."""
+    for seq, record in section.excuses.items():
+        if section.base < seq <= verdict.seq and not verdict.findings:
+            what = record.what or record.kind
+            verdict.find("forged", seq, f"Record {record.number} ({what}) was signed at entry {seq}, which tells of something else.")
 
 
 def _hold_against(anchor: Anchor, read: list[Record], verdict: Verdict, before: int) -> None:
@@ -552,11 +611,14 @@ def _walk(
         whole = _chain(batch, verdict, section)
         if place >= 0:
             place = _settle(wanted, place, verdict.seq - len(whole), whole, verdict, tree, leaves=True)
+        if not verdict.findings:
+            _excused(batch, verdict, section)
         done += len(batch)
         if progress is not None:
             progress(done)
         if len(whole) < len(batch):
             return
+    _unexcused(verdict, section)
     if place >= 0:
         _ends(wanted[place:], anchor, verdict)
 

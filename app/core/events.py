@@ -356,8 +356,8 @@ class AuditExported(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPruned(Event):
-    """Entries up to `upto` were removed. rows, digest: the rows of the ledger whose batches' entries went with them, so that these rows
-    can still be checked (store/ledger.py)."""
+    """Entries up to `upto` were removed. rows, digest: the rows of the ledger whose batches' entries went with them, and of batches of
+    which rows went before, so that these rows can still be checked (store/floors.py)."""
 
     KIND: ClassVar[str] = "audit.pruned"
     GROUP: ClassVar[Group] = "audit"
@@ -427,8 +427,8 @@ class LedgerTrimming(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerTrimmed(Event):
-    """They have gone; their sums stay. old_rows, old_digest: what stays of rows whose batches' own entries were pruned, as in
-    `AuditPruned`."""
+    """They have gone; their sums stay. old_rows, old_digest: what stays of the rows of these batches and of those whose entries were
+    pruned, because it was opened later."""
 
     KIND: ClassVar[str] = "ledger.trimmed"
     GROUP: ClassVar[Group] = "ledger"

@@ -31,7 +31,7 @@ from app.engine.marks import Marks
 from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.verifying import EndedError, Reading
-from app.store import audit, audit_runs, checkpoints, ledger, sealing, settings, verified
+from app.store import audit, audit_runs, checkpoints, floors, ledger, sealing, settings, sums, verified
 from app.store.exporting import Export
 from app.store.sealing import HeldError, Signer
 from app.store.verified import Verified
@@ -130,6 +130,7 @@ class Auditor:
         """What reads for long, beside the signing, which does not wait for it."""
         await self._looked.wait()
         while True:
+            await self._guarded(self._found_ledger)
             await self._guarded(self._check)
             await self._guarded(self._retain)
             await asyncio.sleep(WATCH_S)
@@ -235,7 +236,40 @@ class Auditor:
             raise AppError("store_unavailable", "The audit log cannot be signed now, so no report can be.", "See the Audit page.")
         return self._signer
 
+    async def _found_ledger(self) -> None:
+        """In a log that no claim about the ledger was signed in yet: how it stands, so that nothing unsigned is believed from now on."""
+        if self._signer is None or self._held is not None or (await self._read(floors.known)).signed:
+            return
+        async with self._threads.long_work:
+            rows, wrong = await self._read(lambda c: (ledger.pinned(c), ledger.verify(c, upto=floors.known(c).most).finding))
+
+            def sign(connection: Any, signer: Signer) -> None:
+                if wrong:
+                    raise HeldError("ledger", audit.newest(connection), wrong)
+                sealing.claim(connection, signer, floors.LEDGER, rows.said(), self._now_us())
+
+            await self.signed(sign)
+
     # -- signing
+
+    async def signed(self, work: Callable[[Any, Signer], T]) -> T:
+        """`work(connection, signer)` in one transaction, for what is believed only signed. AppError store_unavailable while the log cannot
+        be signed."""
+        await self._opened()
+        async with self._turning:
+            signer = self._signer
+            if signer is None or self._held is not None:
+                why = self._held.sentence if self._held is not None else self._trouble
+                hint = "See the Audit page, or run: gatehouse audit verify"
+                raise AppError("store_unavailable", f"The audit log cannot be signed now: {why}", hint)
+            try:
+                done = await self._write(lambda c: work(c, signer))
+            except HeldError as error:
+                self._hold(error.kind, error.seq, error.message)
+                raise
+            self._fresh_anchor = True
+        self._wake.set()
+        return done
 
     async def _seal_if_due(self, *, last: bool = False) -> None:
         async with self._turning:  # a record under a key that turns meanwhile would look forged
@@ -366,7 +400,7 @@ class Auditor:
         said = self._verdict if self._held is not None else await self._judge(quiet=who == "gateway")
         # First what takes long, because the key is not held still meanwhile.
         async with self._threads.long_work:
-            rows = await self._read(lambda c: ledger.digest_upto(c, upto))
+            rows = await self._read(lambda c: ledger.pinned(c, upto))
             async with self._turning:
                 signer = self._signer
                 if signer is None or self._held is not None or said is None or said.findings:
@@ -384,7 +418,7 @@ class Auditor:
 
     async def accept(self, kind: str, who: Who) -> contract.Done:
         """A person goes on from the log as it is. `kind`: the finding they saw; another one now is refused."""
-        async with self._turning:
+        async with self._threads.long_work, self._turning:  # no rows go meanwhile
             held = self._held
             if held is None:
                 raise AppError("body_invalid", "There is no finding to go on from.")
@@ -400,11 +434,24 @@ class Auditor:
                 epochs.append(0 if current is None else current[1])
             signer = Signer.fresh(max(epochs) + 1)
             await self._keep("audit-key", Keys(signer).text())
-            await self._write(lambda c: sealing.restore(c, signer, found[:20], anchor, who, self._now_us()))
+            await self._restore(signer, found[:20], anchor, who)
             self._signer, self._held, self._trouble, self._verdict, self._verified = signer, None, "", None, None
             await self._remember()
         self._changed()
         return contract.Done(message="The log goes on from here under a new key. What was found stays written down.")
+
+    async def _restore(self, signer: Signer, found: tuple[str, ...], anchor: Anchor | None, who: Who) -> None:
+        """With the ledger as it is; without, where it cannot be read."""
+
+        def work(connection: Any, rows: ledger.Pinned | None) -> None:
+            counted = None if rows is None else sums.as_found(connection, rows)
+            sealing.restore(connection, signer, found, anchor, who, self._now_us(), counted)
+
+        try:
+            rows = await self._read(ledger.as_found)
+            await self._write(lambda c: work(c, rows))
+        except AppError:
+            await self._write(lambda c: work(c, None))
 
     async def choose(self, chosen: contract.AuditPolicy, who: Who) -> None:
         """Retention, and what happens to requests while the log cannot be written."""

@@ -222,7 +222,7 @@ class _Engine:
         auditor = Auditor(self._lifeline, marks, threads, recorder, now_us, self._bus.changed)
         self._auditing = tasks.start(auditor.run(), "auditor")
         accounts.set_prices(found.prices)
-        upkeep = Upkeep(threads, accounts, now_us, marks.undecided)
+        upkeep = Upkeep(threads, accounts, now_us, auditor.signed, marks.undecided)
         self._keeping_up = tasks.start(upkeep.run(), "upkeep")
         self._status.opened = Opened(threads, recorder, clients, accounts, auditor, upkeep, marks)
         self._network.opened()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from app.core.errors import AppError
 from app.core.events import LedgerRepriced, PriceSet, SettingChanged, Who
@@ -20,9 +20,13 @@ from app.engine.accounts import Accounts
 from app.engine.marks import Marks
 from app.engine.numbers import MOST_DAYS
 from app.engine.recorder import StoreThreads
-from app.store import audit, daily, own_prices, repricing, responses, retention, search
+from app.engine.verifying import Reading
+from app.store import audit, daily, floors, own_prices, repricing, responses, retention, search, taken
 from app.store.retention import Plan, Policy
+from app.store.sealing import Signer
 from app.store.search import Filter
+from app.store.verified import Told
+from app.verifier import BadInputError
 
 _log: Final = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ _LEAST, _MOST = 10, 5_000
 _VACUUM_PAGES: Final = 64
 
 T = TypeVar("T")
+Signed = Callable[[Callable[[Any, Signer], None]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,11 @@ class Upkeep:
         threads: StoreThreads,
         accounts: Accounts,
         now_us: Callable[[], int],
+        signed: Signed,
         undecided: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
-        """undecided: see `Marks.undecided`."""
+        """signed: see `Auditor.signed`. undecided: see `Marks.undecided`."""
+        self._signed: Final = signed
         self._undecided: Final = undecided
         self._threads: Final = threads
         self._accounts: Final = accounts
@@ -147,17 +154,23 @@ class Upkeep:
             now = self._now_us()
             lets_go = retention.while_undecided(wanted, self._undecided())
             plan = await self._threads.read(lambda: self._read(lambda c: retention.plan(c, lets_go, now)))
-            rows = 0
-            if plan is not None:
-                going = plan
-                await self._threads.write(lambda: self._write(lambda c: retention.begin(c, going, who, now)))
-                rows = await self._remove(plan)
-                old = await self._threads.read(lambda: self._read(retention.left))
-                ended = self._now_us()
-                await self._threads.write(lambda: self._write(lambda c: retention.finish(c, going, rows, old, who, ended)))
+            rows = 0 if plan is None else await self._let_rows_go(plan, who, now)
             await self._give_back()
             self.ran = Ran(self._now_us(), wanted, (await self.policy())[1])
             return Trimmed(rows, max(0, before - self.ran.left.file_bytes))
+
+    async def _let_rows_go(self, plan: Plan, who: audit.Actor, now: int) -> int:
+        """What was begun is ended, however often it is cut off. AppError store_unavailable while it cannot be signed."""
+        reading = Reading(quiet=who == "gateway")
+        weighed = await self._threads.read(
+            lambda: self._read(lambda c: retention.weigh(c, plan, lambda rows: reading.told(Told(rows=rows))))
+        )
+        await self._signed(lambda c, signer: retention.begin(c, signer, plan, weighed, who, now))
+        rows = await self._remove(plan)
+        sums = await self._threads.read(lambda: self._read(taken.digest))
+        ended = self._now_us()
+        await self._signed(lambda c, signer: retention.finish(c, signer, plan, weighed, rows, sums, who, ended))
+        return rows
 
     async def _remove(self, plan: Plan) -> int:
         rows, after, most = 0, b"", _START
@@ -217,6 +230,9 @@ class Upkeep:
     async def reprice(self, since_us: int, until_us: int, who: Who, *, unpriced_only: bool) -> Repriced:
         """Work out the costs of a period by the prices of now. Written into the audit log before and after."""
         async with self._threads.long_work:
+            # What the rows that are going cost is signed, so they go first.
+            if (going := await self._threads.read(lambda: self._read(floors.unfinished))) is not None:
+                await self._let_rows_go(Plan.of(going), "gateway", self._now_us())
             low, high = search.bounds(Filter(since_us=since_us, until_us=until_us), None, None)
             started = LedgerRepriced(
                 run=0, since_us=since_us, until_us=until_us, looked_at=0, changed=0, before_microusd=0, after_microusd=0, finished=False
@@ -248,8 +264,12 @@ class Upkeep:
     # -- the store's threads
 
     def _read(self, work: Callable[..., T]) -> T:
-        with self._threads.store.read() as connection:
-            return work(connection)
+        try:
+            with self._threads.store.read() as connection:
+                return work(connection)
+        except BadInputError as error:
+            why = "What was signed of old rows cannot be read, so nothing is done to them."
+            raise AppError("store_unavailable", why, "See the Audit page, or run: gatehouse audit verify") from error
 
     def _write(self, work: Callable[..., T]) -> T:
         with self._threads.store.write() as connection:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from app import verifier
-from app.verifier import Record, Tree
+from app.verifier import BadInputError, Record, Tree
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -68,6 +68,21 @@ def lasting(connection: Connection, upto: int = _MOST) -> Iterator[Record]:
     """The lasting records up to that number, the newest first. BadInputError at one that is none any more."""
     for body, signature in connection.exec_driver_sql(_LASTING, (upto,)):
         yield Record.of(body, signature)
+
+
+def chained(connection: Connection) -> Iterator[Record]:
+    """The lasting records that the newest record leads to, each by the digest that the one after it names, the newest first, back to the
+    last beginning. Where the newest is good, nobody put another among them. BadInputError when one is not there any more."""
+    record = newest(connection)
+    if record is None:
+        return
+    wanted = record.digest if record.kind in verifier.LASTING else record.last
+    for record in lasting(connection):
+        if record.digest == wanted:
+            yield record
+            wanted = record.last
+    if wanted:
+        raise BadInputError("a lasting record is missing")
 
 
 def newest_claim(connection: Connection, what: str) -> Record | None:

@@ -33,6 +33,9 @@ FROM json_each(?) WHERE oldest IS NOT NULL ORDER BY oldest LIMIT ?"""
 _DOWN: Final = "SELECT exchange FROM family_rows WHERE family = ? AND exchange >= ? AND exchange < ? ORDER BY exchange DESC LIMIT ?"
 _UP: Final = "SELECT exchange FROM family_rows WHERE family = ? AND exchange >= ? AND exchange < ? ORDER BY exchange LIMIT ?"
 
+_ALL_FAMILIES: Final = f"INSERT INTO families ({', '.join(COLUMNS)}) SELECT DISTINCT {', '.join(COLUMNS)} FROM exchanges"  # noqa: S608 - our words alone
+_ALL_ROWS: Final = f"INSERT INTO family_rows SELECT f.id, e.id FROM exchanges e JOIN families f USING ({', '.join(COLUMNS)}) ORDER BY 1, 2"  # noqa: S608 - our words alone
+
 
 def add(connection: Connection, identifiers: Sequence[bytes], rows: Iterable[Exchange], numbers: Mapping[str, int]) -> None:
     """Put rows that are being recorded into their families. `numbers`: the words' numbers."""
@@ -97,6 +100,13 @@ def remove(connection: Connection, keys: Iterable[tuple[Any, ...]], first: bytes
     for key in keys:
         family = connection.exec_driver_sql(_NUMBER, key).scalar_one()
         connection.exec_driver_sql("DELETE FROM family_rows WHERE family = ? AND exchange BETWEEN ? AND ?", (family, first, last))
+
+
+def count(connection: Connection) -> None:
+    """Put every row into its family anew. Needs a writing transaction; some seconds for a million rows."""
+    connection.info.pop("families", None)
+    for statement in ("DELETE FROM family_rows", "DELETE FROM families", _ALL_FAMILIES, _ALL_ROWS):
+        connection.exec_driver_sql(statement)
 
 
 def _json(numbers: Sequence[int]) -> str:

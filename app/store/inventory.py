@@ -32,6 +32,7 @@ repriced: exchange run cost_microusd price before_microusd before_price
 responses: id client created_us account input body
 rollups: quarter client account kind model requests failed local input cached cache_write output reasoning cost_microusd unpriced estimated
 settings: name value
+taken: quarter client account kind model requests failed local input cached cache_write output reasoning cost_microusd unpriced estimated
 tree_edge: id size edge
 words: id text
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app import verifier
-from app.store import audit, checkpoints, ledger
+from app.store import audit, checkpoints, ledger, sums
 from app.verifier import Anchor, Point, Verdict
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Scope:
 Check = Callable[["Connection", Scope, Verdict], None]
 """Adds findings and notes to the verdict."""
 
-CHECKS: Final[tuple[Check, ...]] = ()
+CHECKS: Final[tuple[Check, ...]] = (sums.check,)
 
 
 def verify(

@@ -7,33 +7,38 @@ the rows say (`forms`), so that a row edited, added or taken away later is found
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from app.core.errors import AppError
-from app.core.events import AuditPruned, LedgerBatch, LedgerTrimmed, LedgerTrimming
+from app.core.events import LedgerBatch
 from app.core.ids import call_id_bytes, call_id_of
 from app.core.records import Exchange, UsageRow
 from app.core.unreadable import UNREADABLE
-from app.store import audit, exchanges, families, forms, rollups, words
+from app.store import audit, exchanges, families, floors, forms, rollups, taken, words
+from app.store.floors import Floor
 from app.store.forms import UnknownFormError
 from app.store.rollups import today, today_by_account
 from app.store.statements import Insert
 from app.store.tables import select_from
 from app.store.usage import usage
+from app.verifier import BadInputError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-D = TypeVar("D")
 ACTOR: Final = "gateway"
 _NEWEST: Final = (1 << 63) - 1  # above every batch
 _OLDEST: Final = -(1 << 63)  # below every batch
 _STEP: Final = 500
 _FIRST_ID: Final = "SELECT min(json_extract(CAST(body AS TEXT), '$.detail.first')) FROM audit WHERE kind = ? AND seq > ?"
+
+_LOGGED: Final = "SELECT count(*) FROM audit WHERE kind = ? AND seq > ? AND seq <= ?"
+_LOGGED_FROM: Final = f"{_LOGGED} AND json_extract(CAST(body AS TEXT), '$.detail.first') > ?"
 
 _COLUMNS: Final = ("id", "batch", *(name.removeprefix("tokens.") for name in exchanges.FIELDS[1:]))
 _NAMES: Final = slice(1, 1 + len(exchanges.NAMES))
@@ -111,134 +116,200 @@ class Verdict:
     finding: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """How the rows of old batches stand, for a record that is signed: how many rows batches up to `floor` have, and their digest; the
+    digest of what retention took; and up to which batch it took them."""
+
+    floor: int
+    rows: int
+    digest: str
+    sums: str
+    gone: int
+
+    def said(self) -> dict[str, str | int]:
+        """As a claim holds it (`store/floors.py`)."""
+        return {"floor": self.floor, "rows": self.rows, "digest": self.digest, "sums": self.sums, "gone": self.gone}
+
+
 def count(connection: Connection, after: int = 0) -> int:
-    """How many rows `verify` reads."""
-    low = _first_after(connection, after) if after else b""
+    """How many rows `verify` reads. 0 where the records are not as they were signed."""
+    try:
+        low = _first_after(connection, floors.known(connection), after) if after else b""
+    except BadInputError:
+        return 0
     if low is None:
         return 0
     statement = "SELECT count(*) FROM exchanges WHERE id > ? AND batch >= ?" if after else "SELECT count(*) FROM exchanges"
     return int(connection.exec_driver_sql(statement, (low, after + 1) if after else ()).scalar_one())
 
 
-def verify(connection: Connection, progress: Callable[[int], None] | None = None, after: int = 0) -> Verdict:
+def verify(connection: Connection, progress: Callable[[int], None] | None = None, after: int = 0, upto: int = _NEWEST) -> Verdict:
     """Read the whole ledger and hold every batch against its digest in the audit log (check that one first: `judging.verify`).
 
-    Rows whose batches' entries were pruned are held against the digest that the prune, or a later retention, wrote down. Rows that
-    retention is just taking away are not held against anything; ones that it has taken must be gone.
+    Rows of batches up to the floor (`store/floors.py`) are held against the digest that was signed of them. While rows are going, those
+    that go may be missing; a batch of which all are there must be as its digest says, and what is left of one that is not must fit the
+    sums that were signed (`store/sums.py`).
 
-    after: only the batches after that audit entry are looked at; of rows before it nothing is said.
+    after, upto: only the batches after that audit entry, and up to that one, are looked at; of other rows nothing is said.
     """
-    known = _known_gone(connection)
-    low = _first_after(connection, after) if after else b""
     try:
-        upto, old, old_rows = known.pruned, forms.Hash(forms.NEWEST if after or known.old is None else forms.form_of(known.old[1])), 0
+        floor = floors.known(connection)
+    except BadInputError:
+        return Verdict(0, 0, "A signed record of the checkpoints is not where it was: what was said of old rows cannot be known.")
+    low = _first_after(connection, floor, after) if after else b""
+    try:
+        reading = _Reading(connection, floor, whole=not after)
     except UnknownFormError as error:
-        return Verdict(0, 0, f"The digest of the rows up to audit entry {known.pruned} {error}")
-    waiting: dict[int, tuple[int, LedgerBatch, forms.Hash]] = {}  # by batch: rows still to come, what the log says, the hash so far
-    rows = batches = 0
-    for batch, values in _everything(connection, low=low, after=after) if low is not None else ():
+        return Verdict(0, 0, f"The digest of the rows up to audit entry {floor.upto} {error}")
+    rows = 0
+    for batch, values in _everything(connection, upto, low=low, after=after) if low is not None else ():
         rows += 1
         if progress is not None and not rows % _STEP:
             progress(rows)
-        if 0 < batch <= upto:
-            old_rows += 1
-            old.add(values)
-            continue
-        if 0 < batch <= known.gone:
-            return Verdict(rows - 1, batches, f"Row {values[0]} went with the retention of old rows and is there again.")
-        if 0 < batch <= known.going:
-            continue
-        if batch not in waiting:
-            said = _said(connection, batch)
-            if said is None:
-                return Verdict(rows - 1, batches, f"Row {values[0]} belongs to no batch of the audit log: it was added or moved.")
-            try:
-                waiting[batch] = (said.count, said, forms.Hash(forms.form_of(said.digest)))
-            except UnknownFormError as error:
-                return Verdict(rows - 1, batches, f"The digest of the rows of audit entry {batch} {error}")
-        left, said, digest = waiting[batch]
-        digest.add(values)
-        if left > 1:
-            waiting[batch] = (left - 1, said, digest)
-            continue
-        del waiting[batch]
-        batches += 1
-        if digest.text() != said.digest:
-            return Verdict(rows, batches, f"The rows of audit entry {batch} ({said.first} to {said.last}) do not match their digest.")
-    if waiting:
-        batch, (left, said, _) = min(waiting.items())
-        return Verdict(rows, batches, f"{left} of the {said.count} rows of audit entry {batch} ({said.first} to {said.last}) are missing.")
+        if finding := reading.row(batch, values):
+            return Verdict(rows - 1, reading.batches, finding)
     if progress is not None:
         progress(rows)
-    if not after and known.old is not None and (old_rows, old.text()) != known.old:
-        return Verdict(rows, batches, f"The rows of the batches up to audit entry {upto} are not those that were there when it was pruned.")
-    first = max(upto, known.going, known.gone, after)
-    logged = connection.exec_driver_sql("SELECT count(*) FROM audit WHERE kind = ? AND seq > ?", (LedgerBatch.KIND, first)).scalar_one()
-    if logged != batches:
-        return Verdict(rows, batches, f"The audit log knows {logged} batches of rows, the ledger holds {batches}.")
-    return Verdict(rows, batches)
+    return Verdict(rows, reading.batches, reading.end(max(floor.most, after), upto))
 
 
-def pruned_upto(connection: Connection) -> int:
-    """The newest audit entry that was pruned, 0 for none."""
-    found = _detail(connection, AuditPruned.KIND, _Prune)
-    return 0 if found is None else found[1].detail.upto
+class _Reading:
+    """The rows of a ledger in the order of their ids, held against what is said of them. Each step returns a finding, or ""."""
+
+    def __init__(self, connection: Connection, floor: Floor, *, whole: bool) -> None:
+        """whole: every row is read, so that what is said of old ones can be checked. UnknownFormError."""
+        self._connection: Final = connection
+        self._floor: Final = floor
+        self._whole: Final = whole
+        self._old: Final = forms.Hash(forms.form_of(floor.pinned[1]) if whole and floor.pinned is not None else forms.NEWEST)
+        self._old_rows = 0
+        self._waiting: Final = dict[int, _Batch]()  # that rows are still to come of
+        self._oldest = b""  # the first of the rows that are going
+        self.batches = 0
+
+    def row(self, batch: int, values: list[Any]) -> str:
+        floor = self._floor
+        if batch > floor.most or batch <= 0:
+            return self._of_batch(batch, values)
+        identifier = call_id_bytes(values[0])
+        if batch <= floor.gone and identifier < floor.gone_cut:
+            return f"Row {values[0]} went with the retention of old rows and is there again."
+        if batch > floor.upto or not self._whole:
+            return ""  # it stayed in a batch whose other rows went, before that was written down
+        if identifier >= floor.cut:
+            self._old_rows += 1
+            self._old.add(values)
+        elif not self._oldest:
+            self._oldest = identifier
+        return self._of_going(batch, values) if floor.cut and batch > floor.before else ""
+
+    def _of_batch(self, batch: int, values: list[Any]) -> str:
+        if batch not in self._waiting:
+            said = _said(self._connection, batch)
+            if said is None:
+                return f"Row {values[0]} belongs to no batch of the audit log: it was added or moved."
+            try:
+                self._waiting[batch] = _Batch(said)
+            except UnknownFormError as error:
+                return f"The digest of the rows of audit entry {batch} {error}"
+        if not self._waiting[batch].fits(values):
+            said = self._waiting[batch].said
+            return f"The rows of audit entry {batch} ({said.first} to {said.last}) do not match their digest."
+        if not self._waiting[batch].left:
+            del self._waiting[batch]
+            self.batches += 1
+        return ""
+
+    def _of_going(self, batch: int, values: list[Any]) -> str:
+        """A row of a batch of which some may have gone: when all are there, they must be as the log says."""
+        if batch not in self._waiting:
+            said = _said(self._connection, batch)
+            if said is None:
+                return f"Row {values[0]} belongs to no batch of the audit log: it was added or moved."
+            try:
+                self._waiting[batch] = _Batch(said)
+            except UnknownFormError as error:
+                return f"The digest of the rows of audit entry {batch} {error}"
+        here = self._waiting[batch]
+        if here.left == 0:
+            return f"Audit entry {batch} ({here.said.first} to {here.said.last}) has more rows than it had."
+        if not here.fits(values):
+            return f"The rows of audit entry {batch} ({here.said.first} to {here.said.last}) do not match their digest."
+        return ""
+
+    def _of_those_going(self) -> str:
+        """Rows go in the order of their ids, so a batch that begins above one that is there must be there whole."""
+        floor, oldest = self._floor, call_id_of(self._oldest)
+        whole = [here for here in self._waiting.values() if here.said.first > oldest]
+        for here in whole:
+            if here.left:
+                said = here.said
+                return f"{here.left} of the {said.count} rows from {said.first} to {said.last} are missing, and it is not their turn to go."
+        logged = self._connection.exec_driver_sql(_LOGGED_FROM, (LedgerBatch.KIND, floor.before, floor.upto, oldest)).scalar_one()
+        if logged != len(whole):
+            return f"The audit log knows {logged} batches of rows from {oldest} to audit entry {floor.upto}, the ledger holds {len(whole)}."
+        return ""
+
+    def end(self, first: int, upto: int) -> str:
+        """first: above this entry every batch must be there whole."""
+        waiting = {batch: here for batch, here in self._waiting.items() if batch > self._floor.most}
+        if waiting:
+            batch, here = min(waiting.items(), key=lambda item: item[0])
+            said = here.said
+            return f"{here.left} of the {said.count} rows of audit entry {batch} ({said.first} to {said.last}) are missing."
+        old = (self._old_rows, self._old.text())
+        if self._whole and upto >= self._floor.upto and self._floor.pinned is not None and old != self._floor.pinned:
+            return f"The rows of the batches up to audit entry {self._floor.upto} are not those that were there when it was signed."
+        if self._whole and self._oldest and (finding := self._of_those_going()):
+            return finding
+        logged = self._connection.exec_driver_sql(_LOGGED, (LedgerBatch.KIND, first, upto)).scalar_one()
+        if logged != self.batches:
+            return f"The audit log knows {logged} batches of rows, the ledger holds {self.batches}."
+        return ""
 
 
-def trimmed_upto(connection: Connection) -> int:
-    """The newest batch (an audit entry) whose rows went with retention, 0 for none."""
-    found = _detail(connection, LedgerTrimmed.KIND, _Trimmed)
-    return 0 if found is None else found[1].detail.upto
+class _Batch:
+    """A batch of which rows are read. said: by the log. left: how many are still to come."""
+
+    def __init__(self, said: LedgerBatch) -> None:
+        """UnknownFormError."""
+        self.said: Final = said
+        self.left = said.count
+        self._digest: Final = forms.Hash(forms.form_of(said.digest))
+
+    def fits(self, values: list[Any]) -> bool:
+        """Take another row; whether they may still be the ones the log knows."""
+        self._digest.add(values)
+        self.left -= 1
+        return self.left != 0 or self._digest.text() == self.said.digest
 
 
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    """pruned: batches whose audit entries are gone. old: how many rows of these there must be, and their digest; None when that cannot
-    be said. gone, going: batches up to which rows have gone, and are going."""
-
-    pruned: int
-    old: tuple[int, str] | None
-    gone: int
-    going: int
+def pinned(connection: Connection, upto: int = 0) -> Pinned:
+    """How the rows of the batches up to audit entry `upto` stand, and of all up to where retention and prunes have come. Reads all of
+    them. BadInputError when the records are not as they were signed."""
+    floor = max(upto, floors.known(connection).most)
+    rows, digest = digest_upto(connection, floor)
+    return Pinned(floor, rows, digest, taken.digest(connection), floors.trimmed_upto(connection))
 
 
-def _known_gone(connection: Connection) -> _Gone:
-    prune = _detail(connection, AuditPruned.KIND, _Prune)
-    trimmed = _detail(connection, LedgerTrimmed.KIND, _Trimmed)
-    trimming = _detail(connection, LedgerTrimming.KIND, _Trimming)
-    going = trimming is not None and (trimmed is None or trimming[0] > trimmed[0])
-    old: tuple[int, str] | None = None
-    if prune is not None and not going:
-        later = trimmed is not None and trimmed[0] > prune[0]
-        old = (
-            (trimmed[1].detail.old_rows, trimmed[1].detail.old_digest)
-            if trimmed is not None and later
-            else (prune[1].detail.rows, prune[1].detail.digest)
-        )
-    return _Gone(
-        pruned=0 if prune is None else prune[1].detail.upto,
-        old=old,
-        gone=0 if trimmed is None else trimmed[1].detail.upto,
-        going=trimming[1].detail.upto if trimming is not None and going else 0,
-    )
+def as_found(connection: Connection) -> Pinned:
+    """How every row stands, whatever was signed of it, for a person who goes on from there. Without sums."""
+    floor, gone = audit.newest(connection), 0
+    with suppress(BadInputError):
+        gone = floors.trimmed_upto(connection)
+    return Pinned(floor, *digest_upto(connection, floor), "", gone)
 
 
-def digest_upto(connection: Connection, upto: int) -> tuple[int, str]:
-    """How many rows belong to batches up to audit entry `upto`, and the digest of what they say, in the order of their ids."""
+def digest_upto(connection: Connection, upto: int, low: bytes = b"") -> tuple[int, str]:
+    """How many rows with an id of at least `low` belong to batches up to audit entry `upto`, and the digest of what they say, in the order
+    of their ids."""
     digest, rows = forms.Hash(), 0
-    for _, values in _everything(connection, upto):
+    below = (int.from_bytes(low) - 1).to_bytes(16) if low.strip(b"\0") else b""
+    for _, values in _everything(connection, upto, low=below):
         digest.add(values)
         rows += 1
     return rows, digest.text()
-
-
-def _detail(connection: Connection, kind: str, shape: type[D]) -> tuple[int, D] | None:
-    """The newest entry of that kind, and its number."""
-    row = connection.exec_driver_sql("SELECT seq, body FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)).first()
-    try:
-        return None if row is None else (row[0], msgspec.json.decode(row[1], type=shape))
-    except UNREADABLE:
-        return None
 
 
 def _fresh(connection: Connection, rows: Iterable[Exchange]) -> dict[bytes, Exchange]:
@@ -283,11 +354,9 @@ def _everything(connection: Connection, upto: int = _NEWEST, *, low: bytes = b""
         low = found[-1][0]
 
 
-def _first_after(connection: Connection, after: int) -> bytes | None:
+def _first_after(connection: Connection, floor: Floor, after: int) -> bytes | None:
     """What is just below the id of the oldest row of the batches after that audit entry; None when there is no such batch."""
-    known = _known_gone(connection)
-    floor = max(after, known.pruned, known.gone, known.going)
-    first = connection.exec_driver_sql(_FIRST_ID, (LedgerBatch.KIND, floor)).scalar()
+    first = connection.exec_driver_sql(_FIRST_ID, (LedgerBatch.KIND, max(after, floor.most))).scalar()
     try:
         return None if first is None else (max(int.from_bytes(call_id_bytes(first)), 1) - 1).to_bytes(16)
     except (ValueError, TypeError):  # somebody made it into something else, and the log was not judged yet
@@ -306,18 +375,6 @@ class _Entry(msgspec.Struct):
     detail: LedgerBatch
 
 
-class _Prune(msgspec.Struct):
-    detail: AuditPruned
-
-
-class _Trimming(msgspec.Struct):
-    detail: LedgerTrimming
-
-
-class _Trimmed(msgspec.Struct):
-    detail: LedgerTrimmed
-
-
 def key(identifier: str) -> bytes:
     """The 16 bytes of a call id. AppError body_invalid when it is none."""
     try:
@@ -327,20 +384,21 @@ def key(identifier: str) -> bytes:
 
 
 __all__ = [
+    "Pinned",
     "UsageRow",
     "Verdict",
+    "as_found",
     "batch_of",
     "count",
     "digest_upto",
     "key",
     "one",
     "page",
-    "pruned_upto",
+    "pinned",
     "record",
     "several",
     "today",
     "today_by_account",
-    "trimmed_upto",
     "usage",
     "verify",
 ]

@@ -96,4 +96,5 @@ ALL: Final[tuple[Migration, ...]] = (
     Migration("own prices and later costs", steps.prices),
     Migration("what rides along", steps.rides_along),
     Migration("forms and ids", steps.ids),
+    Migration("what retention took", steps.retention),
 )

@@ -1,24 +1,26 @@
 """Letting old rows of the ledger go, by age and by size. Their sums stay: rollups, whole days and hosts are never touched.
 
 Whole batches go, the oldest first, in steps of some milliseconds each, so that recording hardly waits. Before the first step the audit
-log says up to which batch rows are going (`LedgerTrimming`), after the last one that they have gone (`LedgerTrimmed`); `ledger.verify`
-knows what may be missing by these two. A run that was cut off is gone on with by the next one, so a step need not be on the disk before
-the next: a power cut brings some rows back, and the log says that they are going.
+log says up to which batch rows are going (`LedgerTrimming`), after the last one that they have gone (`LedgerTrimmed`), each with a signed
+claim in the same transaction: `ledger.verify` knows by these what may be missing (`store/floors.py`), so while nothing can be signed
+nothing goes. What goes was held against its digests just before, and its sums are kept (`store/taken.py`).
+
+A run that was cut off is gone on with by the next one, so a step need not be on the disk before the next: a power cut brings some rows
+back, their sums leave what was taken, and the log says that they are going.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from app.core import wishes
 from app.core.events import LedgerBatch, LedgerTrimmed, LedgerTrimming
 from app.core.ids import call_id_of, call_id_time_us
-from app.store import audit, exchanges, families, ledger, settings
+from app.store import audit, families, floors, ledger, sealing, settings, taken
+from app.store.sealing import HeldError, Signer
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -30,7 +32,8 @@ _DAYS: Final = "ledger.keep_days"
 _BYTES: Final = "ledger.keep_bytes"
 _BATCHES: Final = """
 SELECT seq, json_extract(CAST(body AS TEXT), '$.at_us'), json_extract(CAST(body AS TEXT), '$.detail.count') FROM audit
-WHERE kind = ? AND seq > ? ORDER BY seq"""
+WHERE kind = ? AND seq > ? AND json_type(CAST(body AS TEXT), '$.at_us') = 'integer'
+AND json_type(CAST(body AS TEXT), '$.detail.count') = 'integer' ORDER BY seq"""
 _OLDEST: Final = f"SELECT id, batch, {', '.join(families.COLUMNS)} FROM exchanges WHERE id > ? AND id < ? ORDER BY id LIMIT ?"  # noqa: S608 - our words alone
 
 
@@ -58,6 +61,23 @@ class Plan:
     upto: int
     until_us: int
     reason: str
+
+    @staticmethod
+    def of(going: floors.Going) -> Plan:
+        return Plan(upto=going.upto, until_us=going.until_us, reason=going.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What a plan comes to. floor: rows of batches up to this entry go, for the entries of old ones were pruned. stay: how many rows of
+    these stay, because they were opened later, and their digest. before: as in `floors.Floor`. sums: the digest of what will have been
+    taken. wrong: kind and sentence of a finding, for what is not as it was recorded does not go."""
+
+    floor: int
+    stay: tuple[int, str]
+    before: int
+    sums: str
+    wrong: tuple[str, str] | None
 
 
 def policy(connection: Connection) -> Policy:
@@ -91,9 +111,9 @@ def held(connection: Connection) -> Held:
 
 def plan(connection: Connection, wanted: Policy, now_us: int) -> Plan | None:
     """What `wanted` lets go now; None when that is nothing. Reads the audit entries of the batches that go, and no row."""
-    unfinished = _unfinished(connection)
-    gone = ledger.trimmed_upto(connection)
-    plans: list[Plan | None] = [unfinished]
+    going = floors.unfinished(connection)
+    gone = floors.trimmed_upto(connection)
+    plans: list[Plan | None] = [None if going is None else Plan.of(going)]
     if wanted.keep_days:
         plans.append(_by_age(connection, gone, now_us - wanted.keep_days * DAY_US))
     there = held(connection)
@@ -101,42 +121,69 @@ def plan(connection: Connection, wanted: Policy, now_us: int) -> Plan | None:
     if wanted.keep_bytes and used > wanted.keep_bytes:
         plans.append(_by_size(connection, gone, 1 - wanted.keep_bytes * (1 - _ROOM) / used))
     found = max((one for one in plans if one is not None), key=lambda one: (one.upto, one.until_us), default=None)
-    if found is None or _some(connection, found) is None:
+    if found is None or (going is None and _some(connection, found) is None):
         return None
     return found
 
 
-def begin(connection: Connection, what: Plan, actor: audit.Actor, at_us: int) -> None:
-    """Say in the audit log what is going. Needs a writing transaction."""
+def weigh(connection: Connection, what: Plan, told: Callable[[int], None] | None = None) -> Weighed:
+    """Read what goes and hold it against its digests. told: called every some milliseconds. BadInputError when the records are not as they
+    were signed."""
+    known = floors.known(connection)
+    floor = max(what.upto, known.most)
+    wrong = None
+    if finding := ledger.verify(connection, told, upto=floor).finding:
+        wrong = ("ledger", finding)
+    elif known.sums and taken.digest(connection, known.upto, known.cut) != known.sums:
+        wrong = ("sums", "The sums of what retention took are not those that were signed.")
+    cut = floors.before(what.until_us)
+    # Gone on with over the same batches, those that were whole at the beginning still go in the order of their ids.
+    before = known.before if known.cut and floor == known.upto else known.most
+    return Weighed(floor, ledger.digest_upto(connection, floor, cut), before, taken.digest(connection, floor, cut), wrong)
+
+
+def begin(connection: Connection, signer: Signer, what: Plan, weighed: Weighed, actor: audit.Actor, at_us: int) -> None:
+    """Say in the audit log what is going, signed. Needs a writing transaction. HeldError."""
+    if weighed.wrong is not None:
+        raise HeldError(weighed.wrong[0], audit.newest(connection), weighed.wrong[1])
     audit.append(connection, LedgerTrimming(upto=what.upto, until_us=what.until_us, reason=what.reason), actor, at_us)
+    said: dict[str, Any] = {"upto": what.upto, "until_us": what.until_us, "reason": what.reason, "before": weighed.before}
+    sealing.claim(connection, signer, floors.TRIMMING, said | _said(weighed), at_us)
 
 
 def remove(connection: Connection, what: Plan, after: bytes, most: int) -> tuple[int, bytes | None]:
     """One step: look at the next `most` rows after that id and remove those that go. How many, and where to go on; None at the end."""
-    upto, gone = max(what.upto, ledger.pruned_upto(connection)), 0
-    found = connection.exec_driver_sql(_OLDEST, (after, _at(what.until_us), most)).all()
+    upto, gone = floors.known(connection).upto, 0
+    found = connection.exec_driver_sql(_OLDEST, (after, floors.before(what.until_us), most)).all()
     # Rows side by side go together: 500 of them in 0.5 ms, one by one in 9.
     for goes, some in groupby(found, lambda row: bool(row[1] <= upto)):
         if goes:
             rows = list(some)
             first, last = rows[0][0], rows[-1][0]
             families.remove(connection, {tuple(row[2:]) for row in rows}, first, last)
+            taken.take(connection, first, last)
             connection.exec_driver_sql("DELETE FROM repriced WHERE exchange BETWEEN ? AND ?", (first, last))
             connection.exec_driver_sql("DELETE FROM exchanges WHERE id BETWEEN ? AND ?", (first, last))
             gone += len(rows)
     return gone, found[-1][0] if len(found) == most else None
 
 
-def left(connection: Connection) -> tuple[int, str]:
-    """What stays of the rows whose batches' audit entries were pruned, for `finish`. Reads all rows where there was a prune."""
-    upto = ledger.pruned_upto(connection)
-    return ledger.digest_upto(connection, upto) if upto else (0, "")
-
-
-def finish(connection: Connection, what: Plan, rows: int, old: tuple[int, str], actor: audit.Actor, at_us: int) -> None:
-    """Say in the audit log that they have gone: `rows` in this run. Needs a writing transaction."""
-    event = LedgerTrimmed(upto=what.upto, until_us=what.until_us, rows=rows, old_rows=old[0], old_digest=old[1])
+def finish(
+    connection: Connection, signer: Signer, what: Plan, weighed: Weighed, rows: int, sums: str, actor: audit.Actor, at_us: int
+) -> None:
+    """Say in the audit log that they have gone, signed: `rows` in this run. sums: `taken.digest` now. Needs a writing transaction.
+    HeldError."""
+    if sums != weighed.sums:
+        raise HeldError("sums", audit.newest(connection), "The sums of what retention took are not those of the rows that went.")
+    old_rows, old_digest = weighed.stay
+    event = LedgerTrimmed(upto=what.upto, until_us=what.until_us, rows=rows, old_rows=old_rows, old_digest=old_digest)
     audit.append(connection, event, actor, at_us)
+    said = {"upto": what.upto, "until_us": what.until_us, "rows": rows}
+    sealing.claim(connection, signer, floors.TRIMMED, said | _said(weighed), at_us)
+
+
+def _said(weighed: Weighed) -> dict[str, Any]:
+    return {"floor": weighed.floor, "old_rows": weighed.stay[0], "old_digest": weighed.stay[1], "sums": weighed.sums}
 
 
 def give_back(connection: Connection, pages: int) -> int:
@@ -171,23 +218,10 @@ def _by_size(connection: Connection, gone: int, share: float) -> Plan | None:
     return None
 
 
-def _unfinished(connection: Connection) -> Plan | None:
-    """What an earlier run began and did not end."""
-    begun = audit.last(connection, (LedgerTrimming.KIND, LedgerTrimmed.KIND))
-    if begun is None or begun.kind != LedgerTrimming.KIND:
-        return None
-    detail = msgspec.convert(begun.body["detail"], LedgerTrimming)
-    return Plan(upto=detail.upto, until_us=detail.until_us, reason=detail.reason)
-
-
 def _some(connection: Connection, what: Plan) -> bytes | None:
     """A row that goes."""
-    upto = max(what.upto, ledger.pruned_upto(connection))
+    upto = max(what.upto, floors.known(connection).most)
     found: bytes | None = connection.exec_driver_sql(
-        "SELECT id FROM exchanges WHERE id < ? AND batch <= ? ORDER BY id LIMIT 1", (_at(what.until_us), upto)
+        "SELECT id FROM exchanges WHERE id < ? AND batch <= ? ORDER BY id LIMIT 1", (floors.before(what.until_us), upto)
     ).scalar()
     return found
-
-
-def _at(at_us: int) -> bytes:
-    return (min(max(at_us, 0), exchanges.LATEST_US) // 1000 << 80).to_bytes(16)

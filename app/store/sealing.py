@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from app import verifier
@@ -20,6 +21,8 @@ from app.verifier import Anchor, BadInputError, Record, Tree
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
+
+    from app.store.ledger import Pinned
 
 LOG_ID_BYTES: Final = 8
 
@@ -123,10 +126,19 @@ SELECT seq FROM audit WHERE CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_e
 ORDER BY seq LIMIT 1"""
 
 
-def prune(connection: Connection, signer: Signer, upto: int, rows: tuple[int, str], who: str | Who, at_us: int) -> AuditPruned:
+def prune(
+    connection: Connection,
+    signer: Signer,
+    upto: int,
+    rows: Pinned,
+    who: str | Who,
+    at_us: int,
+    more: Mapping[str, str | int] = MappingProxyType({}),
+) -> AuditPruned:
     """Take away the entries up to `upto`, which is the place of a checkpoint, and say so, signed.
 
-    rows: `ledger.digest_upto` of that entry, taken before, because it reads every such row; meanwhile no retention may have run.
+    rows: `ledger.pinned` of that entry, taken before, because it reads every such row; meanwhile no retention may have run.
+    more: what else the record claims.
     The caller has verified the log in the same state (`judging.verify`): evidence is never pruned. HeldError.
     """
     start, base, head, edge = checkpoints.beginning(connection)
@@ -140,19 +152,30 @@ def prune(connection: Connection, signer: Signer, upto: int, rows: tuple[int, st
     if (record := Record.of(*covering)).root != tree.root() or record.head != head:
         raise HeldError("rewritten", upto, f"Entry {upto} is not the one that was signed.")
     count = int(connection.exec_driver_sql("SELECT count(*) FROM audit WHERE seq <= ?", (upto,)).scalar_one())
-    event = AuditPruned(upto=upto, count=count, head=head.hex(), rows=rows[0], digest=rows[1])
+    event = AuditPruned(upto=upto, count=count, head=head.hex(), rows=rows.rows, digest=rows.digest)
     audit.append(connection, event, who, at_us)
     said = [node.hex() for node in tree.edge()]
-    _sign(connection, signer, "prune", _tree(connection), at_us, base=upto, base_head=head.hex(), edge=said, count=count)
+    fields: dict[str, Any] = {"base": upto, "base_head": head.hex(), "edge": said, "count": count, "claim": {**rows.said(), **more}}
+    _sign(connection, signer, "prune", _tree(connection), at_us, **fields)
     connection.exec_driver_sql("DELETE FROM audit WHERE seq <= ?", (upto,))
     connection.exec_driver_sql("DELETE FROM checkpoints WHERE lasting = 0 AND seq <= ?", (upto,))
     return event
 
 
-def restore(connection: Connection, signer: Signer, found: tuple[str, ...], anchor: Anchor | None, who: str | Who, at_us: int) -> Record:
+def restore(
+    connection: Connection,
+    signer: Signer,
+    found: tuple[str, ...],
+    anchor: Anchor | None,
+    who: str | Who,
+    at_us: int,
+    rows: Pinned | None = None,
+    more: Mapping[str, str | int] = MappingProxyType({}),
+) -> Record:
     """Go on from the log as it is, under a new key: a person confirmed it. What was known before is written down, nothing is removed.
 
-    `signer` is a new key whose epoch comes after every one that is known.
+    `signer` is a new key whose epoch comes after every one that is known. rows: `ledger.pinned` of every row, as they are now. more: what
+    else the record claims.
     """
     base, base_head = audit.newest_link(connection)
     aside = verifier.set_aside(audit.links(connection))
@@ -161,7 +184,15 @@ def restore(connection: Connection, signer: Signer, found: tuple[str, ...], anch
     newest = connection.exec_driver_sql("SELECT max(number) FROM checkpoints").scalar()
     number = max(-1 if newest is None else int(newest), -1 if anchor is None else anchor.number) + 1
     log = anchor.log if anchor is not None else os.urandom(LOG_ID_BYTES).hex()
-    fields = {"base": base, "base_head": base_head.hex(), "found": list(found), "key": signer.public.hex(), "aside": aside.hex()}
+    fields: dict[str, Any] = {
+        "base": base,
+        "base_head": base_head.hex(),
+        "found": list(found),
+        "key": signer.public.hex(),
+        "aside": aside.hex(),
+    }
+    if claimed := {**(rows.said() if rows is not None else {}), **more}:
+        fields["claim"] = claimed
     return _sign(connection, signer, "restore", Tree(), at_us, start=base, number=number, log=log, last=b"", **fields)
 
 

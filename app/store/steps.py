@@ -379,3 +379,58 @@ _IDS: Final = (
 def ids(connection: sqlcipher3.Connection) -> None:
     for statement in _IDS:
         connection.execute(statement)
+
+
+# The sums of rows that went with retention, as `rollups` counts them.
+_TAKEN: Final = """
+CREATE TABLE taken (
+    quarter INTEGER NOT NULL,
+    client INTEGER NOT NULL,
+    account INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    model INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    local INTEGER NOT NULL,
+    input INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    reasoning INTEGER NOT NULL,
+    cost_microusd INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    PRIMARY KEY (quarter, client, account, kind, model)
+) STRICT, WITHOUT ROWID"""
+
+# What went before this was kept: what the rollups say beyond the rows that are there, each with the cost last worked out.
+_TAKEN_BEFORE: Final = """
+INSERT INTO taken
+SELECT quarter, client, account, kind, model, sum(requests), sum(failed), sum(local), sum(input), sum(cached), sum(cache_write),
+       sum(output), sum(reasoning), sum(cost_microusd), sum(unpriced), sum(estimated)
+FROM (
+    SELECT * FROM rollups
+    UNION ALL
+    SELECT quarter, client, account, kind, model, -count(*), -sum(failed), -sum(local), -sum(input), -sum(cached), -sum(cache_write),
+           -sum(output), -sum(reasoning), -sum(ifnull(cost, 0)), -sum(cost IS NULL AND named AND NOT failed), -sum(estimated)
+    FROM (
+        SELECT e.opened_us / 900000000 AS quarter, e.client, e.account, e.kind, e.model,
+               e.outcome IN (SELECT id FROM words WHERE text IN ('failed', 'refused', 'interrupted')) AS failed,
+               CASE WHEN l.exchange IS NULL THEN e.price ELSE l.price END IN (SELECT id FROM words WHERE text = 'local') AS local,
+               CASE WHEN l.exchange IS NULL THEN e.cost_microusd ELSE l.cost_microusd END AS cost,
+               e.model NOT IN (SELECT id FROM words WHERE text = '') AS named,
+               ifnull(e.input, 0) AS input, ifnull(e.cached, 0) AS cached, ifnull(e.cache_write, 0) AS cache_write,
+               ifnull(e.output, 0) AS output, ifnull(e.reasoning, 0) AS reasoning, e.estimated
+        FROM exchanges e
+        LEFT JOIN repriced l ON l.exchange = e.id AND l.run = (SELECT max(run) FROM repriced WHERE exchange = e.id)
+    )
+    GROUP BY 1, 2, 3, 4, 5
+)
+GROUP BY 1, 2, 3, 4, 5
+HAVING sum(requests) OR sum(failed) OR sum(local) OR sum(input) OR sum(cached) OR sum(cache_write) OR sum(output) OR sum(reasoning)
+    OR sum(cost_microusd) OR sum(unpriced) OR sum(estimated)"""
+
+
+def retention(connection: sqlcipher3.Connection) -> None:
+    connection.execute(_TAKEN)
+    connection.execute(_TAKEN_BEFORE)

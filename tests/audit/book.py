@@ -11,8 +11,9 @@ from sqlalchemy.engine import Connection
 
 from app import verifier
 from app.core.events import ClientAdded, ClientBlocked
-from app.store import audit, judging, ledger, sealing
+from app.store import audit, floors, judging, ledger, retention, sealing, sums, taken
 from app.store.database import Store
+from app.store.retention import Plan
 from app.store.sealing import Signer
 from app.verifier import Anchor, Verdict
 from tests.store.rows import KEY, NOW_US, rows
@@ -69,15 +70,46 @@ class Book:
 
     def prune(self, upto: int) -> None:
         with self.store.write() as connection:
-            sealing.prune(connection, self.signer, upto, ledger.digest_upto(connection, upto), "person", self.now())
+            sealing.prune(connection, self.signer, upto, ledger.pinned(connection, upto), "person", self.now())
         self.remember()
 
     def restore(self) -> None:
         signer = Signer.fresh(self.signer.epoch + 1)
         found = tuple(finding.sentence for finding in self.verify().findings)
         with self.store.write() as connection:
-            sealing.restore(connection, signer, found, self.anchor, "person", self.now())
+            rows = sums.as_found(connection, ledger.as_found(connection))
+            sealing.restore(connection, signer, found, self.anchor, "person", self.now(), rows)
         self.signer = signer
+        self.remember()
+
+    def found_ledger(self) -> None:
+        """What the engine signs when no claim about the ledger was signed yet."""
+        with self.store.write() as connection:
+            sealing.claim(connection, self.signer, floors.LEDGER, ledger.pinned(connection).said(), self.now())
+        self.remember()
+
+    def retain(self, plan: Plan, steps: int | None = None, most: int = 7) -> None:
+        """Let rows go as the engine does; steps: it dies after so many."""
+        with self.store.read() as connection:
+            weighed = retention.weigh(connection, plan)
+        with self.store.write() as connection:
+            retention.begin(connection, self.signer, plan, weighed, "gateway", self.now())
+        self.remember()
+        rows, after, left = 0, b"", steps
+        while left is None or left > 0:
+            with self.store.write(durable=False) as connection:
+                gone, following = retention.remove(connection, plan, after, most)
+            rows += gone
+            left = None if left is None else left - 1
+            if following is None:
+                break
+            after = following
+        if steps is not None:
+            return
+        with self.store.read() as connection:
+            said = taken.digest(connection)
+        with self.store.write() as connection:
+            retention.finish(connection, self.signer, plan, weighed, rows, said, "gateway", self.now())
         self.remember()
 
     def verify(self) -> Verdict:

@@ -182,7 +182,7 @@ def test_a_log_signed_anew_and_pruned_beyond_what_the_vault_remembers_is_found(d
             sealing.checkpoint(connection, theirs, made.now())
             sealing.checkpoint(connection, theirs, made.now())
             upto = audit.newest(connection)
-            sealing.prune(connection, theirs, upto, ledger.digest_upto(connection, upto), "person", made.now())
+            sealing.prune(connection, theirs, upto, ledger.pinned(connection, upto), "person", made.now())
         assert [(finding.kind, finding.seq) for finding in made.verify().findings] == [("no key", 311)]
 
 

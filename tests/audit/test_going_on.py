@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from app.core.events import ClientAdded
 from app.engine import auditing, verifying
 from app.engine.verifying import EndedError, Reading
-from app.store import audit, checkpoints, ledger, retention, sealing, verified
+from app.store import audit, checkpoints, ledger, sealing, verified
 from app.store.retention import Plan
 from app.store.sealing import Signer
 from app.store.verified import Looked, Told, Verified
@@ -296,19 +296,13 @@ def test_old_rows_that_go_are_no_finding_before_and_after_the_point(data_dir: Pa
         late = going_on(made, known)
         for upto in (5, newest(made) - 1):
             plan = Plan(upto=upto, until_us=NOW_US * 2, reason="age")
-            made.edit(lambda c, plan=plan: retention.begin(c, plan, "gateway", made.now()))
+            made.retain(plan, steps=0)
             for point in (known, late):
                 going_on(made, point)
-            made.edit(lambda c, plan=plan: retention.remove(c, plan, b"", 7))
+            made.retain(plan, steps=1)
             for point in (known, late):
                 going_on(made, point)
-            after: bytes | None = b""
-            while after is not None:
-                with made.store.write() as connection:
-                    _, after = retention.remove(connection, plan, after, 10)
-            with made.store.read() as connection:
-                left = retention.left(connection)
-            made.edit(lambda c, plan=plan, left=left: retention.finish(c, plan, 1, left, "gateway", made.now()))
+            made.retain(plan)
             for point in (known, late):
                 going_on(made, point)
 

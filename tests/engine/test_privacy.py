@@ -27,11 +27,12 @@ from app.engine.server import Limits as ServerLimits
 from app.engine.server import Server
 from app.engine.upkeep import Upkeep
 from app.providers.catalogue import KINDS
-from app.store import audit, ledger, responses, retention
+from app.store import audit, ledger, responses, retention, sealing
 from app.store.database import Store
 from app.store.journal import Journal
 from app.store.responses import Stored
 from app.store.retention import DAY_US, Policy
+from app.store.sealing import Signer
 from app.system.paths import Paths
 from app.wire.dialects import DIALECTS
 from tests.store.rows import KEY, NOW_US, row
@@ -64,13 +65,18 @@ class World:
         self.threads = StoreThreads(self.store)
         self.journal, _ = Journal.open(self.paths.journal, KEY)
         self.undecided: frozenset[str] = frozenset()
-        self.upkeep = Upkeep(self.threads, None, lambda: self.now_us, lambda: self.undecided)  # type: ignore[arg-type]  # no prices here
+        self.upkeep = Upkeep(self.threads, None, lambda: self.now_us, self.signed, lambda: self.undecided)  # type: ignore[arg-type]  # no prices here
+        self.signer = Signer.fresh(0)
         with self.store.write() as connection:
             audit.append(connection, GatewayStarted(version="0", port=PORT, replayed=0), "gateway", NOW_US)
+            sealing.genesis(connection, self.signer, NOW_US)
 
     def change(self, work: Callable[[Any], object]) -> None:
         with self.store.write() as connection:
             work(connection)
+
+    async def signed(self, work: Callable[[Any, Signer], None]) -> None:
+        self.change(lambda c: work(c, self.signer))
 
     async def promised(self) -> dict[str, Promise]:
         boot = SimpleNamespace(data_dir=str(self.paths.data_dir), port=PORT, addresses=(f"127.0.0.1:{PORT}", f"[::1]:{PORT}"))

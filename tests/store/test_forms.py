@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.core.events import AuditPruned, LedgerBatch
-from app.store import audit, exchanges, forms, ledger
+from app.core.events import LedgerBatch
+from app.store import audit, exchanges, floors, forms, ledger, sealing, taken
 from app.store.database import Store
+from app.store.sealing import Signer
 from tests.store.rows import NOW_US, opened, row, rows
 
 
@@ -67,15 +68,17 @@ def test_rows_of_pruned_entries_are_held_against_the_form_of_their_own_digest(da
             upto = audit.newest(connection)
             flat = [exchanges.flat(one) for one in rows(3)]
             ledger.record(connection, [row(500)])
+            signer = Signer.fresh(0)
+            sealing.genesis(connection, signer, NOW_US)
         for form in forms.FORMS:
             with store.write() as connection:
                 connection.exec_driver_sql("DELETE FROM audit WHERE seq <= ?", (upto,))
-                said = AuditPruned(upto=upto, count=upto, head="", rows=3, digest=forms.digest(flat, form))
-                audit.append(connection, said, "gateway", NOW_US)
+                pinned = ledger.Pinned(upto, 3, forms.digest(flat, form), taken.NOTHING, 0)
+                sealing.claim(connection, signer, floors.LEDGER, pinned.said(), NOW_US)
             assert finding(store) == ""
         with store.write() as connection:
-            said = AuditPruned(upto=upto, count=upto, head="", rows=3, digest="99:" + "0" * 64)
-            audit.append(connection, said, "gateway", NOW_US)
+            pinned = ledger.Pinned(upto, 3, "99:" + "0" * 64, taken.NOTHING, 0)
+            sealing.claim(connection, signer, floors.LEDGER, pinned.said(), NOW_US)
         assert "a newer version of Gatehouse wrote it" in finding(store)
 
 

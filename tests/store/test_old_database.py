@@ -13,7 +13,7 @@ import pytest
 
 import app
 from app.core.records import Exchange
-from app.store import accounts, audit, clients, forms, judging, ledger, migrations, repricing, retention, sealing
+from app.store import accounts, audit, clients, floors, forms, judging, ledger, migrations, repricing, retention, sealing, taken
 from app.store.database import Store
 from app.store.retention import Plan
 from app.store.sealing import Signer
@@ -69,11 +69,11 @@ def test_it_opens_migrates_and_verifies(old: Old) -> None:
             shown = ledger.page(connection, 1000)
             assert [one.id for one in shown] == old.rows
             assert {one.price for one in shown} == {"own 2026-11-01", "2025-11-01", ""}
-            assert connection.exec_driver_sql("SELECT count(*) FROM exchanges WHERE batch <= ?", (ledger.pruned_upto(connection),)).scalar()
+            assert connection.exec_driver_sql("SELECT count(*) FROM exchanges WHERE batch <= ?", (floors.known(connection).upto,)).scalar()
             assert {one.name: one.blocked for one, _ in clients.all(connection)} == {"Cursor": False, "Zed": True, "größe ☃": False}
             assert {one.name for one in accounts.all(connection)} == {"work", "home"}
-            assert ledger.pruned_upto(connection) > 1
-            assert ledger.trimmed_upto(connection) > 1
+            assert floors.known(connection).upto > 1
+            assert floors.trimmed_upto(connection) > 1
         with store.write() as connection:  # it was really looked at
             connection.exec_driver_sql("UPDATE exchanges SET bytes_in = bytes_in + 1 WHERE id = (SELECT min(id) FROM exchanges)")
         assert old.verdict(store)[0] == "tampered"
@@ -93,17 +93,19 @@ def test_pruned_and_trimmed_again_after_the_upgrade_it_verifies(old: Old) -> Non
         old.record(store, rows(5))
         with store.read() as connection:
             upto = audit.newest(connection)
-            digest = ledger.digest_upto(connection, upto)
+            pinned = ledger.pinned(connection, upto)
         with store.write() as connection:
-            sealing.prune(connection, old.signer, upto, digest, "person", NOW_US + 2)
+            sealing.prune(connection, old.signer, upto, pinned, "person", NOW_US + 2)
             old.anchor = sealing.anchor_of(connection)
         assert old.verdict(store) == ("intact", [])
         old.record(store, [row(900)])
         plan = Plan(upto=upto, until_us=NOW_US - 9 * retention.DAY_US, reason="age")
+        with store.read() as connection:
+            weighed = retention.weigh(connection, plan)
         with store.write() as connection:
-            retention.begin(connection, plan, "person", NOW_US + 3)
+            retention.begin(connection, old.signer, plan, weighed, "person", NOW_US + 3)
             gone, _ = retention.remove(connection, plan, b"", 1000)
-            retention.finish(connection, plan, gone, retention.left(connection), "person", NOW_US + 4)
+            retention.finish(connection, old.signer, plan, weighed, gone, taken.digest(connection), "person", NOW_US + 4)
         assert gone
         assert old.verdict(store) == ("intact", [])
 
@@ -171,7 +173,7 @@ def test_a_further_form_leaves_the_older_ones_as_they_are(old: Old, tmp_path: Pa
     assert done.returncode == 0, done.stderr[-2000:]
     fine, edited = done.stdout.splitlines()
     assert fine == "fine later red"
-    assert "not those that were there when it was pruned" in edited
+    assert "not those that were there when it was signed" in edited
 
 
 def test_what_was_there_keeps_its_pseudonym_and_its_rows_have_no_ids(old: Old) -> None:

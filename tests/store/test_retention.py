@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from app.core.events import AuditPruned
 from app.core.records import Exchange
-from app.store import audit, ledger, retention, search
+from app.store import audit, checkpoints, judging, ledger, retention, sealing, search, taken
 from app.store.database import Store
 from app.store.retention import Plan, Policy
+from app.store.sealing import Signer
 from app.store.search import Filter
 from tests.store.rows import NOW_US, opened, row
 
 DAY_US = retention.DAY_US
+SIGNER = Signer.fresh(0)
 
 
 def fill(store: Store, days: int, a_day: int = 12) -> list[Exchange]:
@@ -30,14 +31,25 @@ def fill(store: Store, days: int, a_day: int = 12) -> list[Exchange]:
     return made
 
 
+def sign(store: Store) -> None:
+    with store.write() as connection:
+        if checkpoints.newest(connection) is None:
+            sealing.genesis(connection, SIGNER, NOW_US)
+        else:
+            sealing.checkpoint(connection, SIGNER, NOW_US)
+
+
 def run(store: Store, policy: Policy, *, step: int = 7, stop_after: int | None = None) -> Plan | None:
     """What the engine does; stop_after: dies after so many steps."""
     with store.read() as connection:
         plan = retention.plan(connection, policy, NOW_US + DAY_US)
     if plan is None:
         return None
+    sign(store)
+    with store.read() as connection:
+        weighed = retention.weigh(connection, plan)
     with store.write() as connection:
-        retention.begin(connection, plan, "person", NOW_US)
+        retention.begin(connection, SIGNER, plan, weighed, "person", NOW_US)
     rows, after, steps = 0, b"", 0
     while True:
         if stop_after is not None and steps >= stop_after:
@@ -50,15 +62,16 @@ def run(store: Store, policy: Policy, *, step: int = 7, stop_after: int | None =
             break
         after = following
     with store.read() as connection:
-        old = retention.left(connection)
+        sums = taken.digest(connection)
     with store.write() as connection:
-        retention.finish(connection, plan, rows, old, "person", NOW_US)
+        retention.finish(connection, SIGNER, plan, weighed, rows, sums, "person", NOW_US)
     return plan
 
 
 def finding(store: Store) -> str:
     with store.read() as connection:
-        return ledger.verify(connection).finding
+        verdict, _ = judging.verify(connection, None)
+    return verdict.findings[0].sentence if verdict.findings else ""
 
 
 def test_old_rows_go_and_their_sums_stay(data_dir: Path) -> None:
@@ -101,7 +114,11 @@ def test_a_run_that_was_killed_is_gone_on_with(data_dir: Path) -> None:
     [
         ("DELETE FROM exchanges WHERE id = (SELECT max(id) FROM exchanges)", "missing"),
         ("DELETE FROM exchanges WHERE batch = (SELECT min(batch) FROM exchanges)", "batches of rows"),
-        ("UPDATE exchanges SET batch = 1 WHERE id = (SELECT max(id) FROM exchanges)", "is there again"),
+        ("UPDATE exchanges SET batch = 1 WHERE id = (SELECT max(id) FROM exchanges)", "missing"),
+        (
+            "UPDATE exchanges SET batch = 1, id = CAST(x'0001' || substr(id, 3) AS BLOB) WHERE id = (SELECT max(id) FROM exchanges)",
+            "is there again",
+        ),
         ("UPDATE exchanges SET cost_microusd = 1 WHERE id = (SELECT min(id) FROM exchanges)", "do not match"),
     ],
 )
@@ -117,12 +134,13 @@ def test_what_retention_did_not_take_is_still_checked(data_dir: Path, sql: str, 
 def test_rows_of_pruned_entries_go_too_and_what_is_left_of_them_is_checked(data_dir: Path) -> None:
     with opened(data_dir / "g.db") as store:
         fill(store, 10)
-        with store.write() as connection:  # as a prune does it (sealing.prune), without the signing
-            upto = audit.newest(connection) - 3
-            rows, digest = ledger.digest_upto(connection, upto)
+        with store.write() as connection:
+            sealing.genesis(connection, SIGNER, NOW_US)
+            upto = audit.newest(connection)
+            rows = ledger.pinned(connection, upto)
             ledger.record(connection, [row(700)])  # what comes meanwhile belongs to a later batch
-            connection.exec_driver_sql("DELETE FROM audit WHERE seq <= ?", (upto,))
-            audit.append(connection, AuditPruned(upto=upto, count=upto, head="", rows=rows, digest=digest), "gateway", NOW_US)
+        with store.write() as connection:
+            sealing.prune(connection, SIGNER, upto, rows, "gateway", NOW_US)
         assert finding(store) == ""
         run(store, Policy(keep_days=4, keep_bytes=0))
         assert finding(store) == ""
@@ -218,4 +236,5 @@ def test_steps_that_wait_for_no_disk_are_whole_and_folding_makes_the_log_small(d
             ids = {one.id for one in ledger.page(connection, 1000)}
             assert {row(900).id, row(902).id} <= ids
             assert row(901).id not in ids
+        sign(store)
         assert finding(store) == ""
