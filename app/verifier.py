@@ -317,7 +317,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What the vault remembers of the log, so that an older copy or another log is noticed."""
+    """What the vault remembers of the log, so that an older copy or another log is noticed. closed: that run ended in an orderly way, and
+    `seq` was its last entry."""
 
     log: str
     seq: int
@@ -326,6 +327,7 @@ class Anchor:
     number: int
     record: bytes
     at_us: int
+    closed: bool = False
 
     def text(self) -> str:
         return json.dumps(
@@ -338,6 +340,7 @@ class Anchor:
                 "number": self.number,
                 "record": self.record.hex(),
                 "at_us": self.at_us,
+                "closed": self.closed,
             },
             separators=(",", ":"),
         )
@@ -355,6 +358,7 @@ class Anchor:
                 number=_number(said, "number"),
                 record=_hash(said, "record"),
                 at_us=_number(said, "at_us"),
+                closed=said.get("closed") is True,
             )
         except (ValueError, TypeError) as error:
             raise BadInputError("an anchor that is none") from error

@@ -72,12 +72,15 @@ class GatewayStopped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrashFound(Event):
-    """The run before this one did not say that it stopped. interrupted: exchanges it left open."""
+    """The run before this one did not say that it stopped. interrupted: exchanges it left open. signed, newest: up to which entry it had
+    signed, and its newest one."""
 
     KIND: ClassVar[str] = "gateway.crash_found"
     GROUP: ClassVar[Group] = "gateway"
     interrupted: int
     journal: str = "intact"
+    signed: int = 0
+    newest: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

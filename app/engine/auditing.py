@@ -145,6 +145,13 @@ class Auditor:
         if self._reading is not None:
             self._reading.end()
         await self._guarded(lambda: self._seal_if_due(last=True))
+        await self._guarded(self._close)
+
+    async def _close(self) -> None:
+        """The vault knows that nothing comes after the newest entry."""
+        async with self._turning:
+            if self._signer is not None and self._held is None:
+                await self._remember(closing=True)
 
     async def _guarded(self, step: Callable[[], object]) -> None:
         try:
@@ -189,6 +196,7 @@ class Auditor:
                 self._hold(*wrong)
                 return
             await self._turn()
+            await self._earlier_runs_signed()
             if self._verdict is not None and self._verdict.state == "incomplete":
                 self._verdict = None  # of a time when the vault could not be asked
 
@@ -199,6 +207,14 @@ class Auditor:
         await self._write(lambda c: sealing.genesis(c, signer, self._now_us()))
         self._signer, self._trouble = signer, ""
         await self._remember()
+        await self._earlier_runs_signed()
+
+    async def _earlier_runs_signed(self) -> None:
+        """What earlier runs left is signed now, and nothing more may be written in their name."""
+        try:
+            await self._lifeline.ask("runs_sealed", {})
+        except AppError as error:
+            _log.warning("the secrets of earlier runs are kept until the next start: %s", error)
 
     async def _wrong(self, keys: Keys | None, records: int) -> tuple[str, int, str] | None:
         """What speaks against signing on; otherwise the signer is known afterwards."""
@@ -286,10 +302,10 @@ class Auditor:
                 await self._remember()
                 self._changed()
 
-    async def _remember(self) -> None:
+    async def _remember(self, *, closing: bool = False) -> None:
         """Tell the vault, after the commit and never before. What it could not be told it is told later, or at the end."""
         self._fresh_anchor = True
-        anchor = await self._read(sealing.anchor_of)
+        anchor = await self._read(lambda c: sealing.anchor_of(c, closing=closing))
         if anchor is not None:
             self._not_before_s = time.monotonic() + AGAIN_S
             await self._keep("audit-anchor", verified.text(anchor, self._verified))

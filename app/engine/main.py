@@ -25,6 +25,7 @@ from app import __version__
 from app.core.errors import AppError
 from app.core.events import CrashFound, EngineStuck, GatewayStarted, GatewayStopped
 from app.core.records import Exchange
+from app.core.runs import Runs
 from app.egress.door import Door, Ended, Purpose
 from app.egress.door import Opened as Connected
 from app.egress.upstream import Upstream
@@ -38,7 +39,7 @@ from app.engine.exchange import Gateway, Limits, error_body
 from app.engine.lifeline import Lifeline
 from app.engine.marks import Marks
 from app.engine.network import Network
-from app.engine.opening import open_store
+from app.engine.opening import Found, open_store
 from app.engine.recorder import Recorder, StoreThreads
 from app.engine.status import Boot, Opened, Status
 from app.engine.upkeep import Upkeep
@@ -151,14 +152,14 @@ class _Engine:
 
     async def _vault_answered(self, message: dict[str, Any]) -> None:
         """The vault's state; with its keys the first time, which opens everything."""
-        keys = message.pop("keys", None)
+        keys, runs = message.pop("keys", None), message.pop("runs", None)
         message.pop("op", None)
         status = self._status
         if keys is not None and not self._opening:
             self._opening = True
             status.settled.clear()  # who asks meanwhile waits for the store
             self._vault.told(message)
-            await self._open_when_possible({label: bytes.fromhex(key) for label, key in keys.items()})
+            await self._open_when_possible({label: bytes.fromhex(key) for label, key in keys.items()}, Runs.of_fields(runs))
         else:
             self._vault.told(message)
         if status.opened is not None or status.failure is not None or not self._opening:
@@ -171,12 +172,12 @@ class _Engine:
             self._told_settled = True
             self._lifeline.tell("settled")
 
-    async def _open_when_possible(self, keys: dict[str, bytes]) -> None:
+    async def _open_when_possible(self, keys: dict[str, bytes], runs: Runs) -> None:
         """Until it is open, or is known not to open: a full disk gets room again, another program lets go of the database."""
         status, (wait_s, most_s) = self._status, OPEN_AGAIN_S
         while True:
             try:
-                await self._open(keys)
+                await self._open(keys, runs)
             except AppError as error:
                 if status.failure is None or str(status.failure) != str(error):
                     _log.error("%s", error)
@@ -191,11 +192,11 @@ class _Engine:
                 status.failure = None
                 return
 
-    async def _open(self, keys: dict[str, bytes]) -> None:
+    async def _open(self, keys: dict[str, bytes], runs: Runs) -> None:
         """Journal, database, clients and accounts. AppError store_* or data_folder when one cannot be had; nothing is changed then."""
         folder = Path(self._boot.data_dir)
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(None, open_store, folder, keys, now_us, self._boot.stuck)
+        found = await loop.run_in_executor(None, open_store, folder, keys, runs, now_us, self._boot.stuck)
         threads = StoreThreads(found.store)
         marks = Marks(self._lifeline, now_us)
         try:
@@ -216,7 +217,7 @@ class _Engine:
             raise
         self._note_stuck(recorder)
         if found.crashed:
-            recorder.note(CrashFound(interrupted=found.interrupted, journal=found.damage or "intact"), "gateway")
+            recorder.note(CrashFound(**_left(found)), "gateway")
         recorder.note(GatewayStarted(version=__version__, port=self._boot.port, replayed=found.replayed), "gateway")
         self._recording = tasks.start(recorder.run(), "recorder")
         auditor = Auditor(self._lifeline, marks, threads, recorder, now_us, self._bus.changed)
@@ -306,6 +307,12 @@ class _Engine:
                     await opened.auditor.stop()
             await asyncio.get_running_loop().run_in_executor(None, opened.threads.close)
         await back.close(0.1)
+
+
+def _left(found: Found) -> dict[str, Any]:
+    """What the run before left, as the log says it."""
+    journal = found.damage or "intact"
+    return {"interrupted": found.interrupted, "journal": journal, "signed": found.signed, "newest": found.newest}
 
 
 def _settings(threads: StoreThreads) -> dict[str, str]:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from app.core.events import GatewayStarted, GatewayStopped
 from app.core.records import Account, Client, Exchange, OwnPrice
+from app.core.runs import Runs
 from app.core.stuck import ENGINE_STUCK, Stuck
-from app.store import accounts, audit, clients, egress, ledger, own_prices, settings
+from app.store import accounts, audit, checkpoints, clients, egress, ledger, own_prices, settings
 from app.store.database import Store
 from app.store.journal import Journal
+from app.store.tags import Tags
 from app.system.paths import Paths
 
 
@@ -20,6 +22,7 @@ class Found:
     """replayed: rows the journal held that were not committed yet. interrupted: those among them that never ended.
 
     crashed: the run before did not say that it stopped. damage: what of the journal could not be read, in one sentence, or "".
+    signed, newest: the newest entry of the audit log that a signature covers, and the newest one, before this run wrote any.
     last_connection: the highest number that any connection had so far.
     """
 
@@ -33,19 +36,23 @@ class Found:
     interrupted: int
     crashed: bool
     damage: str
+    signed: int
+    newest: int
     last_connection: int = 0
 
 
-def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int], stuck: Sequence[Stuck] = ()) -> Found:
+def open_store(folder: Path, keys: dict[str, bytes], runs: Runs, now_us: Callable[[], int], stuck: Sequence[Stuck] = ()) -> Found:
     """AppError store_wrong_key, store_newer, store_unavailable or data_folder; nothing stays open then.
 
     stuck: engines that stood still; the exchanges that they were at say so.
     """
     paths = Paths(folder)
-    store = Store.open(paths.database, keys["db"])
+    store = Store.open(paths.database, keys["db"], tagging=Tags(runs))
     try:
         journal, replay = Journal.open(paths.journal, keys["journal"])
         try:
+            with store.first_look() as look:
+                signed, last = checkpoints.signed_upto(look), audit.newest_number(look)
             left = [*replay.closed, *_named(replay.interrupted, stuck)]
             replayed = 0
             if left:
@@ -67,6 +74,8 @@ def open_store(folder: Path, keys: dict[str, bytes], now_us: Callable[[], int], 
                     interrupted=len(replay.interrupted),
                     crashed=newest is not None and newest.kind == GatewayStarted.KIND,
                     damage=replay.damage,
+                    signed=signed,
+                    newest=last,
                     last_connection=egress.last_number(look),
                 )
         except BaseException:

@@ -203,7 +203,7 @@ class EngineChild:
 
     def _tell_vault(self, caller: Caller) -> None:
         """From any thread."""
-        caller.send("vault", self._vault.view.fields() | {"keys": self._vault.engine_keys()})
+        caller.send("vault", self._vault.view.fields() | {"keys": self._vault.engine_keys(), "runs": self._vault.runs()})
 
     def tell(self, op: str, fields: dict[str, object]) -> bool:
         """A push. False when no engine is there to hear it."""
@@ -332,6 +332,8 @@ class EngineChild:
                 answer(caller, message, lambda: self._broker.withdraw(message.get("account")))
             case "secret_get" | "secret_put" | "secret_remove" | "audit_get" | "audit_put" | "unlock" as op:
                 workers.run(lambda: answer(caller, message, lambda: self._secret(op, message, caller)))
+            case "runs_sealed":
+                workers.run(lambda: answer(caller, message, self._vault.runs_sealed))
             case "forget":
                 workers.run(self._vault.forget)
             case "settled":

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 KEY_BYTES: Final = 32
 # What the engine is given. The key under which secrets are sealed stays in the keeper.
-ENGINE_LABELS: Final = ("db", "journal", "client-keys", "audit-hmac")
+ENGINE_LABELS: Final = ("db", "journal", "client-keys")
 SEALED_LABEL: Final = "sealed-secrets"
 REMEMBERED_LABEL: Final = "declared"
 LOCKED_FILE: Final = "a file locked by your passphrase"  # the place of keys without a keyring, in words

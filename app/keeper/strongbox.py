@@ -3,8 +3,9 @@
     {"version": 1, "mode": "keyring" | "passphrase", "service": "Gatehouse", "sealed": {NAME: TEXT},
      "kdf": {...}, "check": HEX}                                                        the last two for a passphrase only
 
-Keyring items: `master-key`, `provider/NAME`, `audit-anchor` and `audit-key` under the service. A secret that the keyring cannot hold is
-sealed here, and its item says `sealed:1`. With a passphrase everything is sealed here, the master key too; the keyring is not touched.
+Keyring items: `master-key`, `provider/NAME`, `audit-anchor`, `audit-key` and `audit-run` under the service. A secret that the keyring
+cannot hold is sealed here, and its item says `sealed:1`. With a passphrase everything is sealed here, the master key too; the keyring is
+not touched.
 
 A master key that is missing beside existing data is never replaced by a new one: that would lock the data away for good.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from app.core.errors import AppError
+from app.core.runs import Runs
 from app.core.secret import Secret
 from app.keeper.sealing import KEY_BYTES, LOCKED_FILE, NotOpenedError, Stretching, derived, provider_item, seal, unseal
 from app.system.keyrings import Keyring
@@ -33,6 +35,8 @@ _MASTER: Final = "master-key"
 _SEALED: Final = "sealed:1"
 # What the audit log keeps outside of the database: how far it had come, and the key that signs its checkpoints.
 AUDIT_ITEMS: Final = ("audit-anchor", "audit-key")
+# The secrets that the runs tag their entries with, as long as no signature covers these (`core.runs`).
+_RUN_ITEM: Final = "audit-run"
 _PASSPHRASE_MIN: Final = 8
 _PROBE_CHARACTERS: Final = 200  # about the size of a provider's key
 
@@ -129,6 +133,27 @@ class Strongbox:
 
     def audit_put(self, item: str, secret: Secret, sealing: bytes) -> str:
         return self._put(_audit_item(item), secret, sealing)
+
+    def begin_run(self, opened: Opened, fresh: bytes, sealing: bytes) -> tuple[Opened, Runs | None]:
+        """Have the secret of a new run kept, before anything is tagged with it: with those of earlier runs that still count.
+
+        A vault that does not keep it is as good as closed. What was kept and cannot be read any more counts as nothing: what those runs
+        left unsigned is then a finding. AppError data_folder.
+        """
+        try:
+            try:
+                kept = self._item(_RUN_ITEM, sealing)
+                runs = Runs.of(None if kept is None else kept.reveal()).begun(fresh)
+            except (NotOpenedError, UnicodeDecodeError):
+                runs = Runs().begun(fresh)
+            self._put(_RUN_ITEM, Secret(runs.text()), sealing)
+        except AppError as error:
+            return replace(opened, state=_state(error), message=error.sentence(), master=None), None
+        return opened, runs
+
+    def keep_runs(self, runs: Runs, sealing: bytes) -> None:
+        """AppError vault_*."""
+        self._put(_RUN_ITEM, Secret(runs.text()), sealing)
 
     def _place(self) -> str:
         file = self._need()

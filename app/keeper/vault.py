@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.core.errors import AppError
+from app.core.runs import SECRET_BYTES, Runs
 from app.keeper.locks import Locks
 from app.keeper.sealing import ENGINE_LABELS, KEY_BYTES, LOCKED_FILE, REMEMBERED_LABEL, SEALED_LABEL, derived, provider_item
 from app.system.channel import Caller
@@ -35,6 +36,7 @@ _IDLE_S: Final = 10.0
 _ASK_S: Final = 30.0
 _PROMPT_S: Final = 120.0
 _SAID_S: Final = 15.0  # how long the outcome of a person's own click is shown before it is again just a locked keyring
+_RUNS: Final = "audit-run"
 _REFUSALS: Final = ("vault_locked", "vault_absent", "vault_denied")
 
 
@@ -94,8 +96,9 @@ class Vault:
         self._locks: Final = Locks(start_child, on_hint)
         self.asked = wanted == "session"  # is `view` an answer, or only what is said before there is one?
         self._master: bytes | None = None
+        self._runs: Runs | None = None  # kept in the vault before any engine has them
         if wanted == "session":
-            self._master = os.urandom(KEY_BYTES)
+            self._master, self._runs = os.urandom(KEY_BYTES), Runs((os.urandom(SECRET_BYTES),))
             self.view = View("session", "ready", SESSION_PLACE)
         else:
             mode: Mode = "passphrase" if wanted == "passphrase" else "keyring"
@@ -105,6 +108,20 @@ class Vault:
         """The keys the engine works with, or None while the master key is not here. One for each use, none for sealed secrets."""
         master = self._master
         return None if master is None else {label: derived(master, label).hex() for label in ENGINE_LABELS}
+
+    def runs(self) -> dict[str, object] | None:
+        """The secrets that entries of the audit log are tagged with, beside `engine_keys`."""
+        runs = self._runs
+        return None if self._master is None or runs is None else runs.fields()
+
+    def runs_sealed(self) -> None:
+        """What earlier runs left is signed: their secrets count no more. AppError vault_*."""
+        runs, sealing = self._runs, self._sealing()
+        if runs is None or runs == runs.sealed():
+            return
+        if self._wanted != "session":
+            self._item("runs", runs.sealed().fields() | {"item": _RUNS, "sealing": sealing})
+        self._runs = runs.sealed()
 
     def remembering_key(self) -> bytes | None:
         """The key under which the list of destinations is remembered; None while the master key is not here, and in a session."""
@@ -159,7 +176,8 @@ class Vault:
     def _reach(self, *, prompt: bool, passphrase: str | None) -> None:
         """Ask the child, and show what it says. AppError as `open`."""
         refused = sorted(self._refused)
-        fields: dict[str, object] = {"wanted": self._wanted, "prompt": prompt, "passphrase": passphrase, "refused": refused}
+        run = os.urandom(SECRET_BYTES).hex() if self._runs is None else None
+        fields: dict[str, object] = {"wanted": self._wanted, "prompt": prompt, "passphrase": passphrase, "refused": refused, "run": run}
         try:
             answer = self._ask("open", fields, apart=prompt)
         except AppError as error:
@@ -175,6 +193,7 @@ class Vault:
                 message = f"{view.place} holds another master key than the one this run was started with."
                 view = View(view.mode, "empty", view.place, message)
             else:
+                self._runs = self._runs or Runs.of_fields(answer["runs"])
                 self._master = master
         if view.state == "ready":
             self._refused.difference_update(refused)

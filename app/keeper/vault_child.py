@@ -2,7 +2,9 @@
 
 The keyring's library and the ciphers cost 20 MB and a passphrase 256 MB for a moment; the keeper does not carry that.
 
-    open {wanted, prompt, passphrase, refused} -> {mode, state, place, message, service, master: hex | null}
+    open {wanted, prompt, passphrase, refused, run: hex | null} -> {mode, state, place, message, service, master: hex | null,
+                                                                    runs: {keys, untagged} | null}
+    runs {keys, untagged, sealing} -> {}
     secret_get {name, sealing} -> {secret}      secret_put {name, secret, sealing} -> {place}      secret_remove {name} -> {}
     audit_get {item, sealing} -> {secret: text | null}      audit_put {item, secret, sealing} -> {place}
 
@@ -22,7 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.core.errors import AppError
+from app.core.runs import Runs
 from app.core.secret import Secret
+from app.keeper.sealing import SEALED_LABEL, derived
 from app.system.channel import Channel, inherited, problem
 from app.system.keyrings import system_keyring, watch_locks
 from app.system.paths import Paths, default_data_dir
@@ -93,11 +97,18 @@ def _answer(strongbox: Strongbox, request: dict[str, Any]) -> dict[str, object]:
             "prompt": bool(prompt),
             "passphrase": str() | None as given,
             "refused": list(refused),
+            "run": str() | None as run,
         }:
             opened = strongbox.open(wanted, prompt=prompt, passphrase=None if given is None else Secret(given), refused=refused)
+            runs: Runs | None = None
+            if run is not None and opened.master is not None:
+                opened, runs = strongbox.begin_run(opened, bytes.fromhex(run), derived(opened.master, SEALED_LABEL))
             master = None if opened.master is None else opened.master.hex()
             view = {"mode": opened.mode, "state": opened.state, "place": opened.place, "message": opened.message}
-            return view | {"service": opened.service, "master": master}
+            return view | {"service": opened.service, "master": master, "runs": None if runs is None else runs.fields()}
+        case {"op": "runs", "sealing": str(sealing)}:
+            strongbox.keep_runs(Runs.of_fields(request), bytes.fromhex(sealing))
+            return {}
         case {"op": "secret_get", "name": str(name), "sealing": str(sealing)}:
             return {"secret": strongbox.get(name, bytes.fromhex(sealing)).reveal()}
         case {"op": "secret_put", "name": str(name), "secret": str(secret), "sealing": str(sealing)}:

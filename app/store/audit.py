@@ -14,6 +14,7 @@ from app.core import chain
 from app.core.errors import AppError
 from app.core.events import Event, Who
 from app.core.records import AuditEntry
+from app.store import tags
 from app.store.statements import Statements
 
 if TYPE_CHECKING:
@@ -39,14 +40,15 @@ def append_all(connection: Connection, entries: Iterable[tuple[Event, str | Who,
     AppError internal when an entry cannot be written down exactly: then the transaction it belongs to must not commit either.
     """
     seq, head = newest_link(connection)
+    tagging = tags.of(connection)
     rows = []
     for event, actor, at_us in entries:
         body = _body(event, actor, at_us)
         seq += 1
         head = chain.link(head, seq, body)
-        rows.append((seq, body, head))
+        rows.append((seq, body, head, b"" if tagging is None else tagging.of(head)))
     if rows:
-        connection.exec_driver_sql("INSERT INTO audit (seq, body, hash) VALUES (?, ?, ?)", rows)
+        connection.exec_driver_sql("INSERT INTO audit (seq, body, hash, tag) VALUES (?, ?, ?, ?)", rows)
     return seq
 
 
@@ -59,6 +61,11 @@ def newest_link(connection: Connection) -> tuple[int, bytes]:
     """Number and hash of the newest entry: where the chain goes on."""
     row = connection.exec_driver_sql(_HEAD).first()
     return (0, chain.GENESIS) if row is None else (int(row[0]), bytes(row[1]))
+
+
+def newest_number(connection: Statements) -> int:
+    """`newest` for a plain connection."""
+    return next((int(row[0]) for row in connection.exec_driver_sql(_HEAD)), 0)
 
 
 def page(connection: Connection, limit: int, before: int | None = None) -> list[AuditEntry]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from app import verifier
+from app.store.statements import Statements
 from app.verifier import BadInputError, Record, Tree
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ def one(connection: Connection, number: int) -> Record | None:
 def newest(connection: Connection) -> Record | None:
     """BadInputError when it is no record any more."""
     return _record(connection, _NEWEST)
+
+
+def signed_upto(connection: Statements) -> int:
+    """The newest entry that a signature covers, as the newest record's place says; 0 for none."""
+    return next((int(row[0]) for row in connection.exec_driver_sql("SELECT seq FROM checkpoints ORDER BY number DESC LIMIT 1")), 0)
 
 
 def count(connection: Connection) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
 from app.core.events import Event, Who
-from app.store import audit, cipher, failures, migrations
+from app.store import audit, cipher, failures, migrations, tags
 from app.store.statements import Direct, Statements
 
 if TYPE_CHECKING:
@@ -27,16 +27,20 @@ if TYPE_CHECKING:
 class Store:
     """The open database. Any thread may call; none of it belongs on the event loop."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, tagging: tags.Tags | None = None) -> None:
         """Use `Store.open`."""
         self._path: Final = path
         self._key: Final = key
         self._lock: Final = threading.Lock()
+        self._tags: Final = tagging
         self._pool: Pool | None = None
 
     @staticmethod
-    def open(path: Path, key: bytes, steps: Sequence[migrations.Migration] = migrations.ALL) -> Store:
+    def open(path: Path, key: bytes, steps: Sequence[migrations.Migration] = migrations.ALL, tagging: tags.Tags | None = None) -> Store:
         """Open the database at `path`, make it if there is none, bring its schema up to date.
+
+        tagging: what tags the entries of the audit log, and must be on those that no signature covers; None for a store that only reads,
+        or whose log nobody signs.
 
         AppError: store_wrong_key; store_newer (the file is not touched); store_unavailable (damaged, held by another program, disk
         full); data_folder (the file or its folder cannot be used).
@@ -55,7 +59,7 @@ class Store:
             if version < len(steps):
                 with closing(cipher.connect(path, key)) as connection:
                     migrations.run(connection, steps)
-        return Store(path, key)
+        return Store(path, key, tagging)
 
     @contextmanager
     def first_look(self) -> Iterator[Statements]:
@@ -111,7 +115,7 @@ class Store:
             if self._pool is None:
                 from app.store.pool import Pool  # noqa: PLC0415  (150 to 200 ms that the start has no need of)
 
-                self._pool = Pool(lambda: cipher.connect(self._path, self._key))
+                self._pool = Pool(lambda: cipher.connect(self._path, self._key), tags.options(self._tags))
             return self._pool
 
     def __repr__(self) -> str:

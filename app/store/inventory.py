@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _KNOWN: Final = """
 accounts: name kind base_url local keyed key_hint created_us models tested_us test_ok test_message test_ms id
-audit: seq body hash kind
+audit: seq body hash kind tag
 checkpoints: number seq lasting body signature
 clients: name digest prefix last4 created_us blocked last_seen_us keeps_content identifiers id
 daily: ahead day client account kind model requests failed local input cached cache_write output reasoning cost_microusd unpriced estimated

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from app import verifier
-from app.store import audit, checkpoints, ledger, sums
-from app.verifier import Anchor, Point, Verdict
+from app.core.events import CrashFound
+from app.store import audit, checkpoints, ledger, sums, tags
+from app.verifier import Anchor, Finding, Point, Verdict
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -32,6 +33,9 @@ class Scope:
 Check = Callable[["Connection", Scope, Verdict], None]
 """Adds findings and notes to the verdict."""
 
+_MOST_CRASHES: Final = 3
+# What entries may be wrong about while every signature is good, so that it is known which entries bear one.
+_FROM_ENTRIES: Final = frozenset({"ledger", "unsigned prune", "no anchor", "unsigned"})
 CHECKS: Final[tuple[Check, ...]] = (sums.check,)
 
 
@@ -57,6 +61,8 @@ def verify(
         after=after,
         progress=lambda entries: told(entries, 0),
     )
+    if all(finding.kind in _FROM_ENTRIES for finding in verdict.findings):
+        _tail(connection, verdict, anchor)
     if verdict.state == "tampered":
         return verdict, ledger.Verdict(0, 0)
     rows = ledger.verify(connection, lambda count: told(verdict.entries, count), seq or 0)
@@ -67,3 +73,22 @@ def verify(
     for check in CHECKS:
         check(connection, scope, verdict)
     return verdict, rows
+
+
+def _tail(connection: Connection, verdict: Verdict, anchor: Anchor | None) -> None:
+    """What no signature covers yet must be of a run of this gateway; what was unsigned when a run died is named."""
+    tagging = tags.of(connection)
+    strange = None if tagging is None else tagging.strange(connection, verdict.sealed)
+    if strange is not None:
+        closed = anchor is not None and anchor.closed and strange > anchor.seq
+        more = f" Gatehouse had stopped in an orderly way at entry {anchor.seq}." if anchor is not None and closed else ""
+        verdict.findings.insert(0, Finding("appended", strange, tags.sentence(strange) + more))
+        return
+    for entry in audit.find(connection, _MOST_CRASHES, kinds=(CrashFound.KIND,))[0]:
+        detail = entry.body.get("detail")
+        signed, newest = (detail.get("signed"), detail.get("newest")) if isinstance(detail, dict) else (None, None)
+        if isinstance(signed, int) and isinstance(newest, int) and newest > signed:
+            verdict.notes.append(
+                f"Entries {signed + 1} to {newest} were not signed when a run ended without saying so (entry {entry.seq}): until the next "
+                "start their hashes and that run's tags alone protected them, and whether more had followed cannot be shown."
+            )

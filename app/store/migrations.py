@@ -97,4 +97,5 @@ ALL: Final[tuple[Migration, ...]] = (
     Migration("what rides along", steps.rides_along),
     Migration("forms and ids", steps.ids),
     Migration("what retention took", steps.retention),
+    Migration("tags", steps.tags),
 )

@@ -7,7 +7,7 @@ Importing SQLAlchemy takes 150 to 200 ms, so `database` imports this module when
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -26,8 +26,8 @@ WAIT_S: Final = 5.0
 
 
 class Pool:
-    def __init__(self, connect: Callable[[], sqlcipher3.Connection]) -> None:
-        """`connect` gives a new keyed connection in autocommit mode."""
+    def __init__(self, connect: Callable[[], sqlcipher3.Connection], options: Mapping[str, object]) -> None:
+        """`connect` gives a new keyed connection in autocommit mode; `options` are what each connection carries for others to find."""
 
         def reader() -> sqlcipher3.Connection:
             connection = connect()
@@ -47,6 +47,7 @@ class Pool:
             max_overflow=0,
             pool_timeout=WAIT_S,
             hide_parameters=True,
+            execution_options=dict(options),
         )
         event.listen(self._engine, "begin", _begin)
 

@@ -16,7 +16,7 @@ from app import verifier
 from app.core import chain
 from app.core.errors import AppError
 from app.core.events import AuditPruned, AuditRestored, Who
-from app.store import audit, checkpoints
+from app.store import audit, checkpoints, tags
 from app.verifier import Anchor, BadInputError, Record, Tree
 
 if TYPE_CHECKING:
@@ -196,13 +196,16 @@ def restore(
     return _sign(connection, signer, "restore", Tree(), at_us, start=base, number=number, log=log, last=b"", **fields)
 
 
-def anchor_of(connection: Connection) -> Anchor | None:
-    """What the vault should remember of the log as it is now: its newest record and newest entry."""
+def anchor_of(connection: Connection, *, closing: bool = False) -> Anchor | None:
+    """What the vault should remember of the log as it is now: its newest record and newest entry. closing: nothing is written any more."""
     record = checkpoints.newest(connection)
     if record is None:
         return None
     seq, head = audit.newest_link(connection)
-    return Anchor(log=record.log, seq=seq, head=head, epoch=record.epoch, number=record.number, record=record.digest, at_us=record.at_us)
+    return Anchor(
+        log=record.log, seq=seq, head=head, epoch=record.epoch, number=record.number, record=record.digest, at_us=record.at_us,
+        closed=closing and seq == record.seq,
+    )  # fmt: skip
 
 
 def first_look(connection: Connection, anchor: Anchor | None) -> tuple[str, int, str] | None:
@@ -250,6 +253,8 @@ def _sign(
     if start is None:
         start = checkpoints.beginning(connection)[0] if kind != "genesis" else 0
     seq, head = audit.newest_link(connection)
+    if kind != "restore":
+        _ours(connection, start + tree.size)
     _grow(connection, tree, start + tree.size, seq)
     if last is None:
         lasting = checkpoints.newest_lasting(connection)
@@ -271,6 +276,14 @@ def _sign(
     record = Record.of(body, signer.sign(verifier.RECORD, body))
     checkpoints.add(connection, record, tree)
     return record
+
+
+def _ours(connection: Connection, after: int) -> None:
+    """HeldError when one of the entries after that one, which are about to be signed, is not of a run of this gateway."""
+    tagging = tags.of(connection)
+    strange = None if tagging is None else tagging.strange(connection, after)
+    if strange is not None:
+        raise HeldError("appended", strange, tags.sentence(strange))
 
 
 def _tree(connection: Connection) -> Tree:

@@ -434,3 +434,8 @@ HAVING sum(requests) OR sum(failed) OR sum(local) OR sum(input) OR sum(cached) O
 def retention(connection: sqlcipher3.Connection) -> None:
     connection.execute(_TAKEN)
     connection.execute(_TAKEN_BEFORE)
+
+
+def tags(connection: sqlcipher3.Connection) -> None:
+    # Beside each link, empty for entries from before.
+    connection.execute("ALTER TABLE audit ADD COLUMN tag BLOB NOT NULL DEFAULT x''")

@@ -11,14 +11,17 @@ from sqlalchemy.engine import Connection
 
 from app import verifier
 from app.core.events import ClientAdded, ClientBlocked
+from app.core.runs import Runs
 from app.store import audit, floors, judging, ledger, retention, sealing, sums, taken
 from app.store.database import Store
 from app.store.retention import Plan
 from app.store.sealing import Signer
+from app.store.tags import Tags
 from app.verifier import Anchor, Verdict
 from tests.store.rows import KEY, NOW_US, rows
 
 EPOCHS = 3
+RUN = Runs((bytes([7]) * 32,))
 ENTRIES = 300
 
 
@@ -28,7 +31,8 @@ class Book:
     def __init__(self, path: Path, key: bytes = KEY) -> None:
         self.path = path
         self.key = key
-        self.store = Store.open(path, key)
+        self.tags = Tags(RUN)
+        self.store = Store.open(path, key, tagging=self.tags)
         self.signer = Signer.fresh(0)
         self.anchor: Anchor | None = None
         self.at_us = NOW_US
@@ -135,7 +139,13 @@ class Book:
         for leftover in ("-wal", "-shm"):
             self.path.with_name(self.path.name + leftover).unlink(missing_ok=True)
         shutil.copy(source, self.path)
-        self.store = Store.open(self.path, self.key)
+        self.start()
+
+    def start(self, runs: Runs = RUN) -> None:
+        """Open the database again, as a run does that has these secrets."""
+        self.store.close()
+        self.tags = Tags(runs)
+        self.store = Store.open(self.path, self.key, tagging=self.tags)
 
     def filled(self) -> Book:
         """300 entries and 40 rows in three epochs, sealed at every fiftieth."""
@@ -165,6 +175,14 @@ def book(path: Path, key: bytes = KEY) -> Iterator[Book]:
 
 def kinds(verdict: Verdict) -> list[str]:
     return [finding.kind for finding in verdict.findings]
+
+
+def forge(connection: Connection, *bodies: bytes, tag: bytes = b"") -> None:
+    """Append entries that fit the chain, without a secret of a run."""
+    seq, head = audit.newest_link(connection)
+    for body in bodies:
+        seq, head = seq + 1, verifier.link(head, seq + 1, body)
+        connection.exec_driver_sql("INSERT INTO audit (seq, body, hash, tag) VALUES (?, ?, ?, ?)", (seq, body, head, tag))
 
 
 def rehash(connection: Connection, first: int, change: Callable[[int, bytes], bytes]) -> None:

@@ -21,6 +21,7 @@ from tests.upstream import Upstream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GNOME Keyring on D-Bus")
 MASTER = "5a" * 32
+RUNS = {"keys": ["6b" * 32], "untagged": False}
 
 
 def health(url: str, name: str) -> tuple[int, dict[str, Any]]:
@@ -113,7 +114,8 @@ class Starting:
             each.communicate()
 
     def answer(self, **fields: Any) -> None:
-        said = {"mode": "keyring", "state": "ready", "place": "GNOME Keyring", "message": "", "service": "s", "master": MASTER} | fields
+        said = {"mode": "keyring", "state": "ready", "place": "GNOME Keyring", "message": "", "service": "s"}
+        said |= {"master": MASTER, "runs": RUNS} | fields
         self.vault.order(send={"re": self.question["id"]} | said)
 
     def serve(self) -> None:

@@ -57,8 +57,8 @@ def test_the_engine_gets_everything_it_needs_in_its_first_message(tmp_path: Path
         assert "DISPLAY" not in engine.environment
         vault = engine.message("vault")
         assert (vault["mode"], vault["state"]) == ("session", "ready")
-        assert set(vault["keys"]) == {"db", "journal", "client-keys", "audit-hmac"}
-        assert len({bytes.fromhex(key) for key in vault["keys"].values()}) == 4
+        assert set(vault["keys"]) == {"db", "journal", "client-keys"}
+        assert len({bytes.fromhex(key) for key in vault["keys"].values()}) == 3
 
 
 def test_ready_is_said_when_our_own_listener_proved_itself_and_not_before(tmp_path: Path) -> None:

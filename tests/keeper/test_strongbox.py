@@ -334,7 +334,7 @@ def test_a_vault_that_cannot_be_written_is_said_and_nothing_is_half_done(tmp_pat
 
 def test_keys_for_different_uses_are_different_and_stable() -> None:
     master = bytes(range(32))
-    labels = ("db", "journal", "sealed-secrets", "client-keys", "audit-hmac", "declared")
+    labels = ("db", "journal", "sealed-secrets", "client-keys", "declared")
     assert len({derived(master, label) for label in labels}) == len(labels)
     # the same as the cryptography library's HKDF, so that another program can follow
     from cryptography.hazmat.primitives.hashes import SHA256

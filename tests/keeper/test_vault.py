@@ -309,7 +309,8 @@ def test_the_master_key_is_in_no_process_that_does_not_need_it(tmp_path: Path, d
     with stage(tmp_path, daemon) as made:
         engine, _ = up(made)
         keys_of(engine)
-        code = "import secretstorage as s; print([i.get_secret().decode() for i in s.Collection(s.dbus_init()).get_all_items()][0])"
+        items = "s.Collection(s.dbus_init()).get_all_items()"
+        code = f"import secretstorage as s; print(next(i.get_secret().decode() for i in {items} if 'master-key' in i.get_label()))"
         master = daemon.tool(code)
         assert len(master) == 64
         public = made.log()
@@ -328,6 +329,7 @@ def test_what_was_refused_is_asked_for_again_when_a_person_clicks(tmp_path: Path
         return asked
 
     is_open = {"mode": "keyring", "state": "ready", "place": "macOS Keychain", "message": "", "service": "s", "master": "5a" * 32}
+    is_open |= {"runs": {"keys": ["6b" * 32], "untagged": False}}
     shut = is_open | {"state": "locked", "message": "macOS Keychain wants to ask you first. Click Unlock."}
     with Stage(tmp_path / "data", vault="keyring", real=()) as made:
         engine, _ = up(made)

@@ -27,6 +27,7 @@ RELEASED = {
     "what rides along": ("9d8b1eda1da0792c", "cfd3d6dd43f2b3d9"),
     "forms and ids": ("882a690b22d64528", "9243adafe42ffdda"),
     "what retention took": ("5b988e72eabf6d2f", "dbd25b6b231d8b7b"),
+    "tags": ("d71b07a804cc4ea7", "caed0cc5b5dffb82"),
 }
 FORMS = {
     "1": "178e01bec98c450b",
