@@ -240,7 +240,11 @@ class Auditor:
         assert signer is not None
         following = Signer.fresh(signer.epoch + 1)
         await self._keep("audit-key", Keys(signer, following).text())
-        await self._write(lambda c: sealing.turn(c, signer, following, self._now_us()))
+        def turn(connection: Any) -> None:
+            sealing.state(connection, signer, self._now_us())
+            sealing.turn(connection, signer, following, self._now_us())
+
+        await self._write(turn)
         self._signer = following
         await self._keep("audit-key", Keys(following).text())
         self._sealed_s = time.monotonic()

@@ -131,6 +131,9 @@ def _events(row: _Found, used: str, held: str | None) -> Iterable[Event]:
             yield SettingChanged(name=name, before=row.value, after=used)
         else:
             yield SettingHeld(name=name, found=_shown(row, row.value), used=used)
+    else:  # only what was put aside is another
+        shown = (_shown(row, value) if value is not None else "" for value in (row.held, held))
+        yield SettingChanged(name=_aside(row.what, row.subject), before=next(shown), after=next(shown))
 
 
 def _shown(row: _Found, value: str) -> str:

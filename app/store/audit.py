@@ -7,7 +7,7 @@ The body that is hashed is `{"actor", "at_us", "detail", "kind", "subject"}`, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from app.core import chain
@@ -29,12 +29,14 @@ _LAST: Final = "SELECT seq, body, hash FROM audit WHERE kind = ? ORDER BY seq DE
 _HEAD: Final = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
 
 
-def append(connection: Connection, event: Event, actor: str | Who, at_us: int) -> int:
-    """Add one entry; returns its number."""
-    return append_all(connection, [(event, actor, at_us)])
+def append(connection: Connection, event: Event, actor: str | Who, at_us: int, state: Mapping[str, object] | None = None) -> int:
+    """Add one entry; returns its number. state: what is in force before and after it (`states`)."""
+    return append_all(connection, [(event, actor, at_us)], state)
 
 
-def append_all(connection: Connection, entries: Iterable[tuple[Event, str | Who, int]]) -> int:
+def append_all(
+    connection: Connection, entries: Iterable[tuple[Event, str | Who, int]], state: Mapping[str, object] | None = None
+) -> int:
     """Add `(event, actor, at_us)` entries in order; returns the number of the newest entry.
 
     AppError internal when an entry cannot be written down exactly: then the transaction it belongs to must not commit either.
@@ -43,7 +45,7 @@ def append_all(connection: Connection, entries: Iterable[tuple[Event, str | Who,
     tagging = tags.of(connection)
     rows = []
     for event, actor, at_us in entries:
-        body = _body(event, actor, at_us)
+        body = _body(event, actor, at_us, state)
         seq += 1
         head = chain.link(head, seq, body)
         rows.append((seq, body, head, b"" if tagging is None else tagging.of(head)))
@@ -186,10 +188,12 @@ def links(connection: Connection, after: int | None = None) -> Iterator[tuple[in
         cursor.close()
 
 
-def _body(event: Event, actor: str | Who, at_us: int) -> bytes:
+def _body(event: Event, actor: str | Who, at_us: int, state: Mapping[str, object] | None) -> bytes:
     if not event.AUDITED:
         raise ValueError(f"{event.KIND} is not an audited event")
     body: dict[str, object] = {"at_us": at_us, "detail": event.detail(), "kind": event.KIND, "subject": event.subject()}
+    if state is not None:
+        body["state"] = state
     if isinstance(actor, Who):
         body["actor"] = actor.actor
         if origin := actor.origin():

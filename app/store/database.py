@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.core.errors import AppError
 from app.core.events import Event, Who
-from app.store import audit, cipher, failures, migrations, tags
+from app.store import audit, cipher, failures, migrations, states, tags
 from app.store.statements import Direct, Statements
 
 if TYPE_CHECKING:
@@ -97,11 +97,16 @@ class Store:
 
     @contextmanager
     def change(self, events: Event | Sequence[Event], actor: str | Who, at_us: int) -> Iterator[Connection]:
-        """Like `write`, and the audit entries of `events` are committed with what the block did, or neither is."""
+        """Like `write`, and the audit entries of `events` are committed with what the block did, or neither is. The last one says
+        what was in force before and after (`states`)."""
         with self.write() as connection:
+            before = states.digests(connection)
             yield connection
-            for what in (events,) if isinstance(events, Event) else events:
+            said = (events,) if isinstance(events, Event) else tuple(events)
+            for what in said[:-1]:
                 audit.append(connection, what, actor, at_us)
+            if said:
+                audit.append(connection, said[-1], actor, at_us, {"after": states.digests(connection), "before": before})
 
     def close(self) -> None:
         """Close every connection; the last one folds the write-ahead log into the file."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from app import verifier
 from app.core.events import CrashFound
-from app.store import audit, checkpoints, ledger, sums, tags
+from app.store import audit, checkpoints, ledger, states, sums, tags
 from app.verifier import Anchor, Finding, Point, Verdict
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Check = Callable[["Connection", Scope, Verdict], None]
 _MOST_CRASHES: Final = 3
 # What entries may be wrong about while every signature is good, so that it is known which entries bear one.
 _FROM_ENTRIES: Final = frozenset({"ledger", "unsigned prune", "no anchor", "unsigned"})
-CHECKS: Final[tuple[Check, ...]] = (sums.check,)
+CHECKS: Final[tuple[Check, ...]] = (states.check, sums.check)
 
 
 def verify(

@@ -16,7 +16,7 @@ from app import verifier
 from app.core import chain
 from app.core.errors import AppError
 from app.core.events import AuditPruned, AuditRestored, Who
-from app.store import audit, checkpoints, tags
+from app.store import audit, checkpoints, states, tags
 from app.verifier import Anchor, BadInputError, Record, Tree
 
 if TYPE_CHECKING:
@@ -93,6 +93,12 @@ def claim(connection: Connection, signer: Signer, what: str, said: Mapping[str, 
     return _sign(connection, signer, "claim", _tree(connection), at_us, what=what, claim=dict(said))
 
 
+def state(connection: Connection, signer: Signer, at_us: int) -> None:
+    """Sign what is in force, as it is found, over a log that says nothing of it yet. HeldError."""
+    if states.newest(connection) is None:
+        claim(connection, signer, states.CLAIM, {"entry": audit.newest(connection)} | states.digests(connection), at_us)
+
+
 def prunable(connection: Connection, before_us: int) -> Prunable:
     """The whole segments (up to a signed checkpoint) whose entries are all older than `before_us`."""
     start = checkpoints.beginning(connection)[1]
@@ -153,7 +159,8 @@ def prune(
         raise HeldError("rewritten", upto, f"Entry {upto} is not the one that was signed.")
     count = int(connection.exec_driver_sql("SELECT count(*) FROM audit WHERE seq <= ?", (upto,)).scalar_one())
     event = AuditPruned(upto=upto, count=count, head=head.hex(), rows=rows.rows, digest=rows.digest)
-    audit.append(connection, event, who, at_us)
+    known = states.newest(connection)
+    audit.append(connection, event, who, at_us, None if known is None else {"after": known, "before": known})
     said = [node.hex() for node in tree.edge()]
     fields: dict[str, Any] = {"base": upto, "base_head": head.hex(), "edge": said, "count": count, "claim": {**rows.said(), **more}}
     _sign(connection, signer, "prune", _tree(connection), at_us, **fields)
@@ -180,7 +187,8 @@ def restore(
     base, base_head = audit.newest_link(connection)
     aside = verifier.set_aside(audit.links(connection))
     known_seq, known_head = (anchor.seq, anchor.head.hex()) if anchor is not None else (0, "")
-    audit.append(connection, AuditRestored(base=base, found=found, known_seq=known_seq, known_head=known_head), who, at_us)
+    event, as_found = AuditRestored(base=base, found=found, known_seq=known_seq, known_head=known_head), states.digests(connection)
+    audit.append(connection, event, who, at_us, {"after": as_found, "before": as_found})
     newest = connection.exec_driver_sql("SELECT max(number) FROM checkpoints").scalar()
     number = max(-1 if newest is None else int(newest), -1 if anchor is None else anchor.number) + 1
     log = anchor.log if anchor is not None else os.urandom(LOG_ID_BYTES).hex()
