@@ -240,6 +240,7 @@ class Auditor:
         assert signer is not None
         following = Signer.fresh(signer.epoch + 1)
         await self._keep("audit-key", Keys(signer, following).text())
+
         def turn(connection: Any) -> None:
             sealing.state(connection, signer, self._now_us())
             sealing.turn(connection, signer, following, self._now_us())

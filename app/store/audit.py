@@ -34,9 +34,7 @@ def append(connection: Connection, event: Event, actor: str | Who, at_us: int, s
     return append_all(connection, [(event, actor, at_us)], state)
 
 
-def append_all(
-    connection: Connection, entries: Iterable[tuple[Event, str | Who, int]], state: Mapping[str, object] | None = None
-) -> int:
+def append_all(connection: Connection, entries: Iterable[tuple[Event, str | Who, int]], state: Mapping[str, object] | None = None) -> int:
     """Add `(event, actor, at_us)` entries in order; returns the number of the newest entry.
 
     AppError internal when an entry cannot be written down exactly: then the transaction it belongs to must not commit either.

@@ -104,7 +104,7 @@ class Store:
             yield connection
             said = (events,) if isinstance(events, Event) else tuple(events)
             for what in said[:-1]:
-                audit.append(connection, what, actor, at_us)
+                audit.append(connection, what, actor, at_us, {"after": before, "before": before})
             if said:
                 audit.append(connection, said[-1], actor, at_us, {"after": states.digests(connection), "before": before})
 

@@ -96,7 +96,7 @@ def claim(connection: Connection, signer: Signer, what: str, said: Mapping[str, 
 def state(connection: Connection, signer: Signer, at_us: int) -> None:
     """Sign what is in force, as it is found, over a log that says nothing of it yet. HeldError."""
     if states.newest(connection) is None:
-        claim(connection, signer, states.CLAIM, {"entry": audit.newest(connection)} | states.digests(connection), at_us)
+        claim(connection, signer, states.CLAIM, states.digests(connection), at_us)
 
 
 def prunable(connection: Connection, before_us: int) -> Prunable:

@@ -38,9 +38,9 @@ COVERED: Final = {
 _WORDS: Final = {"clients": "clients", "accounts": "accounts", "settings": "settings", "own_prices": "prices of your own"}
 _READ: Final = {table: f"{select_from(table, columns)} ORDER BY {columns[0]}, {columns[1]}" for table, columns in COVERED.items()}
 _KINDS: Final = tuple(kind for kind in audited() if kind not in ROUTINE_KINDS)
-_TOLD: Final = f"""
-SELECT seq, kind, body FROM audit
-WHERE kind IN ({", ".join("?" * len(_KINDS))}) AND instr(CAST(body AS TEXT), '"state":{{"after"') > 0 ORDER BY seq"""  # noqa: S608 - question marks
+_TOLD: Final = f"SELECT seq, kind, body FROM audit WHERE kind IN ({', '.join('?' * len(_KINDS))}) AND seq > ? ORDER BY seq"  # noqa: S608 - question marks
+_LAST: Final = "SELECT seq, kind, body FROM audit WHERE kind = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
+_NEWEST: Final = (1 << 63) - 1
 _MOST: Final = 20
 
 
@@ -57,13 +57,13 @@ def digests(connection: Statements) -> dict[str, str]:
 
 def newest(connection: Connection) -> State | None:
     """What the log says is in force; None when it says nothing of it."""
-    told = _told(connection)
+    told = _told(connection, _NEWEST)
     return told[-1][1]["after"] if told else None
 
 
 def check(connection: Connection, scope: Scope, verdict: Verdict) -> None:
     """Findings "state": what was changed between two entries, or after the newest, without one."""
-    told = _told(connection)
+    told = _told(connection, scope.since)
     if not told:
         verdict.notes.append("Clients, accounts, settings and prices are held against the log from the next change or start on.")
         return
@@ -80,19 +80,30 @@ def _compare(verdict: Verdict, left: State, found: State, seq: int, when: str) -
             verdict.find("state", seq, f"The {word} were changed {when}, and no entry says so.")
 
 
-def _told(connection: Connection) -> list[tuple[int, State]]:
-    """Entry and state of all that says one, in order, from the newest restore on."""
-    told = list[tuple[int, State]]()
+def _told(connection: Connection, since: int) -> list[tuple[int, State]]:
+    """Entry and state of all that says one, in order, from the newest restore on; of those up to `since` the newest alone. Every entry
+    of a kind that says a state does, from the first on, so the newest of each kind is enough to find it."""
+    rows = [row for kind in _KINDS for row in connection.exec_driver_sql(_LAST, (kind, since))] if since else []
+    told = sorted((row for row in map(_state, rows) if row is not None), key=lambda row: row[0])[-1:]
+    for row in connection.exec_driver_sql(_TOLD, (*_KINDS, since)):
+        if (said := _state(row)) is not None:
+            if row[1] == AuditRestored.KIND:
+                told.clear()
+            told.append(said)
     claim = checkpoints.newest_claim(connection, CLAIM)
-    for seq, kind, body in connection.exec_driver_sql(_TOLD, _KINDS):
-        state = json.loads(body).get("state")
-        if isinstance(state, dict) and isinstance(state.get("after"), dict) and isinstance(state.get("before"), dict):
-            told = [] if kind == AuditRestored.KIND else told
-            told.append((int(seq), state))
     if claim is not None and (not told or told[0][0] > claim.seq) and not _restored_after(connection, claim.number):
-        said = {table: claim.claim.get(table) for table in COVERED}
-        told.insert(0, (claim.seq, {"before": said, "after": said}))
+        said_then = {table: claim.claim.get(table) for table in COVERED}
+        told.insert(0, (claim.seq, {"before": said_then, "after": said_then}))
     return told
+
+
+def _state(row: tuple[int, str, bytes]) -> tuple[int, State] | None:
+    try:
+        state = json.loads(row[2]).get("state")
+    except (ValueError, TypeError, AttributeError, RecursionError):  # somebody edited it, and the log was not judged yet
+        return None
+    fits = isinstance(state, dict) and isinstance(state.get("after"), dict) and isinstance(state.get("before"), dict)
+    return (int(row[0]), state) if fits else None
 
 
 def _restored_after(connection: Connection, number: int) -> bool:
