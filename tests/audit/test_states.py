@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +93,23 @@ def test_a_log_that_says_nothing_yet_is_covered_from_a_claim_on(tmp_path: Path) 
         assert (made.verify().state, made.verify().notes) == ("intact", [])
         made.sql("DELETE FROM settings")
         assert kinds(made.verify()) == ["state"]
+
+
+def test_every_writer_of_the_engine_is_inside_a_change() -> None:
+    """What is in force is written where its entry is: lexically inside `with ... .change(...)`, or in what is called from there."""
+    writers = {"clients": {"add", "set_blocked", "set_keeps_content", "set_identifiers", "remove"}, "table": {"put", "remove"}}
+    writers |= {"settings": {"put", "remove"}, "own_prices": {"put", "remove"}, "retention": {"choose"}}
+    outside, inside = set[str](), 0
+    for path in sorted((Path(__file__).parents[2] / "app" / "engine").glob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        changes = [node for node in ast.walk(tree) if isinstance(node, ast.With) and ".change(" in ast.unparse(node.items[0].context_expr)]
+        covered = {id(node) for change in changes for node in ast.walk(change)}
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)):
+                continue
+            if node.func.attr in writers.get(node.func.value.id, set()):
+                inside += id(node) in covered
+                if id(node) not in covered:
+                    outside.add(f"{path.name}: {ast.unparse(node.func)}")
+    assert inside > 8
+    assert outside == {"marks.py: settings.put", "marks.py: settings.remove"}  # in `_put`, which `settle` calls inside a change
