@@ -28,9 +28,10 @@ State = Mapping[str, Any]
 CLAIM: Final = "state"
 # What of each table is covered, in the order of a key of it. `last_seen_us` comes with no entry.
 COVERED: Final = {
-    "clients": ("name", "digest", "prefix", "last4", "created_us", "blocked", "keeps_content", "identifiers"),
+    "clients": ("name", "digest", "prefix", "last4", "created_us", "blocked", "keeps_content", "identifiers", "id"),
     "accounts": (
         "name", "kind", "base_url", "local", "keyed", "key_hint", "created_us", "models", "tested_us", "test_ok", "test_message", "test_ms",
+        "id",
     ),
     "settings": ("name", "value"),
     "own_prices": ("account", "model", "input", "output", "cached", "cache_write", "set_us"),
