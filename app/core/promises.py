@@ -221,16 +221,20 @@ PROMISES: Final = (
     Promise(
         id="log",
         broken="An entry of the audit log, or a row of the ledger, is changed, removed or put in and `gatehouse audit verify` "
-        "calls it intact. (Not detected yet, where somebody has the key of a stopped gateway's database: entries "
-        "appended at its end, which the next start signs; entries about pruning and trimming that excuse changed or "
-        "missing rows; triggers and other changes of the schema; sums, clients, settings and prices that were changed. "
-        "And the newest entries cut off together with everything that refers to them. A change before the last verified"
-        " point is found by the next verification of everything, not at the next start.)",
+        "calls it intact; or a client, a provider, a setting, a price of your own or a sum of the Usage page was changed past the log, "
+        "and it does. (Not detected yet, where somebody has the key of a stopped gateway's database: triggers and other changes of the "
+        "schema; costs that were worked out again; records of connections, hosts and names. And, after a crash, the entries cut off that "
+        "were not signed yet. A change before the last verified point is found by the next verification of everything, not at the next "
+        "start.)",
         claim="tampering is seen",
         trial="`gatehouse audit verify`; `tests/audit` edits, removes, swaps and adds entries behind its back",
         tests=(
             "audit/test_attacks.py::test_each_attack_is_found_and_named",
             "audit/test_attacks.py::test_a_changed_row_of_the_ledger_is_found_through_its_batch",
+            "audit/test_appended.py::test_what_no_run_wrote_is_found_and_never_signed_over",
+            "audit/test_appended.py::test_a_gateway_finds_what_was_appended_while_it_was_away_and_signs_nothing",
+            "audit/test_excuses.py::test_a_row_that_was_changed_is_found_whatever_somebody_writes_to_excuse_it",
+            "audit/test_states.py::test_an_edit_is_found_at_once_and_after_a_later_change",
         ),
     ),
     Promise(

@@ -24,6 +24,8 @@ Actor = str | Who
 SEARCHED: Final = 200_000
 ACTED_BY: Final = "json_valid(CAST(body AS TEXT)) AND json_extract(CAST(body AS TEXT), '$.actor') = ?"
 _AT_ONCE: Final = 1_000
+_INSERT: Final = "INSERT INTO audit (seq, body, hash) VALUES (?, ?, ?)"
+_INSERT_TAGGED: Final = "INSERT INTO audit (seq, body, hash, tag) VALUES (?, ?, ?, ?)"
 _LEAST: Final = -(1 << 63)  # the least number there can be: somebody may have made some up
 _LAST: Final = "SELECT seq, body, hash FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1"
 _HEAD: Final = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"
@@ -46,9 +48,9 @@ def append_all(connection: Connection, entries: Iterable[tuple[Event, str | Who,
         body = _body(event, actor, at_us, state)
         seq += 1
         head = chain.link(head, seq, body)
-        rows.append((seq, body, head, b"" if tagging is None else tagging.of(head)))
+        rows.append((seq, body, head) if tagging is None else (seq, body, head, tagging.of(head)))
     if rows:
-        connection.exec_driver_sql("INSERT INTO audit (seq, body, hash, tag) VALUES (?, ?, ?, ?)", rows)
+        connection.exec_driver_sql(_INSERT if tagging is None else _INSERT_TAGGED, rows)
     return seq
 
 

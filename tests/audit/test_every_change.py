@@ -395,7 +395,12 @@ def test_starts_ends_crashes_locks_and_restores(data_dir: Path, tmp_path: Path) 
         seen["gateway.crash_found"] = wait_for(found, "the crash to be found", 30)
         wait_for(lambda: control.audit_status().verdict, "the check after the start")
         verdict = control.verify_audit()
-        assert (verdict.state, len(verdict.notes)) == ("intact", 1)
+        detail = seen["gateway.crash_found"].body["detail"]
+        assert isinstance(detail, dict)
+        unsigned = [f"Entries {detail['signed'] + 1} to {detail['newest']} were not signed"] if detail["newest"] > detail["signed"] else []
+        assert verdict.state == "intact"
+        assert "set aside" in verdict.notes[0]
+        assert [note[: len(wanted)] for note, wanted in zip(verdict.notes[1:], unsigned, strict=True)] == unsigned
 
 
 @pytest.mark.timeout(300)

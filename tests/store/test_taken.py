@@ -86,9 +86,7 @@ def test_an_upgraded_database_verifies_and_is_covered_from_its_first_claim_on(wh
         assert made.verify().findings == []
         with made.store.read() as connection:
             assert connection.exec_driver_sql("SELECT sum(requests) FROM taken").scalar_one() == 48
-    notes = made.verify().notes
-    assert [note for note in notes if "as they were found then" in note] == (notes if what != "nothing" else [])
-    assert len(notes) == (what != "nothing")
+    assert len([note for note in made.verify().notes if "as they were found then" in note]) == (what != "nothing")
     made.sql("UPDATE taken SET output = output + 1", "UPDATE rollups SET output = output + 1") if what != "nothing" else made.sql(
         "UPDATE rollups SET output = output + 1"
     )
