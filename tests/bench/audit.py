@@ -9,9 +9,11 @@ from pathlib import Path
 
 from app.core import chain
 from app.core.events import KeyRefused
+from app.core.runs import Runs
 from app.store import audit, judging, sealing
 from app.store.database import Store
 from app.store.sealing import Signer
+from app.store.tags import Tags
 from tests.bench.figures import Figure, Scale
 from tests.bench.rig import Rig, gatehouse
 
@@ -23,7 +25,7 @@ def audit_log(rig: Rig, scale: Scale) -> Iterator[Figure]:
     """Entries: ten times as many as the requests of a memory run, so a million in a full one."""
     entries = scale.requests[1] * 10
     with tempfile.TemporaryDirectory(dir=rig.folder) as folder:
-        store = Store.open(Path(folder) / "log.db", bytes(32))
+        store = Store.open(Path(folder) / "log.db", bytes(32), tagging=Tags(Runs((bytes(32),))))
         try:
             yield from _log(store, scale, entries)
         finally:
