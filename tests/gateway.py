@@ -17,8 +17,9 @@ from typing import Any
 from app.__main__ import CHILDREN
 from app.control.client import ControlClient
 from app.control.granter import OwnSocket
+from app.core.runs import Runs
 from app.core.secret import Secret
-from app.keeper.sealing import ENGINE_LABELS, derived
+from app.keeper.sealing import ENGINE_LABELS, SEALED_LABEL, derived
 from app.keeper.strongbox import Strongbox
 from app.system.keyrings import Keyring
 from app.system.paths import Paths
@@ -97,10 +98,21 @@ class Gateway:
 
     def keys(self) -> dict[str, bytes]:
         """What the vault gives to the engine, by its uses. Only with a passphrase."""
+        _, master = self._vault()
+        return {label: derived(master, label) for label in ENGINE_LABELS}
+
+    def runs(self) -> Runs:
+        """The secrets that the vault holds for runs whose entries are not all signed, and for the last one. Only with a passphrase."""
+        box, master = self._vault()
+        kept = box._item("audit-run", derived(master, SEALED_LABEL))
+        return Runs.of(None if kept is None else kept.reveal())
+
+    def _vault(self) -> tuple[Strongbox, bytes]:
         paths, passphrase = Paths(self.folder), Secret(self.passphrase.read_text().strip())
-        opened = Strongbox(paths, Keyring(None, "none"), default_folder=False).open("auto", prompt=False, passphrase=passphrase)
+        box = Strongbox(paths, Keyring(None, "none"), default_folder=False)
+        opened = box.open("auto", prompt=False, passphrase=passphrase)
         assert opened.master is not None
-        return {label: derived(opened.master, label) for label in ENGINE_LABELS}
+        return box, opened.master
 
     def pids(self) -> dict[str, int]:
         """Process ids by role: keeper, engine, gui, vault (those that run)."""

@@ -19,6 +19,7 @@ from app.store import cipher, ledger, migrations
 from app.store.database import Store
 from app.store.journal import Journal
 from app.store.tables import insert_into, select_from
+from app.store.tags import Tags
 from app.system.paths import Paths
 from tests.disks import fill, unchangeable
 from tests.gateway import ROOT, Gateway, gateway, wait_for
@@ -221,7 +222,8 @@ def test_a_flipped_bit_is_found_without_being_asked_and_named(tmp_path: Path) ->
         caller.until(200, "an answer")
         check_everything(one, caller.acknowledged)
     path = Paths(one.folder).database
-    with closing(Store.open(path, one.keys()["db"])) as store, store.write() as connection:
+    tagging = Tags(one.runs())  # as if the last run had written them
+    with closing(Store.open(path, one.keys()["db"], tagging=tagging)) as store, store.write() as connection:
         ledger.record(connection, rows(20_000))
     content = bytearray(path.read_bytes())
     place = len(content) // 4 // PAGE_BYTES * PAGE_BYTES  # old rows, which only somebody who reads everything meets
