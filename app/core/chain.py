@@ -68,14 +68,21 @@ def verify(rows: Iterable[tuple[int, bytes, bytes]], seq: int = 0, head: bytes =
     return Verdict(entries, seq, head)
 
 
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+
+
 def _reject_floats(value: object) -> None:
+    kind = type(value)
+    if kind in _PLAIN:
+        return
     if isinstance(value, float):
         raise ValueError("an audit entry holds no floats")  # noqa: TRY004 - it is a value that cannot be written down
-    if isinstance(value, Mapping):
-        for key, item in value.items():
+    if kind is dict or isinstance(value, Mapping):
+        for key, item in value.items():  # type: ignore[attr-defined]  # a mapping either way
             if not isinstance(key, str):
                 raise ValueError("an audit entry has text keys")  # noqa: TRY004 - likewise
-            _reject_floats(item)
+            if type(item) not in _PLAIN:
+                _reject_floats(item)
     elif isinstance(value, list | tuple):
         for item in value:
             _reject_floats(item)

@@ -7,7 +7,7 @@ event never holds a secret or a prompt. `detail()` gives the audit body without 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Final, Literal
 
 from app.core.records import Exchange
@@ -51,7 +51,8 @@ class Event:
         return str(getattr(self, "name", ""))
 
     def detail(self) -> dict[str, object]:
-        return asdict(self)
+        """The fields as they are: texts, numbers, and tuples of texts."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,11 +98,13 @@ class Store:
     @contextmanager
     def change(self, events: Event | Sequence[Event], actor: str | Who, at_us: int) -> Iterator[Connection]:
         """Like `write`, and the audit entries of `events` are committed with what the block did, or neither is. The last one says
-        what was in force before and after (`states`)."""
+        what was in force before and after (`states`). ValueError for an event that is no change."""
+        said = (events,) if isinstance(events, Event) else tuple(events)
+        if any(event.GROUP != "changes" for event in said):
+            raise ValueError("only a change says what is in force")
         with self.write() as connection:
             before = states.digests(connection)
             yield connection
-            said = (events,) if isinstance(events, Event) else tuple(events)
             for what in said[:-1]:
                 audit.append(connection, what, actor, at_us, {"after": before, "before": before})
             if said:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from app.core.events import ROUTINE_KINDS, AuditRestored, audited
+from app.core.events import AuditPruned, AuditRestored, audited
 from app.store import checkpoints
 from app.store.statements import Statements
 from app.store.tables import select_from
@@ -38,7 +38,8 @@ COVERED: Final = {
 }  # fmt: skip
 _WORDS: Final = {"clients": "clients", "accounts": "accounts", "settings": "settings", "own_prices": "prices of your own"}
 _READ: Final = {table: f"{select_from(table, columns)} ORDER BY {columns[0]}, {columns[1]}" for table, columns in COVERED.items()}
-_KINDS: Final = tuple(kind for kind in audited() if kind not in ROUTINE_KINDS)
+# Entries that say a state: those of changes, and those that carry a state on or begin one.
+_KINDS: Final = (*(kind for kind, event in audited().items() if event.GROUP == "changes"), AuditPruned.KIND, AuditRestored.KIND)
 _TOLD: Final = f"SELECT seq, kind, body FROM audit WHERE kind IN ({', '.join('?' * len(_KINDS))}) AND seq > ? ORDER BY seq"  # noqa: S608 - question marks
 _LAST: Final = "SELECT seq, kind, body FROM audit WHERE kind = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
 _NEWEST: Final = (1 << 63) - 1
