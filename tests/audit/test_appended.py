@@ -93,9 +93,16 @@ def restored(made: Book) -> None:
     made.restore()
 
 
-@pytest.mark.parametrize("later", [False, True], ids=["alone", "and ours after it"])
-@pytest.mark.parametrize("state", [stopped, died, pruned, restored])
-@pytest.mark.parametrize("attack", APPENDED)
+STATES: list[Callable[[Book], None]] = [stopped, died, pruned, restored]
+# Alone, and with entries of ours after it: by turns.
+CASES = [
+    pytest.param(attack, state, (row + column) % 2 == 1, id=f"{attack.__name__}, {state.__name__}")
+    for row, attack in enumerate(APPENDED)
+    for column, state in enumerate(STATES)
+]
+
+
+@pytest.mark.parametrize(("attack", "state", "later"), CASES)
 def test_what_no_run_wrote_is_found_and_never_signed_over(
     attack: Callable[[Any], None], state: Callable[[Book], None], later: bool, data_dir: Path
 ) -> None:
