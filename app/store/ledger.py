@@ -205,14 +205,8 @@ class _Reading:
         return self._of_going(batch, values) if floor.cut and batch > floor.before else ""
 
     def _of_batch(self, batch: int, values: list[Any]) -> str:
-        if batch not in self._waiting:
-            said = _said(self._connection, batch)
-            if said is None:
-                return f"Row {values[0]} belongs to no batch of the audit log: it was added or moved."
-            try:
-                self._waiting[batch] = _Batch(said)
-            except UnknownFormError as error:
-                return f"The digest of the rows of audit entry {batch} {error}"
+        if batch not in self._waiting and (finding := self._begin(batch, values)):
+            return finding
         if not self._waiting[batch].fits(values):
             said = self._waiting[batch].said
             return f"The rows of audit entry {batch} ({said.first} to {said.last}) do not match their digest."
@@ -223,19 +217,24 @@ class _Reading:
 
     def _of_going(self, batch: int, values: list[Any]) -> str:
         """A row of a batch of which some may have gone: when all are there, they must be as the log says."""
-        if batch not in self._waiting:
-            said = _said(self._connection, batch)
-            if said is None:
-                return f"Row {values[0]} belongs to no batch of the audit log: it was added or moved."
-            try:
-                self._waiting[batch] = _Batch(said)
-            except UnknownFormError as error:
-                return f"The digest of the rows of audit entry {batch} {error}"
+        if batch not in self._waiting and (finding := self._begin(batch, values)):
+            return finding
         here = self._waiting[batch]
         if here.left == 0:
             return f"Audit entry {batch} ({here.said.first} to {here.said.last}) has more rows than it had."
         if not here.fits(values):
             return f"The rows of audit entry {batch} ({here.said.first} to {here.said.last}) do not match their digest."
+        return ""
+
+    def _begin(self, batch: int, values: list[Any]) -> str:
+        """The first row of a batch: look up what the log says of it."""
+        said = _said(self._connection, batch)
+        if said is None:
+            return f"Row {values[0]} belongs to no batch of the audit log: it was added or moved."
+        try:
+            self._waiting[batch] = _Batch(said)
+        except UnknownFormError as error:
+            return f"The digest of the rows of audit entry {batch} {error}"
         return ""
 
     def _of_those_going(self) -> str:
