@@ -223,7 +223,8 @@ PROMISES: Final = (
         broken="An entry of the audit log, or a row of the ledger, is changed, removed or put in and `gatehouse audit verify` "
         "calls it intact; or a client, a provider, a setting, a price of your own or a sum of the Usage page was changed past the log, "
         "and it does. (Not detected yet, where somebody has the key of a stopped gateway's database: triggers and other changes of the "
-        "schema; costs that were worked out again; records of connections, hosts and names. And, after a crash, the entries cut off that "
+        "schema; costs that were worked out again; records of connections, hosts and names; whole days counted twice; ids put into rows of "
+        "before there were ids; what came beside a finding that was accepted. And, after a crash, the entries cut off that "
         "were not signed yet. A change before the last verified point is found by the next verification of everything, not at the next "
         "start.)",
         claim="tampering is seen",

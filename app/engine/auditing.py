@@ -116,9 +116,7 @@ class Auditor:
             if self._trouble and (self._asked_s is None or time.monotonic() - self._asked_s > self._again_s):
                 self._asked_s = time.monotonic()
                 await self._guarded(self._open)
-                self._starting = False
                 self._changed()
-                self._looked.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._again_s if self._trouble else SEAL_S / 4):
                     await self._wake.wait()
@@ -177,7 +175,14 @@ class Auditor:
     # -- opening
 
     async def _open(self) -> None:
-        """Hold the log against what the vault remembers, and turn the key."""
+        """Hold the log against what the vault remembers, and turn the key. Whoever asks first, the checks after it may begin."""
+        try:
+            await self._open_once()
+        finally:
+            self._starting = False
+            self._looked.set()
+
+    async def _open_once(self) -> None:
         async with self._turning:
             if self._signer is not None:
                 return

@@ -23,7 +23,7 @@ from app.engine.auditing import Auditor
 from app.engine.clients import Clients
 from app.engine.marks import Marks
 from app.engine.recorder import Recorder, StoreThreads
-from app.store import audit, checkpoints, settings
+from app.store import audit, checkpoints, floors, settings
 from app.store.journal import Journal
 from app.system import sink
 from app.verifier import Anchor
@@ -107,6 +107,21 @@ def test_a_prune_waits_until_the_vault_knows_of_the_first_signature(data_dir: Pa
                 vault.quick.set()
                 assert await pruning == 20
                 assert (await verifying).state == "intact"
+
+    run(story())
+
+
+def test_what_is_checked_after_a_start_is_checked_when_somebody_asks_in_its_first_second(data_dir: Path) -> None:
+    def claimed(made: Book) -> bool:
+        with made.store.read() as connection:
+            return checkpoints.newest_claim(connection, floors.LEDGER) is not None
+
+    async def story() -> None:
+        with book(data_dir / "g.db") as made:
+            async with auditor(made, data_dir, SlowVault()) as auditing:
+                assert (await auditing.verify(ME)).state == "intact"
+                while not claimed(made):  # the first thing that is done beside the signing
+                    await asyncio.sleep(0.05)
 
     run(story())
 
